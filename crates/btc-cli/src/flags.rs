@@ -1,0 +1,103 @@
+//! What can be typed: the verbs and their options.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Ask Bitcoin through Rust, through Python, or through both in shadow mode.
+///
+/// Without a verb: status. What to ask and how is set by variables (`btc variables`) or btc.toml.
+/// With no node configured, a private regtest node serves for the one command.
+#[derive(Debug, Parser)]
+#[command(name = "btc", version, after_help = crate::exit::HELP)]
+pub(crate) struct Flags {
+    /// Print JSON instead of text
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Show what happens, and the whole cause of an error with Python's traceback
+    #[arg(long, short, global = true)]
+    pub(crate) verbose: bool,
+    #[command(subcommand)]
+    pub(crate) verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// What is configured, the node, its height and fee rates
+    Status,
+    /// The same, answered by Python
+    Python,
+    /// The same, answered by Rust
+    Rust,
+    /// Compare both implementations on the node's chain; recorded when SHADOW_MODE=true
+    Test(Test),
+    /// The height of the best block
+    Height,
+    /// A transaction
+    Tx {
+        /// 64 hexadecimal digits
+        txid: String,
+    },
+    /// A block's transactions
+    Block {
+        /// 64 hexadecimal digits
+        hash: String,
+    },
+    /// The fee rate to confirm within so many blocks
+    Fee {
+        /// Blocks, 1 to 255
+        target: u8,
+    },
+    /// Send a signed transaction
+    Broadcast(Broadcast),
+    /// What comparison logs say
+    Analyze {
+        /// Logs of shadow mode, together
+        #[arg(required = true)]
+        logs: Vec<PathBuf>,
+    },
+    /// A whole comparison on a private node, with a planted fault that is caught
+    Demo(Demo),
+    /// The variables that are read, with their defaults
+    Variables,
+    /// A completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// The manual page, for `man -l`
+    Man,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Test {
+    /// How many of the last blocks are compared
+    #[arg(long, default_value_t = 150)]
+    pub(crate) blocks: u32,
+    /// How many transactions of each block are compared on their own
+    #[arg(long, default_value_t = 20)]
+    pub(crate) transactions: usize,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Broadcast {
+    /// The transaction in hexadecimal, `-` for standard input, or a file with it
+    #[arg(value_name = "HEX|-|FILE")]
+    pub(crate) transaction: String,
+    /// Send on mainnet without asking
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Demo {
+    /// A shorter chain without a full block
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Another chain for each number
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// The comparison log, replaced if it exists
+    #[arg(long, default_value = "logs/demo.log")]
+    pub(crate) log: PathBuf,
+}

@@ -1,0 +1,79 @@
+//! `btc broadcast`: hands a signed transaction to the node.
+
+use std::fs::File;
+use std::io::{self, Read};
+
+use btc::bitcoin::hex::FromHex;
+use serde_json::json;
+
+use super::Done;
+use crate::confirm;
+use crate::exit::{Code, Failure};
+use crate::flags::Broadcast;
+use crate::node::Session;
+use crate::output::Output;
+
+/// A transaction of the largest size consensus allows, in hexadecimal, with some white space.
+const MAX_INPUT_BYTES: u64 = 8_000_000 + 1024;
+
+pub(super) fn run(output: Output, options: &Broadcast) -> Done {
+    let bytes = read(&options.transaction)?;
+    let transaction = btc::rust::decode_transaction(&bytes).map_err(|cause| {
+        let source = std::error::Error::source(&cause)
+            .map(|s| format!(": {s}"))
+            .unwrap_or_default();
+        usage(format!(
+            "the transaction cannot be used: {cause}{source}; nothing was sent"
+        ))
+    })?;
+    let session = Session::open()?;
+    confirm::on_mainnet(session.network(), options.yes, "send this transaction")?;
+    let txid = btc::connect(&session.config)?.broadcast_transaction(&transaction)?;
+    output.show(&json!({ "txid": txid }), || txid.clone());
+    Ok(Code::Ok)
+}
+
+/// The bytes behind the argument: hexadecimal, standard input, or a file.
+fn read(argument: &str) -> Result<Vec<u8>, Failure> {
+    if argument == "-" {
+        return from_hex("standard input", &read_text("standard input", io::stdin())?);
+    }
+    if !argument.is_empty() && argument.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return from_hex("the argument", argument);
+    }
+    let file = File::open(argument).map_err(|cause| {
+        usage(format!(
+            "`{}` is neither hexadecimal nor a file that can be read: {cause}",
+            short(argument)
+        ))
+    })?;
+    from_hex("the file", &read_text("the file", file)?)
+}
+
+fn read_text(what: &str, input: impl Read) -> Result<String, Failure> {
+    let mut text = String::new();
+    input
+        .take(MAX_INPUT_BYTES + 1)
+        .read_to_string(&mut text)
+        .map_err(|cause| usage(format!("{what} cannot be read as text: {cause}")))?;
+    if text.len() as u64 > MAX_INPUT_BYTES {
+        return Err(usage(format!("{what} is longer than any transaction")));
+    }
+    Ok(text)
+}
+
+fn from_hex(what: &str, text: &str) -> Result<Vec<u8>, Failure> {
+    Vec::from_hex(text.trim()).map_err(|cause| {
+        usage(format!(
+            "{what} is not a transaction in hexadecimal: {cause}"
+        ))
+    })
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(60).collect()
+}
+
+fn usage(message: String) -> Failure {
+    Failure::Other(Code::Usage, message)
+}

@@ -1,0 +1,77 @@
+//! `btc test`: compares both implementations over the node's chain.
+
+use std::sync::Arc;
+
+use btc::BitcoinInterface;
+use btc::shadow::analysis::{Analysis, Report, render_table};
+use btc::shadow::sink::{FileSink, MemorySink, Sink, Tee};
+use btc_regtest::{Chain, Plan};
+
+use super::{Done, analyze, demo};
+use crate::exit::Failure;
+use crate::flags::Test;
+use crate::node::Session;
+use crate::output::Output;
+use crate::{progress, suite};
+
+pub(super) fn run(output: Output, options: &Test) -> Done {
+    let session = Session::open()?;
+    let mut txids = Vec::new();
+    if let Some(node) = &session.private {
+        let summary = demo::build(&mut Chain::new(node, 1)?, &Plan::small())?;
+        txids = summary.mempool.iter().map(ToString::to_string).collect();
+    }
+    let inputs = suite::Inputs {
+        blocks: last_blocks(&session, options.blocks)?,
+        transactions_per_block: options.transactions,
+        txids,
+    };
+    let report = compare(&session, &inputs)?;
+    output.show(&report, || {
+        let log = session.config.shadow.as_ref().map_or_else(
+            || "not recorded; SHADOW_MODE=true writes a log".to_owned(),
+            |shadow| shadow.log_file.display().to_string(),
+        );
+        format!(
+            "{}\nprimary   {}\nlog       {log}\n",
+            render_table(&report),
+            session.config.implementation
+        )
+    });
+    Ok(analyze::code(&report))
+}
+
+/// Runs the suite through shadow mode; the log is written when shadow mode is configured.
+pub(super) fn compare(session: &Session, inputs: &suite::Inputs) -> Result<Report, Failure> {
+    let config = &session.config;
+    let memory = Arc::new(MemorySink::default());
+    let (sink, log_all): (Box<dyn Sink>, _) = match &config.shadow {
+        Some(shadow) => {
+            let file = FileSink::open(&shadow.log_file)?;
+            (Box::new(Tee(file, Arc::clone(&memory))), shadow.log_all)
+        }
+        None => (Box::new(Arc::clone(&memory)), true),
+    };
+    let shadow = btc::connect_shadow(config, config.implementation, sink, log_all)?;
+    let what = format!("comparing, {} first", shadow.implementation_type());
+    suite::run(&shadow, inputs, &progress::bar(0, &what));
+    // The totals are written when the decorator goes.
+    drop(shadow);
+    let mut analysis = Analysis::default();
+    for line in memory.lines() {
+        analysis.add(line);
+    }
+    Ok(analysis.finish())
+}
+
+/// The hashes of the last blocks, oldest first.
+pub(super) fn last_blocks(session: &Session, count: u32) -> Result<Vec<String>, Failure> {
+    let Some(node) = &session.config.node else {
+        return Ok(Vec::new());
+    };
+    let core = btc::rust::RustBitcoin::connect(node)?;
+    let height = core.get_block_height()?;
+    let first = height.saturating_sub(count.saturating_sub(1));
+    let hashes = (first..=height).map(|height| Ok(core.get_block_hash(height)?.to_string()));
+    hashes.collect()
+}

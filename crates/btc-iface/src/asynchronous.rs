@@ -1,0 +1,153 @@
+//! The async twin of `BitcoinInterface` and the one adapter that makes it from a blocking backend.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::bitcoin::BitcoinInterface;
+use crate::error::{BitcoinError, BitcoinResult, ErrorKind};
+use crate::types::{
+    AddressType, BitcoinAddress, BitcoinImplementationType, BitcoinTransaction, Operation,
+};
+
+/// The operations of [`BitcoinInterface`] for async programs, with the same behaviour, units,
+/// errors and effects.
+///
+/// Dropping a future does not stop the operation: a broadcast that was started is finished.
+#[async_trait]
+pub trait AsyncBitcoinInterface: Send + Sync {
+    /// See [`BitcoinInterface::get_transaction`].
+    async fn get_transaction(&self, txid: &str) -> BitcoinResult<BitcoinTransaction>;
+    /// See [`BitcoinInterface::get_block`].
+    async fn get_block(&self, hash: &str) -> BitcoinResult<Vec<BitcoinTransaction>>;
+    /// See [`BitcoinInterface::get_block_height`].
+    async fn get_block_height(&self) -> BitcoinResult<u32>;
+    /// See [`BitcoinInterface::generate_address`].
+    async fn generate_address(&self, address_type: AddressType) -> BitcoinResult<BitcoinAddress>;
+    /// See [`BitcoinInterface::create_transaction`].
+    async fn create_transaction(
+        &self,
+        outputs: Vec<(String, u64)>,
+        fee_rate: u64,
+    ) -> BitcoinResult<BitcoinTransaction>;
+    /// See [`BitcoinInterface::broadcast_transaction`].
+    async fn broadcast_transaction(
+        &self,
+        transaction: &BitcoinTransaction,
+    ) -> BitcoinResult<String>;
+    /// See [`BitcoinInterface::get_balance`].
+    async fn get_balance(&self) -> BitcoinResult<u64>;
+    /// See [`BitcoinInterface::estimate_fee`].
+    async fn estimate_fee(&self, target_blocks: u8) -> BitcoinResult<u64>;
+    /// See [`BitcoinInterface::implementation_type`].
+    fn implementation_type(&self) -> BitcoinImplementationType;
+}
+
+/// Makes any blocking implementation async by running each call on a pool of threads kept for
+/// blocking work. Needs no particular async runtime.
+#[derive(Clone)]
+pub struct AsyncAdapter {
+    inner: Arc<dyn BitcoinInterface>,
+}
+
+impl AsyncAdapter {
+    /// Wraps a blocking implementation.
+    pub fn new(inner: Arc<dyn BitcoinInterface>) -> Self {
+        Self { inner }
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        operation: Operation,
+        call: impl FnOnce(&dyn BitcoinInterface) -> BitcoinResult<T> + Send + 'static,
+    ) -> BitcoinResult<T> {
+        let inner = Arc::clone(&self.inner);
+        blocking::unblock(move || {
+            catch_unwind(AssertUnwindSafe(|| call(&*inner)))
+                .unwrap_or_else(|panic| Err(panicked(operation, &*panic)))
+        })
+        .await
+    }
+}
+
+fn panicked(operation: Operation, panic: &(dyn Any + Send)) -> BitcoinError {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(ToString::to_string)
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned());
+    BitcoinError::new(
+        ErrorKind::Internal,
+        operation,
+        format!("the backend panicked: {text}"),
+    )
+}
+
+#[async_trait]
+impl AsyncBitcoinInterface for AsyncAdapter {
+    async fn get_transaction(&self, txid: &str) -> BitcoinResult<BitcoinTransaction> {
+        let txid = txid.to_owned();
+        self.run(Operation::GetTransaction, move |inner| {
+            inner.get_transaction(&txid)
+        })
+        .await
+    }
+
+    async fn get_block(&self, hash: &str) -> BitcoinResult<Vec<BitcoinTransaction>> {
+        let hash = hash.to_owned();
+        self.run(Operation::GetBlock, move |inner| inner.get_block(&hash))
+            .await
+    }
+
+    async fn get_block_height(&self) -> BitcoinResult<u32> {
+        self.run(Operation::GetBlockHeight, |inner| inner.get_block_height())
+            .await
+    }
+
+    async fn generate_address(&self, address_type: AddressType) -> BitcoinResult<BitcoinAddress> {
+        self.run(Operation::GenerateAddress, move |inner| {
+            inner.generate_address(address_type)
+        })
+        .await
+    }
+
+    async fn create_transaction(
+        &self,
+        outputs: Vec<(String, u64)>,
+        fee_rate: u64,
+    ) -> BitcoinResult<BitcoinTransaction> {
+        self.run(Operation::CreateTransaction, move |inner| {
+            inner.create_transaction(outputs, fee_rate)
+        })
+        .await
+    }
+
+    async fn broadcast_transaction(
+        &self,
+        transaction: &BitcoinTransaction,
+    ) -> BitcoinResult<String> {
+        let transaction = transaction.clone();
+        self.run(Operation::BroadcastTransaction, move |inner| {
+            inner.broadcast_transaction(&transaction)
+        })
+        .await
+    }
+
+    async fn get_balance(&self) -> BitcoinResult<u64> {
+        self.run(Operation::GetBalance, |inner| inner.get_balance())
+            .await
+    }
+
+    async fn estimate_fee(&self, target_blocks: u8) -> BitcoinResult<u64> {
+        self.run(Operation::EstimateFee, move |inner| {
+            inner.estimate_fee(target_blocks)
+        })
+        .await
+    }
+
+    fn implementation_type(&self) -> BitcoinImplementationType {
+        self.inner.implementation_type()
+    }
+}

@@ -1,0 +1,20 @@
+//! The one interface that every Bitcoin backend implements, with its domain types and errors.
+//!
+//! This crate does no I/O. A backend depends on it and implements [`BitcoinInterface`]; a program
+//! depends on the `btc` facade and sees only what is named here.
+
+mod asynchronous;
+mod bitcoin;
+mod error;
+pub mod types;
+
+pub use crate::asynchronous::{AsyncAdapter, AsyncBitcoinInterface};
+pub use crate::bitcoin::BitcoinInterface;
+pub use crate::error::{BitcoinError, BitcoinResult, ErrorKind};
+pub use crate::types::{
+    AddressType, BadUrl, BitcoinAddress, BitcoinImplementationType, BitcoinTransaction,
+    Credentials, Network, NodeConfig, Operation, Secret, TransactionInput, TransactionOutput,
+};
+
+/// rust-bitcoin, whose hash and script types the domain types are made of.
+pub use ::bitcoin as rust_bitcoin;

@@ -1,0 +1,15 @@
+//! The domain types: plain data, one type a file.
+
+mod address;
+mod implementation;
+pub mod network;
+mod node;
+mod operation;
+mod transaction;
+
+pub use self::address::{AddressType, BitcoinAddress};
+pub use self::implementation::BitcoinImplementationType;
+pub use self::network::Network;
+pub use self::node::{BadUrl, Credentials, NodeConfig, Secret};
+pub use self::operation::Operation;
+pub use self::transaction::{BitcoinTransaction, TransactionInput, TransactionOutput};

@@ -1,0 +1,181 @@
+"""`LegacyBackend`: the operations over Bitcoin Core's RPC."""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING, Decimal
+from typing import Any, NoReturn
+
+from bitcoin.core import COIN, b2x, x
+
+from btc_legacy import wire
+from btc_legacy.config import Config
+from btc_legacy.core_errors import MAX_REASON_CHARS
+from btc_legacy.decode import decode_block, decode_transaction
+from btc_legacy.encode import encode_transaction
+from btc_legacy.errors import BitcoinError, ErrorKind
+from btc_legacy.protocol import Address, Transaction
+from btc_legacy.rpc import RpcClient, RpcError
+
+_CHAIN_OF_NETWORK = {
+    "mainnet": "main",
+    "testnet3": "test",
+    "testnet4": "testnet4",
+    "signet": "signet",
+    "regtest": "regtest",
+}
+
+_VBYTES_PER_KVB = 1000
+_MAX_COINS = 21_000_000
+
+_VERIFY_ERROR, _VERIFY_REJECTED, _ALREADY_IN_CHAIN = -25, -26, -27
+
+
+class LegacyBackend:
+    """The Python implementation. May be used by several threads at once."""
+
+    def __init__(self, config: Config) -> None:
+        """Reaches the node and refuses one that is on another network."""
+        self._rpc = RpcClient.from_config(config)
+        chain = _field(self._rpc.read("getblockchaininfo"), "chain")
+        if chain != _CHAIN_OF_NETWORK[config.network]:
+            networks = {chain: network for network, chain in _CHAIN_OF_NETWORK.items()}
+            found = networks.get(chain, chain) if isinstance(chain, str) else chain
+            raise BitcoinError(
+                ErrorKind.CONFIGURATION,
+                f"the node is on {found!s:.40}, the configuration says {config.network}: correct "
+                "network (BITCOIN_NETWORK) or rpc_url (BITCOIN_RPC_URL)",
+            )
+
+    def get_transaction(self, txid: str) -> Transaction:
+        """Asks `getrawtransaction`; a node without -txindex only knows its mempool."""
+        txid = _hash(txid, "txid")
+        answer = self._rpc.read("getrawtransaction", txid, 1)
+        transaction = decode_transaction(_bytes(_field(answer, "hex")))
+        if transaction["txid"] != txid:
+            raise _nonsense("another transaction than the one asked for")
+        if _is_confirmed(answer):
+            try:
+                transaction["block_hash"] = wire.hash_hex("blockhash", answer.get("blockhash"))
+            except wire.WrongShape as error:
+                raise _nonsense(str(error)) from error
+        return transaction
+
+    def get_block(self, block_hash: str) -> list[Transaction]:
+        """Asks `getblock` for the raw bytes."""
+        block_hash = _hash(block_hash, "block hash")
+        return decode_block(_bytes(self._rpc.read("getblock", block_hash, 0)), block_hash)
+
+    def get_block_height(self) -> int:
+        """Asks `getblockcount`."""
+        try:
+            return wire.u32("getblockcount", self._rpc.read("getblockcount"))
+        except wire.WrongShape as error:
+            raise _nonsense(str(error)) from error
+
+    def estimate_fee(self, target_blocks: int) -> int:
+        """Asks `estimatesmartfee` and rounds its BTC/kvB up to whole sat/vB, at least 1."""
+        try:
+            wire.integer("target_blocks", target_blocks, 1, wire.U8_MAX)
+        except wire.WrongShape as error:
+            raise BitcoinError(ErrorKind.INVALID_INPUT, str(error)) from error
+        answer = self._rpc.read("estimatesmartfee", target_blocks)
+        if not isinstance(answer, dict):
+            raise _nonsense("no fee estimate")
+        rate = answer.get("feerate")
+        if rate is None:
+            reasons = str(answer.get("errors", "no reason given"))[:MAX_REASON_CHARS]
+            raise BitcoinError(
+                ErrorKind.NOT_FOUND,
+                f"the node has no fee estimate yet, ask again after some blocks: {reasons}",
+            )
+        return _sat_per_vb(rate)
+
+    def broadcast_transaction(self, transaction: Transaction) -> str:
+        """Sends the bytes once with `sendrawtransaction`, within the node's default limits."""
+        raw = encode_transaction(transaction)
+        txid = transaction["txid"].lower()
+        try:
+            sent = self._rpc.write("sendrawtransaction", b2x(raw))
+        except RpcError as error:
+            if error.code == _ALREADY_IN_CHAIN:
+                return txid
+            # Core names missing inputs when the transaction is mined and its outputs are spent.
+            if error.code in (_VERIFY_ERROR, _VERIFY_REJECTED) and self._knows(txid, error):
+                return txid
+            raise
+        if sent != txid:
+            raise _nonsense(f"another txid than that of the transaction it was sent, {txid}")
+        return txid
+
+    def generate_address(self, address_type: str) -> Address:
+        """Not offered without a wallet."""
+        _no_wallet()
+
+    def create_transaction(self, outputs: list[tuple[str, int]], fee_rate: int) -> Transaction:
+        """Not offered without a wallet."""
+        _no_wallet()
+
+    def get_balance(self) -> int:
+        """Not offered without a wallet."""
+        _no_wallet()
+
+    def _knows(self, txid: str, rejection: RpcError) -> bool:
+        """Whether the transaction is in the mempool or in a block of the active chain."""
+        try:
+            answer = self._rpc.read("getrawtransaction", txid, 1)
+        except BitcoinError as error:
+            if error.kind is ErrorKind.NOT_FOUND:
+                return False
+            raise BitcoinError(
+                error.kind,
+                f"{rejection.message}; whether it already has the transaction is unknown: "
+                f"{error.message}",
+            ) from error
+        # The index keeps transactions of abandoned blocks; those have a block and no confirmation.
+        return "blockhash" not in answer or _is_confirmed(answer)
+
+
+def _no_wallet() -> NoReturn:
+    raise BitcoinError(ErrorKind.UNSUPPORTED, "no wallet is configured")
+
+
+def _hash(value: object, what: str) -> str:
+    if not isinstance(value, str) or not wire.is_hash(value):
+        raise BitcoinError(
+            ErrorKind.INVALID_INPUT, f"not a {what}: give 64 hexadecimal digits in either case"
+        )
+    return value.lower()
+
+
+def _is_confirmed(answer: dict[str, Any]) -> bool:
+    confirmations = answer.get("confirmations", 0)
+    return isinstance(confirmations, int) and confirmations >= 1
+
+
+def _sat_per_vb(btc_per_kvb: object) -> int:
+    if isinstance(btc_per_kvb, bool) or not isinstance(btc_per_kvb, int | Decimal):
+        raise _nonsense(f"a feerate of type {type(btc_per_kvb).__name__}")
+    # Checked before multiplying: a number like 1e999999999 must not become an int.
+    if not 0 < btc_per_kvb <= _MAX_COINS:
+        raise _nonsense("a feerate out of range")
+    sat_per_vb = Decimal(btc_per_kvb) * COIN / _VBYTES_PER_KVB
+    return int(sat_per_vb.to_integral_value(ROUND_CEILING))
+
+
+def _bytes(value: object) -> bytes:
+    try:
+        return bytes(x(wire.byte_hex("the hex", value)))
+    except wire.WrongShape as error:
+        raise _nonsense(str(error)) from error
+
+
+def _field(answer: object, name: str) -> Any:
+    if not isinstance(answer, dict) or name not in answer:
+        raise _nonsense(f"no {name}")
+    return answer[name]
+
+
+def _nonsense(what: str) -> BitcoinError:
+    return BitcoinError(
+        ErrorKind.INVALID_RESPONSE, f"the node answered with {what}: check its version"
+    )

@@ -1,0 +1,91 @@
+"""`Config`: what a backend is constructed with, checked once where it enters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from urllib.parse import SplitResult, urlsplit
+
+from btc_legacy.errors import BitcoinError, ErrorKind
+
+NETWORKS = ("mainnet", "testnet3", "testnet4", "signet", "regtest")
+
+DEFAULT_TIMEOUT_SECS = 30.0
+
+
+def split_rpc_url(url: str) -> SplitResult:
+    """Splits the node's URL and refuses what the client cannot use.
+
+    No message repeats the URL: someone may have put a password into it.
+    """
+    try:
+        parts = urlsplit(url)
+        usable = parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:
+        parts, usable = urlsplit(""), None
+    if parts.scheme != "http":
+        raise _wrong("rpc_url must start with http:// (https needs a proxy in front of the node)")
+    if not usable:
+        raise _wrong("rpc_url must name a host and a port, like http://127.0.0.1:8332")
+    if parts.username is not None or parts.password is not None:
+        raise _wrong(
+            "rpc_url must not hold credentials: set rpc_user and rpc_password "
+            "(BITCOIN_RPC_USER, BITCOIN_RPC_PASSWORD) instead"
+        )
+    return parts
+
+
+@dataclass(frozen=True)
+class Config:
+    """Where the node is, how to log in, and which network it must be on.
+
+    `rpc_user` with `rpc_password` wins over `rpc_cookie_file`; both are optional.
+    """
+
+    network: str
+    rpc_url: str
+    rpc_user: str | None = None
+    rpc_password: str | None = field(default=None, repr=False)
+    rpc_cookie_file: str | None = None
+    timeout_secs: float = DEFAULT_TIMEOUT_SECS
+
+    def __post_init__(self) -> None:
+        if self.network not in NETWORKS:
+            raise _wrong(f"unknown network {self.network!r:.40}: use one of {', '.join(NETWORKS)}")
+        split_rpc_url(self.rpc_url)
+        if (self.rpc_user is None) != (self.rpc_password is None):
+            raise _wrong("rpc_user and rpc_password belong together: set both or neither")
+        if not math.isfinite(self.timeout_secs) or self.timeout_secs <= 0:
+            raise _wrong("timeout_secs must be a number of seconds above 0")
+
+    @classmethod
+    def from_wire(cls, value: object) -> Config:
+        """Reads the `config` object of the start request."""
+        if not isinstance(value, Mapping):
+            raise _wrong("config must be an object")
+        known = {item.name for item in fields(cls)}
+        unknown = sorted(str(name) for name in value if name not in known)
+        if unknown:
+            raise _wrong(f"unknown setting {unknown[0]!r:.60} in config: remove it")
+        for name in ("network", "rpc_url"):
+            if not isinstance(value.get(name), str):
+                raise _wrong(f"{name} must be a string")
+        for name in ("rpc_user", "rpc_password", "rpc_cookie_file"):
+            if not isinstance(value.get(name), str | None):
+                raise _wrong(f"{name} must be a string or null")
+        timeout = value.get("timeout_secs", DEFAULT_TIMEOUT_SECS)
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+            raise _wrong("timeout_secs must be a number of seconds above 0")
+        return cls(
+            network=value["network"],
+            rpc_url=value["rpc_url"],
+            rpc_user=value.get("rpc_user"),
+            rpc_password=value.get("rpc_password"),
+            rpc_cookie_file=value.get("rpc_cookie_file"),
+            timeout_secs=float(timeout),
+        )
+
+
+def _wrong(message: str) -> BitcoinError:
+    return BitcoinError(ErrorKind.CONFIGURATION, message)

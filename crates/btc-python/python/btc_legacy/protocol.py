@@ -1,0 +1,109 @@
+"""What crosses the border to Rust, and what a class of your own must look like to stand behind it.
+
+A backend is named by `PYTHON_BACKEND=module:Class` and constructed with one `Config`. Every
+method of `Backend` is optional: one that is missing, or raises `NotImplementedError`, is reported
+as unsupported. A method may raise `BitcoinError` to choose the kind of failure; other exceptions
+are classified by `btc_legacy.classify`.
+
+A method may be called from several threads at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias, TypedDict
+
+from btc_legacy.config import Config
+
+
+class Input(TypedDict):
+    """An input: the coin it spends and what unlocks it."""
+
+    previous_output: str
+    """`<txid>:<vout>`; zeros and 4294967295 in a coinbase."""
+    script_sig: str
+    sequence: int
+    witness: list[str]
+
+
+class Output(TypedDict):
+    """An output: an amount in satoshi and what locks it."""
+
+    value_sat: int
+    script_pubkey: str
+
+
+class _TransactionContent(TypedDict):
+    txid: str
+    wtxid: str
+    version: int
+    lock_time: int
+    inputs: list[Input]
+    outputs: list[Output]
+    size: int
+    weight: int
+
+
+class Transaction(_TransactionContent, total=False):
+    """A transaction as plain data; bytes are hex, hashes in the order people read.
+
+    The last three say what the operation learned beyond the bytes; left out is the same as None.
+    """
+
+    fee_sat: int | None
+    block_hash: str | None
+    block_height: int | None
+
+
+class _AddressContent(TypedDict):
+    address: str
+    address_type: str
+    network: str
+    script_pubkey: str
+
+
+class Address(_AddressContent, total=False):
+    """An address with its type (p2pkh, p2sh-p2wpkh, p2wpkh, p2tr), network and script."""
+
+    index: int | None
+
+
+# python-bitcoinlib has no type information; these names say which of its classes is meant.
+CTransaction: TypeAlias = Any
+CBlock: TypeAlias = Any
+
+
+class Backend(Protocol):
+    """All the methods a backend may have."""
+
+    def __init__(self, config: Config) -> None:
+        """Reaches the node, or raises `BitcoinError`."""
+
+    def get_transaction(self, txid: str) -> Transaction | CTransaction:
+        """The transaction with this txid, from the mempool or a block."""
+
+    def get_block(self, block_hash: str) -> Sequence[Transaction | CTransaction] | CBlock:
+        """The transactions of the block, in order, coinbase first."""
+
+    def get_block_height(self) -> int:
+        """The height of the node's best block."""
+
+    def estimate_fee(self, target_blocks: int) -> int:
+        """The fee rate in whole sat/vB that should confirm within so many blocks, never 0."""
+
+    def broadcast_transaction(self, transaction: Transaction) -> str | bytes:
+        """Sends a signed transaction and returns its txid, as hex or as python-bitcoinlib's bytes.
+
+        A transaction that the node already has is success.
+        """
+
+    def generate_address(self, address_type: str) -> Address:
+        """Reveals and returns the wallet's next receiving address of this type."""
+
+    def create_transaction(
+        self, outputs: list[tuple[str, int]], fee_rate: int
+    ) -> Transaction | CTransaction:
+        """Builds and signs a payment of satoshi to addresses at this many sat/vB."""
+
+    def get_balance(self) -> int:
+        """The wallet's balance in satoshi."""

@@ -1,0 +1,1 @@
+"""The package's own tests: `pytest` in the folder above."""

@@ -1,0 +1,144 @@
+//! `PythonBitcoin`: the interface over a Python class.
+
+use std::sync::mpsc;
+use std::thread;
+
+use btc_iface::{
+    AddressType, BitcoinAddress, BitcoinError, BitcoinImplementationType, BitcoinInterface,
+    BitcoinResult, BitcoinTransaction, ErrorKind, Operation,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::config::{PythonConfig, PythonMode};
+use crate::convert;
+use crate::interpreter::Host;
+use crate::lanes::Lanes;
+use crate::worker::Workers;
+
+/// The Python implementation. May be called from several threads at once.
+pub struct PythonBitcoin {
+    way: Way,
+}
+
+enum Way {
+    /// On the caller's thread, without a limit of time.
+    Direct(Host),
+    /// On a thread or in a process of its own, with one.
+    Lanes(Lanes),
+}
+
+impl PythonBitcoin {
+    /// Starts the interpreter or a worker, and in it the class, which connects to the node.
+    ///
+    /// # Errors
+    /// `Configuration`: the environment, the package, the module or the class is missing, or the
+    /// class refuses its configuration. Otherwise what the class raised.
+    pub fn connect(config: &PythonConfig) -> BitcoinResult<Self> {
+        let way = match config.mode {
+            PythonMode::Embedded => {
+                let host = start_within_limit(config)?;
+                match config.timeout {
+                    None => Way::Direct(host),
+                    limit => Way::Lanes(Lanes::new(host, limit, config.max_lanes)),
+                }
+            }
+            PythonMode::Worker => {
+                let workers = Workers::new(config.clone());
+                let lanes = Lanes::new(workers, config.timeout, config.max_lanes);
+                // Started now, so that what is wrong shows here and not at the first operation.
+                lanes.call(Operation::Connect, Vec::new())?;
+                Way::Lanes(lanes)
+            }
+        };
+        Ok(Self { way })
+    }
+
+    fn call<T: DeserializeOwned>(
+        &self,
+        operation: Operation,
+        params: impl Serialize,
+    ) -> BitcoinResult<T> {
+        let request = convert::call_request(operation, params)?;
+        let response = match &self.way {
+            Way::Direct(host) => host.handle(operation, &request)?,
+            Way::Lanes(lanes) => lanes.call(operation, request)?,
+        };
+        convert::decode_response(operation, &response)
+    }
+}
+
+impl BitcoinInterface for PythonBitcoin {
+    fn get_transaction(&self, txid: &str) -> BitcoinResult<BitcoinTransaction> {
+        self.call(Operation::GetTransaction, [txid])
+    }
+
+    fn get_block(&self, hash: &str) -> BitcoinResult<Vec<BitcoinTransaction>> {
+        self.call(Operation::GetBlock, [hash])
+    }
+
+    fn get_block_height(&self) -> BitcoinResult<u32> {
+        self.call(Operation::GetBlockHeight, NONE)
+    }
+
+    fn generate_address(&self, address_type: AddressType) -> BitcoinResult<BitcoinAddress> {
+        self.call(Operation::GenerateAddress, [address_type])
+    }
+
+    fn create_transaction(
+        &self,
+        outputs: Vec<(String, u64)>,
+        fee_rate: u64,
+    ) -> BitcoinResult<BitcoinTransaction> {
+        self.call(Operation::CreateTransaction, (outputs, fee_rate))
+    }
+
+    fn broadcast_transaction(&self, transaction: &BitcoinTransaction) -> BitcoinResult<String> {
+        self.call(Operation::BroadcastTransaction, [transaction])
+    }
+
+    fn get_balance(&self) -> BitcoinResult<u64> {
+        self.call(Operation::GetBalance, NONE)
+    }
+
+    fn estimate_fee(&self, target_blocks: u8) -> BitcoinResult<u64> {
+        self.call(Operation::EstimateFee, [target_blocks])
+    }
+
+    fn implementation_type(&self) -> BitcoinImplementationType {
+        BitcoinImplementationType::Python
+    }
+}
+
+/// No parameters, which JSON writes as `[]`.
+const NONE: [(); 0] = [];
+
+/// Starts the class on a thread of its own, so that one that hangs does not hang the caller.
+fn start_within_limit(config: &PythonConfig) -> BitcoinResult<Host> {
+    let Some(limit) = config.timeout else {
+        return Host::start(config);
+    };
+    let (sender, receiver) = mpsc::sync_channel(1);
+    let theirs = config.clone();
+    let spawned = thread::Builder::new()
+        .name("btc-python-start".to_owned())
+        .spawn(move || {
+            // Nobody listens any more when the limit is over.
+            let _ = sender.send(Host::start(&theirs));
+        });
+    spawned.map_err(|cause| {
+        let message = "no thread for the Python side can be started";
+        BitcoinError::new(ErrorKind::Internal, Operation::Connect, message).with_source(cause)
+    })?;
+    receiver.recv_timeout(limit).unwrap_or_else(|_| {
+        let message = format!(
+            "the Python class did not start within {} s; PYTHON_TIMEOUT_SECS sets the limit",
+            limit.as_secs_f32()
+        );
+        Err(BitcoinError::new(
+            ErrorKind::Timeout,
+            Operation::Connect,
+            message,
+        ))
+    })
+}

@@ -1,0 +1,88 @@
+//! `PythonConfig`: which class runs, where, and for how long a call may take.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use btc_iface::NodeConfig;
+
+/// What the Python implementation needs to start.
+///
+/// | field | default |
+/// |---|---|
+/// | `backend` | `btc_legacy.backend:LegacyBackend` |
+/// | `mode` | `Embedded` |
+/// | `venv` | `.venv` of the workspace this crate was built in |
+/// | `package_dir` | `python/` beside this crate's manifest, if it is still there |
+/// | `timeout` | 60 s |
+/// | `max_lanes` | 16 embedded, 4 as workers |
+#[derive(Debug, Clone)]
+pub struct PythonConfig {
+    /// The node the class is told to ask.
+    pub node: NodeConfig,
+    /// The class, as `module:Class`.
+    pub backend: String,
+    /// Where the interpreter runs.
+    pub mode: PythonMode,
+    /// The virtual environment with the packages of `requirements.txt`.
+    pub venv: PathBuf,
+    /// The folder that holds the package `btc_legacy`; `None` when it is installed in `venv`.
+    pub package_dir: Option<PathBuf>,
+    /// Folders in which the class's module is looked for first.
+    pub search_path: Vec<PathBuf>,
+    /// The longest a call may take before the caller gets `Timeout`. `None`: embedded calls run
+    /// on the caller's thread, at the least cost and without protection against a class that
+    /// hangs; workers wait for ever.
+    pub timeout: Option<Duration>,
+    /// How many calls run side by side: threads of one interpreter, or worker processes.
+    pub max_lanes: usize,
+}
+
+/// Where the interpreter runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PythonMode {
+    /// In this process. Least cost a call; all threads share one GIL, and a class that hangs
+    /// keeps its thread.
+    Embedded,
+    /// In child processes. A class that hangs or dies is ended and replaced, and memory is its
+    /// own.
+    Worker,
+}
+
+impl PythonConfig {
+    /// The class used unless another one is named.
+    pub const DEFAULT_BACKEND: &str = "btc_legacy.backend:LegacyBackend";
+    /// The longest a call may take unless said otherwise.
+    pub const DEFAULT_TIMEOUT_SECS: u64 = 60;
+
+    /// The shipped class over this node, in this mode.
+    pub fn new(node: NodeConfig, mode: PythonMode) -> Self {
+        Self {
+            node,
+            backend: Self::DEFAULT_BACKEND.to_owned(),
+            mode,
+            venv: Self::default_venv(),
+            package_dir: Self::default_package_dir(),
+            search_path: Vec::new(),
+            timeout: Some(Duration::from_secs(Self::DEFAULT_TIMEOUT_SECS)),
+            max_lanes: match mode {
+                PythonMode::Embedded => 16,
+                PythonMode::Worker => 4,
+            },
+        }
+    }
+
+    /// `.venv` of the workspace this crate was built in, made by `cargo xtask setup`.
+    pub fn default_venv() -> PathBuf {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+        manifest
+            .ancestors()
+            .nth(2)
+            .unwrap_or(manifest)
+            .join(".venv")
+    }
+
+    fn default_package_dir() -> Option<PathBuf> {
+        let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("python");
+        beside.join("btc_legacy").is_dir().then_some(beside)
+    }
+}

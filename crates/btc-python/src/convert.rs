@@ -1,0 +1,237 @@
+//! The one border where Python's answers become the interface's types.
+//!
+//! Requests and answers are JSON in both modes, so that both pass the same checks. The format is
+//! in `python/README.md`; a transaction is written as serde writes `BitcoinTransaction`.
+
+use btc_iface::types::network;
+use btc_iface::{BitcoinError, BitcoinResult, Credentials, ErrorKind, Operation};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::config::PythonConfig;
+
+/// The version of the format; the package answers `start` with its own.
+pub(crate) const PROTOCOL: u32 = 1;
+
+/// An exception that a Python class raised.
+#[derive(Debug, thiserror::Error)]
+#[error("{python_type}: {message}")]
+pub struct PythonException {
+    /// The exception's class with its module.
+    pub python_type: String,
+    /// Its text.
+    pub message: String,
+    /// Where it was raised.
+    #[source]
+    pub traceback: Traceback,
+}
+
+/// The text of a Python traceback.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Traceback(pub String);
+
+#[derive(Serialize)]
+struct Request<P> {
+    method: &'static str,
+    params: P,
+}
+
+#[derive(Deserialize)]
+struct Response<T> {
+    ok: Option<T>,
+    error: Option<WireError>,
+}
+
+#[derive(Deserialize)]
+struct WireError {
+    kind: String,
+    message: String,
+    #[serde(default)]
+    python_type: String,
+    #[serde(default)]
+    traceback: String,
+}
+
+#[derive(Serialize)]
+struct Start<'a> {
+    backend: &'a str,
+    config: StartConfig<'a>,
+}
+
+#[derive(Serialize)]
+struct StartConfig<'a> {
+    network: &'static str,
+    rpc_url: &'a str,
+    rpc_user: Option<&'a str>,
+    rpc_password: Option<&'a str>,
+    rpc_cookie_file: Option<String>,
+    timeout_secs: f64,
+}
+
+#[derive(Deserialize)]
+struct Started {
+    protocol: u32,
+}
+
+/// The request that names the class and its configuration.
+pub(crate) fn start_request(config: &PythonConfig) -> BitcoinResult<Vec<u8>> {
+    let (user, password, cookie) = match &config.node.credentials {
+        Credentials::UserPassword { user, password } => {
+            (Some(user.as_str()), Some(password.expose()), None)
+        }
+        Credentials::CookieFile(path) => (None, None, Some(path.display().to_string())),
+        _ => (None, None, None),
+    };
+    let config = Start {
+        backend: &config.backend,
+        config: StartConfig {
+            network: network::name(config.node.network),
+            rpc_url: &config.node.url,
+            rpc_user: user,
+            rpc_password: password,
+            rpc_cookie_file: cookie,
+            timeout_secs: config.node.timeout.as_secs_f64(),
+        },
+    };
+    encode(
+        Operation::Connect,
+        &Request {
+            method: "start",
+            params: config,
+        },
+    )
+}
+
+/// Checks the answer to [`start_request`].
+pub(crate) fn check_started(response: &[u8]) -> BitcoinResult<()> {
+    let operation = Operation::Connect;
+    let started: Started = decode_response(operation, response)?;
+    if started.protocol == PROTOCOL {
+        return Ok(());
+    }
+    let message = format!(
+        "the package btc_legacy speaks protocol {}, this build {PROTOCOL}; install the package of \
+         the same version",
+        started.protocol
+    );
+    Err(BitcoinError::new(
+        ErrorKind::Configuration,
+        operation,
+        message,
+    ))
+}
+
+/// The request for one operation.
+pub(crate) fn call_request(operation: Operation, params: impl Serialize) -> BitcoinResult<Vec<u8>> {
+    encode(
+        operation,
+        &Request {
+            method: operation.as_str(),
+            params,
+        },
+    )
+}
+
+fn encode(operation: Operation, request: &impl Serialize) -> BitcoinResult<Vec<u8>> {
+    serde_json::to_vec(request).map_err(|cause| {
+        BitcoinError::new(
+            ErrorKind::Internal,
+            operation,
+            "the request cannot be written as JSON",
+        )
+        .with_source(cause)
+    })
+}
+
+/// Reads an answer of the Python side: a value of the operation's type, or an exception.
+///
+/// # Errors
+/// The exception's kind, with [`PythonException`] as the source. `InvalidResponse`: anything that
+/// is not such an answer.
+pub fn decode_response<T: DeserializeOwned>(
+    operation: Operation,
+    response: &[u8],
+) -> BitcoinResult<T> {
+    let response: Response<T> = serde_json::from_slice(response).map_err(|cause| {
+        let message = "the Python class returned something of another type or form";
+        BitcoinError::new(ErrorKind::InvalidResponse, operation, message).with_source(cause)
+    })?;
+    match (response.ok, response.error) {
+        (Some(value), None) => Ok(value),
+        (None, Some(error)) => Err(exception(operation, error)),
+        _ => {
+            let message = "the Python side answered neither a value nor an error";
+            Err(BitcoinError::new(
+                ErrorKind::InvalidResponse,
+                operation,
+                message,
+            ))
+        }
+    }
+}
+
+fn exception(operation: Operation, error: WireError) -> BitcoinError {
+    let kind = ErrorKind::ALL
+        .into_iter()
+        .find(|kind| kind.as_str() == error.kind)
+        .unwrap_or(ErrorKind::Internal);
+    let mut message = error.message.clone();
+    if message.is_empty() {
+        message = format!("the Python class raised {}", error.python_type);
+    }
+    BitcoinError::new(kind, operation, message).with_source(PythonException {
+        python_type: error.python_type,
+        message: error.message,
+        traceback: Traceback(error.traceback),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_of_another_type_is_an_invalid_response() {
+        for wrong in [
+            r#"{"ok": "7"}"#,
+            r#"{"ok": -1}"#,
+            r#"{"ok": 4294967296}"#,
+            r#"{"ok": 1.5}"#,
+            r#"{"ok": null}"#,
+            r#"{"ok": true}"#,
+            r#"{"ok": NaN}"#,
+            r#"{"ok": 1, "error": {"kind": "timeout", "message": ""}}"#,
+            "{}",
+            "[]",
+            "",
+            "\u{0}",
+        ] {
+            let error = decode_response::<u32>(Operation::GetBlockHeight, wrong.as_bytes())
+                .expect_err(wrong);
+            assert_eq!(error.kind(), ErrorKind::InvalidResponse, "{wrong}");
+        }
+        let height = decode_response::<u32>(Operation::GetBlockHeight, br#"{"ok": 7}"#);
+        assert_eq!(height.expect("a height"), 7);
+    }
+
+    #[test]
+    fn an_exception_keeps_its_type_and_traceback() {
+        let text = br#"{"error": {"kind": "not_found", "message": "no such tx",
+            "python_type": "builtins.IndexError", "traceback": "Traceback: line 1"}}"#;
+        let error = decode_response::<u32>(Operation::GetTransaction, text).expect_err("an error");
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        let causes: Vec<_> = error.causes().map(ToString::to_string).collect();
+        assert_eq!(
+            causes,
+            ["builtins.IndexError: no such tx", "Traceback: line 1"]
+        );
+    }
+
+    #[test]
+    fn a_kind_of_a_newer_version_is_internal() {
+        let text = br#"{"error": {"kind": "quantum", "message": "m"}}"#;
+        let error = decode_response::<u32>(Operation::GetBalance, text).expect_err("an error");
+        assert_eq!(error.kind(), ErrorKind::Internal);
+    }
+}

@@ -1,0 +1,23 @@
+//! The Python implementation of `BitcoinInterface`: a class in Python, embedded or in a worker.
+//!
+//! The class is `btc_legacy.backend:LegacyBackend` (python-bitcoinlib, in `python/` beside this
+//! crate) or one of your own that follows the protocol in `python/README.md`.
+//!
+//! # Capabilities
+//! - all operations of the interface that the class has; a method it lacks is `Unsupported`
+//! - `btc_legacy` has no wallet: its wallet operations answer `Unsupported`
+//!
+//! # Configuration
+//! [`PythonConfig`].
+
+mod backend;
+mod config;
+mod convert;
+mod environment;
+mod interpreter;
+mod lanes;
+mod worker;
+
+pub use crate::backend::PythonBitcoin;
+pub use crate::config::{PythonConfig, PythonMode};
+pub use crate::convert::{PythonException, Traceback, decode_response};

@@ -1,0 +1,193 @@
+//! `RustBitcoin`: the interface over Bitcoin Core, decoded by rust-bitcoin.
+
+use std::str::FromStr;
+
+use bitcoin::{BlockHash, Txid};
+use btc_iface::{
+    AddressType, BitcoinAddress, BitcoinError, BitcoinImplementationType, BitcoinInterface,
+    BitcoinResult, BitcoinTransaction, ErrorKind, NodeConfig, Operation,
+};
+
+use crate::convert::{self, DecodeError};
+use crate::core::{self, Core, Sent};
+
+/// The Rust implementation. Connections are pooled and shared by all threads.
+pub struct RustBitcoin {
+    core: Core,
+}
+
+impl RustBitcoin {
+    /// Connects to the node.
+    ///
+    /// # Errors
+    /// `Configuration`: the URL cannot be used, or the node is on another network.
+    /// `Unavailable`, `Timeout`, `Auth`: the node cannot be asked.
+    pub fn connect(config: &NodeConfig) -> BitcoinResult<Self> {
+        Ok(Self {
+            core: Core::connect(config)?,
+        })
+    }
+
+    /// Returns the hash of the block at this height of the active chain.
+    ///
+    /// # Errors
+    /// `NotFound`: the chain has not come to this height.
+    ///
+    /// Source: Bitcoin Core RPC `getblockhash`.
+    pub fn get_block_hash(&self, height: u32) -> BitcoinResult<BlockHash> {
+        self.core.block_hash(height)
+    }
+
+    /// Whether the node knows this transaction already, in mempool or chain.
+    fn knows(&self, txid: &Txid) -> BitcoinResult<bool> {
+        match self
+            .core
+            .raw_transaction(Operation::BroadcastTransaction, txid)
+        {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl BitcoinInterface for RustBitcoin {
+    fn get_transaction(&self, txid: &str) -> BitcoinResult<BitcoinTransaction> {
+        let operation = Operation::GetTransaction;
+        let parsed: Txid = parse(operation, "txid", txid)?;
+        let raw = self
+            .core
+            .raw_transaction(operation, &parsed)
+            .map_err(|error| error.with_context("txid", parsed))?;
+        let bytes = core::decode_hex(operation, &raw.hex)?;
+        let mut transaction =
+            convert::decode_transaction(&bytes).map_err(|cause| undecodable(operation, cause))?;
+        if transaction.txid != parsed {
+            let message = "the node answered with another transaction";
+            return Err(
+                BitcoinError::new(ErrorKind::InvalidResponse, operation, message)
+                    .with_context("asked for", parsed)
+                    .with_context("received", transaction.txid),
+            );
+        }
+        transaction.block_hash = raw
+            .blockhash
+            .filter(|_| raw.confirmations.is_some_and(|count| count > 0));
+        Ok(transaction)
+    }
+
+    fn get_block(&self, hash: &str) -> BitcoinResult<Vec<BitcoinTransaction>> {
+        let operation = Operation::GetBlock;
+        let parsed: BlockHash = parse(operation, "hash", hash)?;
+        let bytes = self
+            .core
+            .block_bytes(&parsed)
+            .map_err(|error| error.with_context("hash", parsed))?;
+        convert::decode_block(&bytes, parsed).map_err(|cause| undecodable(operation, cause))
+    }
+
+    fn get_block_height(&self) -> BitcoinResult<u32> {
+        self.core.block_count()
+    }
+
+    fn generate_address(&self, _address_type: AddressType) -> BitcoinResult<BitcoinAddress> {
+        Err(no_wallet(Operation::GenerateAddress))
+    }
+
+    fn create_transaction(
+        &self,
+        _outputs: Vec<(String, u64)>,
+        _fee_rate: u64,
+    ) -> BitcoinResult<BitcoinTransaction> {
+        Err(no_wallet(Operation::CreateTransaction))
+    }
+
+    fn broadcast_transaction(&self, transaction: &BitcoinTransaction) -> BitcoinResult<String> {
+        let operation = Operation::BroadcastTransaction;
+        let bytes = convert::encode_transaction(transaction).map_err(|cause| {
+            BitcoinError::new(ErrorKind::InvalidInput, operation, cause.to_string())
+        })?;
+        if bytes.len() > convert::MAX_BYTES {
+            let cause = DecodeError::TooLarge { size: bytes.len() };
+            return Err(BitcoinError::new(
+                ErrorKind::InvalidInput,
+                operation,
+                cause.to_string(),
+            ));
+        }
+        let txid = transaction.txid;
+        match self.core.send_raw_transaction(&bytes) {
+            Ok(Sent::AlreadyInChain) => Ok(txid.to_string()),
+            Ok(Sent::Accepted(sent)) if sent == txid => Ok(txid.to_string()),
+            Ok(Sent::Accepted(sent)) => {
+                let message = "the node accepted the transaction under another txid";
+                Err(
+                    BitcoinError::new(ErrorKind::InvalidResponse, operation, message)
+                        .with_context("txid", txid)
+                        .with_context("received", sent),
+                )
+            }
+            // Core also refuses what is in the chain with its outputs spent again.
+            Err(error) if error.kind() == ErrorKind::Rejected => match self.knows(&txid) {
+                Ok(true) => Ok(txid.to_string()),
+                Ok(false) | Err(_) => Err(error.with_context("txid", txid)),
+            },
+            Err(error) => Err(error.with_context("txid", txid)),
+        }
+    }
+
+    fn get_balance(&self) -> BitcoinResult<u64> {
+        Err(no_wallet(Operation::GetBalance))
+    }
+
+    fn estimate_fee(&self, target_blocks: u8) -> BitcoinResult<u64> {
+        const VB_PER_KVB: u64 = 1000;
+        let operation = Operation::EstimateFee;
+        if target_blocks == 0 {
+            let message = "a target of 0 blocks is in the past; use 1 to 255";
+            return Err(BitcoinError::new(
+                ErrorKind::InvalidInput,
+                operation,
+                message,
+            ));
+        }
+        match self.core.fee_rate_sat_per_kvb(target_blocks)? {
+            Ok(sat_per_kvb) => Ok(sat_per_kvb.div_ceil(VB_PER_KVB).max(1)),
+            Err(reasons) => {
+                let message = format!(
+                    "the node has not seen enough transactions to estimate a fee rate: {}",
+                    reasons.join("; ")
+                );
+                Err(BitcoinError::new(ErrorKind::NotFound, operation, message)
+                    .with_context("target_blocks", target_blocks))
+            }
+        }
+    }
+
+    fn implementation_type(&self) -> BitcoinImplementationType {
+        BitcoinImplementationType::Rust
+    }
+}
+
+fn parse<T: FromStr>(operation: Operation, name: &'static str, text: &str) -> BitcoinResult<T>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    /// Enough of a wrong input to recognise it by.
+    const SHOWN_CHARS: usize = 80;
+    text.parse().map_err(|cause: T::Err| {
+        let message = format!("not a {name}; give 64 hexadecimal digits");
+        BitcoinError::new(ErrorKind::InvalidInput, operation, message)
+            .with_context(name, text.chars().take(SHOWN_CHARS).collect::<String>())
+            .with_source(cause)
+    })
+}
+
+fn undecodable(operation: Operation, cause: DecodeError) -> BitcoinError {
+    let message = format!("the node's bytes cannot be used: {cause}");
+    BitcoinError::new(ErrorKind::InvalidResponse, operation, message).with_source(cause)
+}
+
+fn no_wallet(operation: Operation) -> BitcoinError {
+    BitcoinError::new(ErrorKind::Unsupported, operation, "no wallet is configured")
+}

@@ -1,0 +1,192 @@
+//! Bitcoin Core as this crate uses it: few typed calls over RPC, and blocks over REST.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bitcoin::{Amount, BlockHash, Denomination, Txid};
+use bitcoincore_rpc::{Client, RpcApi};
+use btc_iface::types::network;
+use btc_iface::{BitcoinError, BitcoinResult, ErrorKind, NodeConfig, Operation};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::error;
+use crate::http::Http;
+
+/// A connection to one node.
+pub(crate) struct Core {
+    rpc: Client,
+    http: Http,
+    has_rest: AtomicBool,
+}
+
+/// What `getrawtransaction` with verbosity 1 says beyond the bytes.
+#[derive(Deserialize)]
+pub(crate) struct RawTransaction {
+    pub(crate) hex: String,
+    pub(crate) blockhash: Option<BlockHash>,
+    /// Absent in the mempool, 0 in a block off the active chain.
+    pub(crate) confirmations: Option<i64>,
+}
+
+/// What became of a transaction handed to the node.
+pub(crate) enum Sent {
+    /// It is in the mempool, under this txid.
+    Accepted(Txid),
+    /// It was mined before.
+    AlreadyInChain,
+}
+
+#[derive(Deserialize)]
+struct ChainInfo {
+    chain: String,
+}
+
+#[derive(Deserialize)]
+struct FeeEstimate {
+    /// In BTC/kvB; kept as text so that no float comes near it.
+    feerate: Option<Box<RawValue>>,
+    #[serde(default)]
+    errors: Vec<String>,
+}
+
+impl Core {
+    /// Logs in and checks the network.
+    pub(crate) fn connect(config: &NodeConfig) -> BitcoinResult<Self> {
+        let operation = Operation::Connect;
+        let authority = config.authority().map_err(|cause| {
+            BitcoinError::new(ErrorKind::Configuration, operation, cause.to_string())
+                .with_context("url", &config.url)
+        })?;
+        let http = Http::new(config, authority)
+            .map_err(|cause| error::from_transport(operation, cause))?;
+        let rpc = Client::from_jsonrpc(jsonrpc::Client::with_transport(http.clone()));
+        let core = Self {
+            rpc,
+            http,
+            has_rest: AtomicBool::new(true),
+        };
+        let info: ChainInfo = core
+            .call(operation, "getblockchaininfo", &[])
+            .map_err(|cause| cause.with_context("url", &config.url))?;
+        if network::parse(&info.chain) != Ok(config.network) {
+            let message = format!(
+                "the node is on another network; set BITCOIN_NETWORK to the node's or ask another \
+                 node (node: {}, configured: {})",
+                info.chain,
+                network::name(config.network),
+            );
+            return Err(
+                BitcoinError::new(ErrorKind::Configuration, operation, message)
+                    .with_context("url", &config.url),
+            );
+        }
+        Ok(core)
+    }
+
+    pub(crate) fn block_count(&self) -> BitcoinResult<u32> {
+        self.call(Operation::GetBlockHeight, "getblockcount", &[])
+    }
+
+    pub(crate) fn block_hash(&self, height: u32) -> BitcoinResult<BlockHash> {
+        let operation = Operation::GetBlock;
+        let known = self.block_count()?;
+        if height > known {
+            let message = format!("the chain has not come to height {height}; it is at {known}");
+            return Err(BitcoinError::new(ErrorKind::NotFound, operation, message));
+        }
+        self.call(operation, "getblockhash", &[json!(height)])
+    }
+
+    pub(crate) fn raw_transaction(
+        &self,
+        operation: Operation,
+        txid: &Txid,
+    ) -> BitcoinResult<RawTransaction> {
+        self.call(operation, "getrawtransaction", &[json!(txid), json!(1)])
+    }
+
+    /// The block's bytes: over REST, or over RPC when the node does not serve REST.
+    pub(crate) fn block_bytes(&self, hash: &BlockHash) -> BitcoinResult<Vec<u8>> {
+        let operation = Operation::GetBlock;
+        if self.has_rest.load(Ordering::Relaxed) {
+            let answer = self
+                .http
+                .get(&format!("/rest/block/{hash}.bin"))
+                .map_err(|cause| error::from_transport(operation, cause))?;
+            match answer.status {
+                200 => return Ok(answer.body),
+                404 if error::is_pruned(&answer.text()) => {
+                    let message = error::pruned(&answer.text());
+                    return Err(BitcoinError::new(ErrorKind::NotFound, operation, message));
+                }
+                404 if answer.text().contains("not found") => {
+                    let message = "Block not found";
+                    return Err(BitcoinError::new(ErrorKind::NotFound, operation, message));
+                }
+                // Not REST's own words: fall through to RPC, which says precisely what is wrong.
+                404 if self.has_rest.swap(false, Ordering::Relaxed) => {
+                    tracing::warn!(
+                        "the node does not serve REST; blocks come over RPC, which is slower. \
+                             Start it with -rest to change that"
+                    );
+                }
+                _ => {}
+            }
+        }
+        let hex: String = self.call(operation, "getblock", &[json!(hash), json!(0)])?;
+        decode_hex(operation, &hex)
+    }
+
+    /// The node's estimate in sat/kvB, or the reasons why it has none.
+    pub(crate) fn fee_rate_sat_per_kvb(
+        &self,
+        target_blocks: u8,
+    ) -> BitcoinResult<Result<u64, Vec<String>>> {
+        let operation = Operation::EstimateFee;
+        let estimate: FeeEstimate =
+            self.call(operation, "estimatesmartfee", &[json!(target_blocks)])?;
+        let Some(raw) = estimate.feerate else {
+            return Ok(Err(estimate.errors));
+        };
+        let amount = Amount::from_str_in(raw.get(), Denomination::Bitcoin).map_err(|cause| {
+            let message = "the node's fee rate is not an amount in BTC/kvB";
+            BitcoinError::new(ErrorKind::InvalidResponse, operation, message)
+                .with_context("feerate", raw.get())
+                .with_source(cause)
+        })?;
+        Ok(Ok(amount.to_sat()))
+    }
+
+    pub(crate) fn send_raw_transaction(&self, bytes: &[u8]) -> BitcoinResult<Sent> {
+        let hex = bitcoin::hex::DisplayHex::to_lower_hex_string(bytes);
+        match self.rpc.call("sendrawtransaction", &[json!(hex)]) {
+            Ok(txid) => Ok(Sent::Accepted(txid)),
+            Err(cause) if error::is_already_in_chain(&cause) => Ok(Sent::AlreadyInChain),
+            Err(cause) => Err(error::from_rpc(Operation::BroadcastTransaction, cause)),
+        }
+    }
+
+    fn call<T: DeserializeOwned>(
+        &self,
+        operation: Operation,
+        method: &str,
+        params: &[Value],
+    ) -> BitcoinResult<T> {
+        self.rpc
+            .call(method, params)
+            .map_err(|cause| error::from_rpc(operation, cause))
+    }
+}
+
+/// Hexadecimal from the node to bytes.
+pub(crate) fn decode_hex(operation: Operation, hex: &str) -> BitcoinResult<Vec<u8>> {
+    bitcoin::hex::FromHex::from_hex(hex).map_err(|cause: bitcoin::hex::HexToBytesError| {
+        BitcoinError::new(
+            ErrorKind::InvalidResponse,
+            operation,
+            "the node sent broken hexadecimal",
+        )
+        .with_source(cause)
+    })
+}

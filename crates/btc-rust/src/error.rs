@@ -1,0 +1,129 @@
+//! The one place where failures of Bitcoin Core and of the way to it become `BitcoinError`.
+
+use bitcoincore_rpc::Error as RpcError;
+use btc_iface::{BitcoinError, ErrorKind, Operation};
+use jsonrpc::Error as JsonRpcError;
+use jsonrpc::error::RpcError as CoreError;
+
+use crate::http::TransportError;
+
+/// Bitcoin Core's error codes, from its `src/rpc/protocol.h`.
+pub(crate) mod code {
+    pub(crate) const MISC_ERROR: i32 = -1;
+    pub(crate) const INVALID_ADDRESS_OR_KEY: i32 = -5;
+    pub(crate) const INVALID_PARAMETER: i32 = -8;
+    pub(crate) const DESERIALIZATION_ERROR: i32 = -22;
+    pub(crate) const VERIFY_ERROR: i32 = -25;
+    pub(crate) const VERIFY_REJECTED: i32 = -26;
+    pub(crate) const VERIFY_ALREADY_IN_CHAIN: i32 = -27;
+    pub(crate) const IN_WARMUP: i32 = -28;
+}
+
+/// What an RPC call's failure means.
+pub(crate) fn from_rpc(operation: Operation, error: RpcError) -> BitcoinError {
+    match error {
+        RpcError::JsonRpc(JsonRpcError::Rpc(core)) => from_core(operation, &core),
+        RpcError::JsonRpc(JsonRpcError::Transport(boxed)) => {
+            match boxed.downcast::<TransportError>() {
+                Ok(transport) => from_transport(operation, *transport),
+                Err(other) => {
+                    BitcoinError::new(ErrorKind::Internal, operation, "the transport failed")
+                        .with_source(other)
+                }
+            }
+        }
+        other => BitcoinError::new(
+            ErrorKind::InvalidResponse,
+            operation,
+            "the node's answer is not what this call should return; check that the url is \
+             Bitcoin Core's",
+        )
+        .with_source(other),
+    }
+}
+
+/// What an error that Bitcoin Core reports means.
+fn from_core(operation: Operation, core: &CoreError) -> BitcoinError {
+    let said = core.message.as_str();
+    let (kind, message) = match core.code {
+        code::INVALID_ADDRESS_OR_KEY => (ErrorKind::NotFound, said.to_owned()),
+        code::MISC_ERROR if is_pruned(said) => (ErrorKind::NotFound, pruned(said)),
+        code::INVALID_PARAMETER | code::DESERIALIZATION_ERROR => {
+            (ErrorKind::InvalidInput, said.to_owned())
+        }
+        code::VERIFY_ERROR | code::VERIFY_REJECTED => (
+            ErrorKind::Rejected,
+            format!("the node rejects the transaction: {said}"),
+        ),
+        code::IN_WARMUP => (
+            ErrorKind::Unavailable,
+            format!("the node is warming up, ask again in a moment: {said}"),
+        ),
+        _ => (
+            ErrorKind::InvalidResponse,
+            format!("the node reports an error: {said}"),
+        ),
+    };
+    BitcoinError::new(kind, operation, message).with_context("code", core.code)
+}
+
+/// Whether Core refuses a transaction because it was mined before.
+pub(crate) fn is_already_in_chain(error: &RpcError) -> bool {
+    matches!(error, RpcError::JsonRpc(JsonRpcError::Rpc(core)) if core.code == code::VERIFY_ALREADY_IN_CHAIN)
+}
+
+/// Whether Core says that it once had the block and has thrown it away.
+pub(crate) fn is_pruned(said: &str) -> bool {
+    said.contains("pruned")
+}
+
+/// The message for a block that the node has pruned.
+pub(crate) fn pruned(said: &str) -> String {
+    format!("the node has pruned this block, ask one that keeps all blocks: {said}")
+}
+
+/// What a failure on the way to the node means.
+pub(crate) fn from_transport(operation: Operation, error: TransportError) -> BitcoinError {
+    let (kind, message) = match &error {
+        TransportError::Connection(_) => (
+            ErrorKind::Unavailable,
+            "the node cannot be reached; check that it runs and that BITCOIN_RPC_URL names its \
+             RPC port"
+                .to_owned(),
+        ),
+        TransportError::Timeout(limit) => (
+            ErrorKind::Timeout,
+            format!("the node did not answer within {} s", limit.as_secs_f32()),
+        ),
+        TransportError::Auth(status) => (
+            ErrorKind::Auth,
+            format!(
+                "the node refuses the credentials (HTTP {status}); check BITCOIN_RPC_USER and \
+                 BITCOIN_RPC_PASSWORD, or BITCOIN_RPC_COOKIE_FILE"
+            ),
+        ),
+        TransportError::Cookie { path, .. } => (
+            ErrorKind::Auth,
+            format!(
+                "the cookie file `{path}` cannot be read; check that the node runs and that \
+                 BITCOIN_RPC_COOKIE_FILE names its file"
+            ),
+        ),
+        TransportError::Status { status: 503, text } => (
+            ErrorKind::Unavailable,
+            format!("the node is busy or warming up, ask again in a moment: {text}"),
+        ),
+        TransportError::Status { status, text } => (
+            ErrorKind::InvalidResponse,
+            format!(
+                "the node answers HTTP {status}: {text}; check that BITCOIN_RPC_URL is Bitcoin \
+                 Core's"
+            ),
+        ),
+        TransportError::Answer(_) => (
+            ErrorKind::InvalidResponse,
+            "the answer is not Bitcoin Core's; check BITCOIN_RPC_URL".to_owned(),
+        ),
+    };
+    BitcoinError::new(kind, operation, message).with_source(error)
+}

@@ -1,0 +1,17 @@
+//! The Rust implementation of `BitcoinInterface`: rust-bitcoin over Bitcoin Core's RPC and REST.
+//!
+//! # Capabilities
+//! - get_transaction, get_block, get_block_height, estimate_fee, broadcast_transaction
+//! - no wallet: generate_address, create_transaction and get_balance answer `Unsupported`
+//!
+//! # Configuration
+//! [`btc_iface::NodeConfig`]: network, URL, credentials, timeout.
+
+mod backend;
+mod convert;
+mod core;
+mod error;
+mod http;
+
+pub use crate::backend::RustBitcoin;
+pub use crate::convert::{DecodeError, decode_block, decode_transaction, encode_transaction};

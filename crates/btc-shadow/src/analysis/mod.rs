@@ -1,0 +1,11 @@
+//! What a comparison log says: counts, compatibility, times and errors, per operation.
+
+mod operation;
+mod reader;
+mod report;
+mod table;
+
+pub use self::operation::OperationStats;
+pub use self::reader::{Analysis, Problem};
+pub use self::report::{Conclusion, ErrorCount, FieldPath, OperationReport, Report, Times};
+pub use self::table::render_table;

@@ -1,0 +1,109 @@
+//! The accounts of shadow mode: every call offered ends in exactly one verdict.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use btc_iface::Operation;
+use serde::{Deserialize, Serialize};
+
+use crate::compare::Verdict;
+
+const OPERATIONS: usize = Operation::CALLS.len();
+const VERDICTS: usize = Verdict::ALL.len();
+
+/// Counters by operation and verdict, kept without locks.
+#[derive(Debug, Default)]
+pub struct Books {
+    offered: [AtomicU64; OPERATIONS],
+    verdicts: [[AtomicU64; VERDICTS]; OPERATIONS],
+    /// Lines that the log could not take.
+    lost_lines: AtomicU64,
+}
+
+/// A copy of the counters.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Calls by operation.
+    pub offered: BTreeMap<Operation, u64>,
+    /// Verdicts by operation; those that never occurred are left out.
+    pub verdicts: BTreeMap<Operation, BTreeMap<Verdict, u64>>,
+    /// Lines that the log could not take.
+    #[serde(default)]
+    pub lost_lines: u64,
+}
+
+impl Books {
+    pub(crate) fn offer(&self, operation: Operation) {
+        if let Some(index) = index_of(operation) {
+            self.offered[index].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn close(&self, operation: Operation, verdict: Verdict) {
+        if let Some(index) = index_of(operation) {
+            self.verdicts[index][verdict as usize].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn lose_line(&self) {
+        self.lost_lines.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The counters now.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts {
+            lost_lines: self.lost_lines.load(Ordering::Relaxed),
+            ..Counts::default()
+        };
+        for (index, operation) in Operation::CALLS.into_iter().enumerate() {
+            let offered = self.offered[index].load(Ordering::Relaxed);
+            if offered == 0 {
+                continue;
+            }
+            counts.offered.insert(operation, offered);
+            let by_verdict: BTreeMap<_, _> = Verdict::ALL
+                .into_iter()
+                .map(|verdict| {
+                    (
+                        verdict,
+                        self.verdicts[index][verdict as usize].load(Ordering::Relaxed),
+                    )
+                })
+                .filter(|(_, count)| *count > 0)
+                .collect();
+            counts.verdicts.insert(operation, by_verdict);
+        }
+        counts
+    }
+}
+
+impl Counts {
+    /// All calls.
+    pub fn total_offered(&self) -> u64 {
+        self.offered.values().sum()
+    }
+
+    /// All calls that ended in this verdict.
+    pub fn total(&self, verdict: Verdict) -> u64 {
+        self.verdicts
+            .values()
+            .filter_map(|counts| counts.get(&verdict))
+            .sum()
+    }
+
+    /// Whether every call offered ended in exactly one verdict, for each operation.
+    pub fn close(&self) -> bool {
+        self.offered.iter().all(|(operation, offered)| {
+            self.verdicts
+                .get(operation)
+                .map_or(0, |counts| counts.values().sum())
+                == *offered
+        })
+    }
+}
+
+fn index_of(operation: Operation) -> Option<usize> {
+    Operation::CALLS
+        .iter()
+        .position(|known| *known == operation)
+}

@@ -1,0 +1,21 @@
+//! Shadow mode: run two implementations on live calls, return the primary's answer, compare,
+//! record and analyse.
+//!
+//! - [`Shadow`]: the decorator over the interface
+//! - [`Policy`]: how patiently is compared
+//! - [`compare`]: the rules that say whether two answers mean the same
+//! - [`record`]: the versioned lines of the comparison log; [`sink`]: where they go
+//! - [`analysis`]: what a log says about the readiness of the second implementation
+
+pub mod analysis;
+mod books;
+pub mod compare;
+mod observation;
+mod policy;
+pub mod record;
+mod shadow;
+pub mod sink;
+
+pub use crate::books::{Books, Counts};
+pub use crate::policy::Policy;
+pub use crate::shadow::Shadow;

@@ -1,0 +1,83 @@
+//! Which node is configured, and how to log in.
+
+use std::path::PathBuf;
+
+use btc_iface::{BitcoinResult, Credentials, Network, NodeConfig, Secret};
+
+use super::layers::{Layers, configuration};
+use super::parse;
+
+/// The node, or nothing when no variable names one.
+pub(super) fn resolve(layers: &Layers) -> BitcoinResult<Option<NodeConfig>> {
+    let network = layers.get("BITCOIN_NETWORK", parse::network)?;
+    let url = layers.get("BITCOIN_RPC_URL", parse::text)?;
+    let user = layers.get("BITCOIN_RPC_USER", parse::text)?;
+    let password = layers
+        .get("BITCOIN_RPC_PASSWORD", parse::text)?
+        .map(Secret::new);
+    let cookie = layers.get("BITCOIN_RPC_COOKIE_FILE", parse::path)?;
+    let timeout = layers.get("BITCOIN_RPC_TIMEOUT_SECS", parse::timeout)?;
+    let is_configured = network.is_some()
+        || url.is_some()
+        || user.is_some()
+        || password.is_some()
+        || cookie.is_some();
+    if !is_configured {
+        return Ok(None);
+    }
+    let Some(network) = network else {
+        return Err(configuration(
+            "a node is configured, its network is not; set BITCOIN_NETWORK to mainnet, testnet3, \
+             testnet4, signet or regtest",
+        ));
+    };
+    let mut node = NodeConfig::new(network);
+    if let Some(url) = url {
+        node.url = url;
+        node.authority()
+            .map_err(|cause| configuration(format!("BITCOIN_RPC_URL: {cause}")))?;
+    }
+    if let Some(timeout) = timeout {
+        node.timeout = timeout;
+    }
+    node.credentials = match (user, password, cookie) {
+        (Some(_), _, Some(_)) | (_, Some(_), Some(_)) => {
+            return Err(configuration(
+                "BITCOIN_RPC_COOKIE_FILE and BITCOIN_RPC_USER or _PASSWORD are both set; set one",
+            ));
+        }
+        (Some(user), Some(password), None) => Credentials::UserPassword { user, password },
+        (Some(_), None, None) | (None, Some(_), None) => {
+            return Err(configuration(
+                "BITCOIN_RPC_USER and BITCOIN_RPC_PASSWORD belong together; one is missing",
+            ));
+        }
+        (None, None, Some(cookie)) => Credentials::CookieFile(cookie),
+        (None, None, None) => match default_cookie(layers, &node) {
+            Some(cookie) => Credentials::CookieFile(cookie),
+            None => Credentials::None,
+        },
+    };
+    Ok(Some(node))
+}
+
+/// The cookie that Bitcoin Core writes by default, for a node on this machine.
+fn default_cookie(layers: &Layers, node: &NodeConfig) -> Option<PathBuf> {
+    let (host, _) = node.authority().ok()?.rsplit_once(':')?;
+    if !matches!(host, "127.0.0.1" | "localhost" | "[::1]") {
+        return None;
+    }
+    let folder = match node.network {
+        Network::Testnet => "testnet3",
+        Network::Testnet4 => "testnet4",
+        Network::Signet => "signet",
+        Network::Regtest => "regtest",
+        Network::Bitcoin => "",
+    };
+    Some(
+        PathBuf::from(layers.home.as_ref()?)
+            .join(".bitcoin")
+            .join(folder)
+            .join(".cookie"),
+    )
+}

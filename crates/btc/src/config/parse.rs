@@ -1,0 +1,76 @@
+//! Texts to typed values; an error says which values are allowed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use btc_iface::types::network;
+use btc_iface::{BitcoinImplementationType, Network};
+
+use super::Limit;
+
+pub(super) fn boolean(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err("use true or false".to_owned()),
+    }
+}
+
+pub(super) fn implementation(text: &str) -> Result<BitcoinImplementationType, String> {
+    match text {
+        "python" => Ok(BitcoinImplementationType::Python),
+        "rust" => Ok(BitcoinImplementationType::Rust),
+        _ => Err("use python or rust".to_owned()),
+    }
+}
+
+pub(super) fn is_worker(text: &str) -> Result<bool, String> {
+    match text {
+        "embedded" => Ok(false),
+        "worker" => Ok(true),
+        _ => Err("use embedded or worker".to_owned()),
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "one signature for all parsers")]
+pub(super) fn path(text: &str) -> Result<PathBuf, String> {
+    Ok(text.into())
+}
+
+pub(super) fn network(text: &str) -> Result<Network, String> {
+    network::parse(text).map_err(|cause| cause.to_string())
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "one signature for all parsers")]
+pub(super) fn text(text: &str) -> Result<String, String> {
+    Ok(text.to_owned())
+}
+
+pub(super) fn python_class(text: &str) -> Result<String, String> {
+    let is_name = |part: &str| {
+        part.split('.').all(|name| {
+            !name.is_empty()
+                && name.chars().all(|c| c == '_' || c.is_alphanumeric())
+                && !name.starts_with(|c: char| c.is_ascii_digit())
+        })
+    };
+    match text.split_once(':') {
+        Some((module, class)) if is_name(module) && is_name(class) => Ok(text.to_owned()),
+        _ => Err("use module:Class, as in btc_legacy.backend:LegacyBackend".to_owned()),
+    }
+}
+
+pub(super) fn timeout(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(secs @ 1..=3600) => Ok(Duration::from_secs(secs)),
+        _ => Err("use whole seconds from 1 to 3600".to_owned()),
+    }
+}
+
+pub(super) fn limit(text: &str) -> Result<Limit, String> {
+    match text.parse() {
+        Ok(0) => Ok(Limit::None),
+        Ok(secs @ 1..=86_400) => Ok(Limit::After(Duration::from_secs(secs))),
+        _ => Err("use whole seconds up to 86400, or 0 for no limit".to_owned()),
+    }
+}

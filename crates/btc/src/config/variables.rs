@@ -1,0 +1,114 @@
+//! The variables, in one table that the command line prints and the README repeats.
+
+/// A variable of the environment; its name in lower case is its key in `btc.toml`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// What holds when it is not set.
+    pub default: &'static str,
+    /// What it says, and the values it takes.
+    pub help: &'static str,
+    /// Whether it may stand in `btc.toml`.
+    pub in_file: bool,
+}
+
+const fn variable(name: &'static str, default: &'static str, help: &'static str) -> Variable {
+    Variable {
+        name,
+        default,
+        help,
+        in_file: true,
+    }
+}
+
+/// Every variable that is read.
+pub const VARIABLES: &[Variable] = &[
+    variable(
+        "USE_RUST_BITCOIN",
+        "true",
+        "who answers: `true` for Rust, `false` for Python",
+    ),
+    variable(
+        "SHADOW_MODE",
+        "false",
+        "`true`: ask both, return the primary's answer, compare and record",
+    ),
+    variable(
+        "PRIMARY_IMPL",
+        "rust",
+        "the same choice as USE_RUST_BITCOIN, by name: `python` or `rust`",
+    ),
+    variable(
+        "LOG_FILE",
+        "logs/shadow_comparison.log",
+        "the comparison log of shadow mode",
+    ),
+    variable(
+        "LOG_ALL",
+        "true",
+        "`false`: matches are logged as counts only",
+    ),
+    variable(
+        "BITCOIN_NETWORK",
+        "none",
+        "the node's network: `mainnet`, `testnet3`, `testnet4`, `signet`, `regtest`; needed with any other BITCOIN_ variable",
+    ),
+    variable(
+        "BITCOIN_RPC_URL",
+        "http://127.0.0.1 at the network's port",
+        "the node's RPC address, `http://host:port`",
+    ),
+    variable(
+        "BITCOIN_RPC_USER",
+        "none",
+        "the RPC user, together with BITCOIN_RPC_PASSWORD",
+    ),
+    Variable {
+        name: "BITCOIN_RPC_PASSWORD",
+        default: "none",
+        help: "the RPC password; environment only",
+        in_file: false,
+    },
+    variable(
+        "BITCOIN_RPC_COOKIE_FILE",
+        "Bitcoin Core's own, for a node on this machine",
+        "the cookie file that Bitcoin Core writes at each start",
+    ),
+    variable(
+        "BITCOIN_RPC_TIMEOUT_SECS",
+        "30",
+        "the longest a request to the node may take, 1 to 3600",
+    ),
+    variable(
+        "PYTHON_BACKEND",
+        "btc_legacy.backend:LegacyBackend",
+        "the Python class, `module:Class`; the module is looked for in PYTHONPATH too",
+    ),
+    variable(
+        "PYTHON_MODE",
+        "embedded",
+        "where Python runs: `embedded` in this process, or `worker` processes",
+    ),
+    variable(
+        "PYTHON_VENV",
+        ".venv of the workspace",
+        "the virtual environment with the packages of `requirements.txt`",
+    ),
+    variable(
+        "PYTHON_TIMEOUT_SECS",
+        "60",
+        "the longest a Python call may take; 0 for no limit, which embeds at the least cost",
+    ),
+    variable(
+        "BITCOIND_EXE",
+        "`bitcoind` on PATH, or the cache",
+        "the executable for a private node",
+    ),
+    Variable {
+        name: "BTC_CONFIG",
+        default: "btc.toml, if there is one",
+        help: "the configuration file",
+        in_file: false,
+    },
+];

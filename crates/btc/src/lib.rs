@@ -1,0 +1,35 @@
+//! One interface to Bitcoin, with the backends you pick and a safe way from one to the other.
+//!
+//! Pick features: `rust-bitcoin` (default), `python-bitcoin`, `shadow`, or `full`. A build with one
+//! backend compiles nothing of the other.
+//!
+//! ```no_run
+//! use btc::{BitcoinInterface, Config};
+//!
+//! # fn main() -> btc::BitcoinResult<()> {
+//! let bitcoin = btc::connect(&Config::load()?)?;
+//! println!("height {}", bitcoin.get_block_height()?);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! This crate has no logic of its own: it reads the configuration, once, and puts the parts
+//! together. What the variables mean is in [`config::VARIABLES`].
+
+pub mod config;
+mod connect;
+
+/// rust-bitcoin, whose hash and script types the interface uses.
+pub use btc_iface::rust_bitcoin as bitcoin;
+pub use btc_iface::*;
+#[cfg(feature = "python-bitcoin")]
+pub use btc_python as python;
+#[cfg(feature = "rust-bitcoin")]
+pub use btc_rust as rust;
+#[cfg(feature = "shadow")]
+pub use btc_shadow as shadow;
+
+pub use crate::config::Config;
+#[cfg(feature = "shadow")]
+pub use crate::connect::connect_shadow;
+pub use crate::connect::{connect, connect_to};

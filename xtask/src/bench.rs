@@ -1,0 +1,15 @@
+//! `cargo xtask bench`: measures with the release build and writes the numbers down.
+
+use crate::error::Result;
+use crate::flags::{BenchFlags, Purpose};
+use crate::session::Session;
+use crate::workspace::Workspace;
+
+pub(crate) fn run(workspace: &Workspace, flags: &BenchFlags) -> Result<()> {
+    let session = Session::open(workspace, Purpose::Demo, false)?;
+    let mut cargo = session.cargo("run --release --package btc-tests --bin bench --")?;
+    if flags.quick {
+        cargo.arg("--quick");
+    }
+    session.run(cargo.args(&flags.args))
+}

@@ -1,0 +1,17 @@
+//! `cargo xtask ci`: the same checks as `test`, all of them, on a machine where nobody can answer.
+
+use crate::error::Result;
+use crate::flags::TestFlags;
+use crate::test;
+use crate::workspace::Workspace;
+
+pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+    test::run(
+        workspace,
+        &TestFlags {
+            keep_going: true,
+            json: false,
+            yes: true,
+        },
+    )
+}

@@ -1,0 +1,283 @@
+//! `cargo xtask test`: every check that a change must pass, in the order in which they fail soonest.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::error::{Error, Result};
+use crate::flags::{Purpose, TestFlags};
+use crate::process::Output;
+use crate::session::Session;
+use crate::terminal::{bold, duration, green, red, yellow};
+use crate::workspace::Workspace;
+use crate::{fuzz, matrix, phase, suite, tidy};
+
+/// A check: its name, and the work, which returns a few words about what was done.
+struct Step {
+    name: String,
+    hint: Option<&'static str>,
+    work: Work,
+}
+
+type Work = Box<dyn Fn(&Session<'_>) -> Result<String>>;
+
+/// How a step ended.
+enum Outcome {
+    Passed(String),
+    Failed(String),
+    NotRun,
+}
+
+struct Row {
+    name: String,
+    time: Duration,
+    outcome: Outcome,
+}
+
+pub(crate) fn run(workspace: &Workspace, flags: &TestFlags) -> Result<()> {
+    let output = if flags.json {
+        Output::Stderr
+    } else {
+        Output::Stdout
+    };
+    let start = Instant::now();
+    let session = Session::open(workspace, Purpose::Test, flags.yes)?.with_output(output);
+    let setup = Row {
+        name: "setup".to_owned(),
+        time: start.elapsed(),
+        outcome: Outcome::Passed("ready".to_owned()),
+    };
+    let mut rows = vec![setup];
+    for step in steps(workspace)? {
+        let failed = rows
+            .iter()
+            .any(|row| matches!(row.outcome, Outcome::Failed(_)));
+        let skip = failed && !flags.keep_going;
+        rows.push(if skip {
+            not_run(step)
+        } else {
+            run_step(&session, step)
+        });
+    }
+    session.say(&table(&rows, start.elapsed()));
+    if flags.json {
+        println!("{}", as_json(&rows, start.elapsed()));
+    }
+    let failed: Vec<_> = rows
+        .iter()
+        .filter(|row| matches!(row.outcome, Outcome::Failed(_)))
+        .collect();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = failed.iter().map(|row| row.name.as_str()).collect();
+    Err(Error::new(format!(
+        "failed: {}; its output is above the table",
+        names.join(", ")
+    )))
+}
+
+fn steps(workspace: &Workspace) -> Result<Vec<Step>> {
+    let mut steps = vec![
+        cargo("format", "fmt --all --check").with_hint("`cargo fmt --all` repairs it"),
+        Step::new("tidy", |session| {
+            tidy::check(session.workspace, session.output)
+        }),
+        cargo(
+            "clippy",
+            "clippy --workspace --all-targets --all-features -- --deny warnings",
+        ),
+        Step::new("documentation", |session| {
+            let mut cargo = session.cargo("doc --workspace --no-deps --all-features")?;
+            session.run(cargo.env("RUSTDOCFLAGS", "-D warnings"))?;
+            Ok("clean".to_owned())
+        }),
+        cargo(
+            "licences and sources",
+            "deny --all-features check --hide-inclusion-graph licenses bans sources",
+        )
+        .with_hint("deny.toml says what may come in"),
+        Step::new("unit tests", |session| {
+            let mut cargo = session.cargo("test --workspace --exclude btc-tests --all-features")?;
+            Ok(suite::run(session, &mut cargo)?.summary())
+        }),
+    ];
+    let phases = phase::available(workspace)?;
+    if phases.is_empty() {
+        return Err(Error::new(
+            "tests/Cargo.toml has no suite of any phase; there would be nothing to test",
+        ));
+    }
+    steps.extend(phases.into_iter().map(|number| {
+        Step::new(&format!("phase {number}"), move |session| {
+            Ok(phase::run_suite(session, number, &[])?.summary())
+        })
+    }));
+    steps.extend([
+        Step::new("python tests", |session| {
+            Ok(suite::run(session, &mut session.python("pytest --color=no")?)?.summary())
+        }),
+        python("python lint", "ruff check ."),
+        python("python format", "ruff format --check .")
+            .with_hint("`.venv/bin/ruff format crates/btc-python/python` repairs it"),
+        python("python types", "mypy --strict"),
+    ]);
+    if workspace.has("fuzz/Cargo.toml") {
+        steps.push(Step::new("fuzz targets", |session| {
+            session.run(&mut fuzz::check(session)?)?;
+            Ok("compiled".to_owned())
+        }));
+    }
+    steps.push(Step::new("feature matrix", |session| {
+        matrix::check(session, true)
+    }));
+    Ok(steps)
+}
+
+impl Step {
+    fn new(name: &str, work: impl Fn(&Session<'_>) -> Result<String> + 'static) -> Self {
+        Self {
+            name: name.to_owned(),
+            hint: None,
+            work: Box::new(work),
+        }
+    }
+
+    /// What to do when it fails, where the output does not say so.
+    fn with_hint(self, hint: &'static str) -> Self {
+        Self {
+            hint: Some(hint),
+            ..self
+        }
+    }
+}
+
+fn cargo(name: &str, words: &'static str) -> Step {
+    Step::new(name, |session| {
+        session.run(&mut session.cargo(words)?)?;
+        Ok("clean".to_owned())
+    })
+}
+
+fn python(name: &str, words: &'static str) -> Step {
+    Step::new(name, |session| {
+        session.run(&mut session.python(words)?)?;
+        Ok("clean".to_owned())
+    })
+}
+
+fn run_step(session: &Session<'_>, step: Step) -> Row {
+    session.say(&format!("\n{}", bold(&format!("== {}", step.name))));
+    let start = Instant::now();
+    let done = (step.work)(session);
+    let time = start.elapsed();
+    let (word, outcome) = match done {
+        Ok(words) => (green("ok"), Outcome::Passed(words)),
+        Err(error) => {
+            let hint = step.hint.map(|hint| format!("; {hint}"));
+            let text = format!("{error}{}", hint.unwrap_or_default());
+            session.say(&text);
+            (red("FAILED"), Outcome::Failed(text))
+        }
+    };
+    session.say(&format!("== {}: {word} in {}", step.name, duration(time)));
+    Row {
+        name: step.name,
+        time,
+        outcome,
+    }
+}
+
+fn not_run(step: Step) -> Row {
+    Row {
+        name: step.name,
+        time: Duration::ZERO,
+        outcome: Outcome::NotRun,
+    }
+}
+
+fn table(rows: &[Row], total: Duration) -> String {
+    let width = rows
+        .iter()
+        .map(|row| row.name.len())
+        .max()
+        .unwrap_or(0)
+        .max("total".len());
+    let mut lines = vec![String::new(), bold("Summary")];
+    for row in rows {
+        // The colour comes after the padding: its codes have no width.
+        let (word, words) = match &row.outcome {
+            Outcome::Passed(words) => (green("ok     "), words.as_str()),
+            Outcome::Failed(error) => (red("FAILED "), error.lines().next().unwrap_or("")),
+            Outcome::NotRun => (yellow("not run"), ""),
+        };
+        let time = if matches!(row.outcome, Outcome::NotRun) {
+            String::new()
+        } else {
+            duration(row.time)
+        };
+        lines.push(
+            format!("  {:<width$}  {time:>12}  {word}  {words}", row.name)
+                .trim_end()
+                .to_owned(),
+        );
+    }
+    lines.push(format!("  {:<width$}  {:>12}", "total", duration(total)));
+    lines.join("\n")
+}
+
+fn as_json(rows: &[Row], total: Duration) -> serde_json::Value {
+    let steps: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let (result, detail) = match &row.outcome {
+                Outcome::Passed(words) => ("ok", words.as_str()),
+                Outcome::Failed(error) => ("failed", error.as_str()),
+                Outcome::NotRun => ("not run", ""),
+            };
+            json!({ "step": row.name, "result": result, "seconds": row.time.as_secs_f64(), "detail": detail })
+        })
+        .collect();
+    let is_ok = rows
+        .iter()
+        .all(|row| matches!(row.outcome, Outcome::Passed(_)));
+    json!({ "ok": is_ok, "seconds": total.as_secs_f64(), "steps": steps })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Outcome, Row, as_json, table};
+
+    fn rows() -> Vec<Row> {
+        let row = |name: &str, outcome| Row {
+            name: name.to_owned(),
+            time: Duration::from_secs(12),
+            outcome,
+        };
+        vec![
+            row("format", Outcome::Passed("clean".to_owned())),
+            row("tidy", Outcome::Failed("2 findings".to_owned())),
+            row("clippy", Outcome::NotRun),
+        ]
+    }
+
+    #[test]
+    fn the_table_shows_every_step() {
+        let table = table(&rows(), Duration::from_secs(24));
+        let lines: Vec<_> = table.lines().skip(2).collect();
+        assert_eq!(lines[0], "  format          12 s  ok       clean");
+        assert_eq!(lines[1], "  tidy            12 s  FAILED   2 findings");
+        assert_eq!(lines[2], "  clippy                not run");
+        assert_eq!(lines[3], "  total           24 s");
+    }
+
+    #[test]
+    fn the_json_says_what_failed() {
+        let json = as_json(&rows(), Duration::from_secs(24));
+        assert_eq!(json["ok"], false);
+        assert_eq!(json["steps"][1]["result"], "failed");
+        assert_eq!(json["steps"][2]["result"], "not run");
+    }
+}
