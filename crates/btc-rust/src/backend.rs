@@ -44,7 +44,8 @@ impl RustBitcoin {
             .core
             .raw_transaction(Operation::BroadcastTransaction, txid)
         {
-            Ok(_) => Ok(true),
+            // Known only in a block off the active chain is not known.
+            Ok(raw) => Ok(raw.blockhash.is_none() || raw.is_confirmed()),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
@@ -70,9 +71,7 @@ impl BitcoinInterface for RustBitcoin {
                     .with_context("received", transaction.txid),
             );
         }
-        transaction.block_hash = raw
-            .blockhash
-            .filter(|_| raw.confirmations.is_some_and(|count| count > 0));
+        transaction.block_hash = raw.blockhash.filter(|_| raw.is_confirmed());
         Ok(transaction)
     }
 
@@ -104,6 +103,15 @@ impl BitcoinInterface for RustBitcoin {
 
     fn broadcast_transaction(&self, transaction: &BitcoinTransaction) -> BitcoinResult<String> {
         let operation = Operation::BroadcastTransaction;
+        if transaction.inputs.is_empty() {
+            // Its bytes would read as those of a transaction with witnesses.
+            let message = "a transaction without inputs cannot be sent";
+            return Err(BitcoinError::new(
+                ErrorKind::InvalidInput,
+                operation,
+                message,
+            ));
+        }
         let bytes = convert::encode_transaction(transaction).map_err(|cause| {
             BitcoinError::new(ErrorKind::InvalidInput, operation, cause.to_string())
         })?;
@@ -130,7 +138,11 @@ impl BitcoinInterface for RustBitcoin {
             // Core also refuses what is in the chain with its outputs spent again.
             Err(error) if error.kind() == ErrorKind::Rejected => match self.knows(&txid) {
                 Ok(true) => Ok(txid.to_string()),
-                Ok(false) | Err(_) => Err(error.with_context("txid", txid)),
+                Ok(false) => Err(error.with_context("txid", txid)),
+                // Whether it is known decides between success and refusal, so neither is said.
+                Err(lookup) => Err(lookup
+                    .with_context("txid", txid)
+                    .with_context("refused before", error.message())),
             },
             Err(error) => Err(error.with_context("txid", txid)),
         }

@@ -29,6 +29,13 @@ pub(crate) struct RawTransaction {
     pub(crate) confirmations: Option<i64>,
 }
 
+impl RawTransaction {
+    /// Whether it is in a block of the active chain.
+    pub(crate) fn is_confirmed(&self) -> bool {
+        self.confirmations.is_some_and(|count| count > 0)
+    }
+}
+
 /// What became of a transaction handed to the node.
 pub(crate) enum Sent {
     /// It is in the mempool, under this txid.
@@ -54,9 +61,9 @@ impl Core {
     /// Logs in and checks the network.
     pub(crate) fn connect(config: &NodeConfig) -> BitcoinResult<Self> {
         let operation = Operation::Connect;
+        // Without the url itself: someone may have put a password into it.
         let authority = config.authority().map_err(|cause| {
             BitcoinError::new(ErrorKind::Configuration, operation, cause.to_string())
-                .with_context("url", &config.url)
         })?;
         let http = Http::new(config, authority)
             .map_err(|cause| error::from_transport(operation, cause))?;
@@ -149,12 +156,16 @@ impl Core {
         let Some(raw) = estimate.feerate else {
             return Ok(Err(estimate.errors));
         };
-        let amount = Amount::from_str_in(raw.get(), Denomination::Bitcoin).map_err(|cause| {
+        let nonsense = || {
             let message = "the node's fee rate is not an amount in BTC/kvB";
             BitcoinError::new(ErrorKind::InvalidResponse, operation, message)
                 .with_context("feerate", raw.get())
-                .with_source(cause)
-        })?;
+        };
+        let amount = Amount::from_str_in(raw.get(), Denomination::Bitcoin)
+            .map_err(|cause| nonsense().with_source(cause))?;
+        if amount == Amount::ZERO || amount > Amount::MAX_MONEY {
+            return Err(nonsense());
+        }
         Ok(Ok(amount.to_sat()))
     }
 

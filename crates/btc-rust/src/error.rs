@@ -17,6 +17,7 @@ pub(crate) mod code {
     pub(crate) const VERIFY_REJECTED: i32 = -26;
     pub(crate) const VERIFY_ALREADY_IN_CHAIN: i32 = -27;
     pub(crate) const IN_WARMUP: i32 = -28;
+    pub(crate) const METHOD_NOT_FOUND: i32 = -32601;
 }
 
 /// What an RPC call's failure means.
@@ -54,6 +55,10 @@ fn from_core(operation: Operation, core: &CoreError) -> BitcoinError {
         code::VERIFY_ERROR | code::VERIFY_REJECTED => (
             ErrorKind::Rejected,
             format!("the node rejects the transaction: {said}"),
+        ),
+        code::METHOD_NOT_FOUND => (
+            ErrorKind::Unsupported,
+            format!("the node does not offer this call: {said}"),
         ),
         code::IN_WARMUP => (
             ErrorKind::Unavailable,

@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
 
+use crate::net::{NodeConnector, NodeResolver};
 use bitcoin::base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use btc_iface::{Credentials, NodeConfig};
 use jsonrpc::{Request, Response};
@@ -89,7 +90,7 @@ struct Shared {
 impl Http {
     /// A transport to the node at `authority`; nothing is sent yet.
     pub(crate) fn new(config: &NodeConfig, authority: &str) -> Result<Self, TransportError> {
-        let agent: Agent = Agent::config_builder()
+        let agent_config = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(config.timeout))
             .max_idle_connections(MAX_IDLE_CONNECTIONS)
@@ -99,8 +100,8 @@ impl Http {
             .max_redirects(0)
             .user_agent("")
             .accept("")
-            .build()
-            .into();
+            .build();
+        let agent = Agent::with_parts(agent_config, NodeConnector, NodeResolver::default());
         let base_url = format!("http://{authority}");
         let shared = Shared {
             agent,
@@ -241,13 +242,17 @@ fn with_retries(
 
 fn authorization(credentials: &Credentials) -> Result<Option<HeaderValue>, TransportError> {
     let pair = match credentials {
-        Credentials::CookieFile(path) => {
-            let text = std::fs::read_to_string(path).map_err(|source| TransportError::Cookie {
-                path: path.display().to_string(),
-                source,
-            })?;
-            Zeroizing::new(text.trim_end().to_owned())
-        }
+        Credentials::CookieFile(path) => match std::fs::read_to_string(path) {
+            Ok(text) => Zeroizing::new(text.trim_end().to_owned()),
+            // A node that does not run has no cookie: asking it without one says which it is.
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => {
+                return Err(TransportError::Cookie {
+                    path: path.display().to_string(),
+                    source,
+                });
+            }
+        },
         Credentials::UserPassword { user, password } => {
             Zeroizing::new(format!("{user}:{}", password.expose()))
         }

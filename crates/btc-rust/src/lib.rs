@@ -12,6 +12,7 @@ mod convert;
 mod core;
 mod error;
 mod http;
+mod net;
 
 pub use crate::backend::RustBitcoin;
 pub use crate::convert::{DecodeError, decode_block, decode_transaction, encode_transaction};

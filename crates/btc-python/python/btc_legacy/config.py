@@ -21,7 +21,7 @@ def split_rpc_url(url: str) -> SplitResult:
     """
     try:
         parts = urlsplit(url)
-        usable = parts.hostname and (parts.port is None or parts.port > 0)
+        usable = parts.hostname and parts.port
     except ValueError:
         parts, usable = urlsplit(""), None
     if parts.scheme != "http":
@@ -33,6 +33,8 @@ def split_rpc_url(url: str) -> SplitResult:
             "rpc_url must not hold credentials: set rpc_user and rpc_password "
             "(BITCOIN_RPC_USER, BITCOIN_RPC_PASSWORD) instead"
         )
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise _wrong("rpc_url must not have a path: give host and port only")
     return parts
 
 

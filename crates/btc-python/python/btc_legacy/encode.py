@@ -20,6 +20,9 @@ from btc_legacy import wire
 from btc_legacy.errors import BitcoinError, ErrorKind
 from btc_legacy.protocol import Input, Output, Transaction
 
+# The largest serialised transaction that consensus allows.
+_MAX_BYTES = 4_000_000
+
 _I64_LIMIT = 2**63
 
 
@@ -27,6 +30,8 @@ def encode_transaction(transaction: Transaction) -> bytes:
     """Serialises the fields and checks that `txid` and `wtxid` belong to the bytes."""
     tx = to_ctransaction(transaction)
     raw: bytes = tx.serialize()
+    if len(raw) > _MAX_BYTES:
+        raise _wrong(f"{len(raw)} bytes are more than the {_MAX_BYTES:,} that consensus allows")
     for name, computed in (("txid", b2lx(tx.GetTxid())), ("wtxid", b2lx(Hash(raw)))):
         if transaction[name].lower() != computed:  # type: ignore[literal-required]
             raise _wrong(

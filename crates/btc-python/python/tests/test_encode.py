@@ -113,6 +113,12 @@ def test_a_transaction_without_inputs_is_refused() -> None:
     assert "without inputs" in _refused(wire).message
 
 
+def test_more_bytes_than_a_block_may_have_are_refused() -> None:
+    wire = _segwit()
+    wire["outputs"][0]["script_pubkey"] = "51" * 4_000_000
+    assert "more than the 4,000,000" in _refused(wire).message
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

@@ -1,0 +1,80 @@
+//! The limit to measure against: one keep-alive socket, one write, and reads into one buffer.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use btc::bitcoin::base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+
+use crate::Outcome;
+
+/// A connection that knows just enough of HTTP for this node's answers.
+pub(crate) struct RawHttp {
+    stream: TcpStream,
+    host: String,
+    authorization: String,
+    buffer: Vec<u8>,
+}
+
+impl RawHttp {
+    /// Connects to `http://host:port` with a cookie's `user:password`.
+    pub(crate) fn connect(url: &str, cookie: &str) -> Outcome<Self> {
+        let host = url.trim_start_matches("http://").to_owned();
+        let stream = TcpStream::connect(&host)?;
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            stream,
+            host,
+            authorization: format!("Basic {}", BASE64.encode(cookie.trim())),
+            buffer: vec![0; 8 << 20],
+        })
+    }
+
+    /// The request for a REST resource.
+    pub(crate) fn get_request(&self, path: &str) -> Vec<u8> {
+        format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.host).into_bytes()
+    }
+
+    /// The request for a JSON-RPC call.
+    pub(crate) fn post_request(&self, body: &str) -> Vec<u8> {
+        format!(
+            "POST / HTTP/1.1\r\nHost: {}\r\nAuthorization: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            self.host,
+            self.authorization,
+            body.len()
+        )
+        .into_bytes()
+    }
+
+    /// One round trip; the answer's body stays in the buffer.
+    pub(crate) fn round_trip(&mut self, request: &[u8]) -> Outcome<&[u8]> {
+        self.stream.write_all(request)?;
+        let mut filled = 0;
+        let head = loop {
+            let read = self.stream.read(&mut self.buffer[filled..])?;
+            if read == 0 {
+                return Err("the node closed the connection".into());
+            }
+            filled += read;
+            if let Some(at) = self.buffer[..filled]
+                .windows(4)
+                .position(|w| w == b"\r\n\r\n")
+            {
+                break at + 4;
+            }
+        };
+        let text = std::str::from_utf8(&self.buffer[..head])?;
+        if !text.starts_with("HTTP/1.1 200") {
+            return Err(format!("the node answered {}", text.lines().next().unwrap_or("")).into());
+        }
+        let length: usize = text
+            .lines()
+            .find_map(|line| line.strip_prefix("Content-Length: "))
+            .ok_or("an answer without a length")?
+            .parse()?;
+        if head + length > filled {
+            self.stream
+                .read_exact(&mut self.buffer[filled..head + length])?;
+        }
+        Ok(&self.buffer[head..head + length])
+    }
+}
