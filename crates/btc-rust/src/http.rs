@@ -1,28 +1,24 @@
-//! A pooled HTTP transport to Bitcoin Core, for JSON-RPC and REST, with explicit timeouts.
+//! The transport to Bitcoin Core, for JSON-RPC and REST: credentials, retries, and what is sent once.
 //!
-//! Reads are retried on a connection of their own when the pooled one was lost; writes never are,
-//! and never use a pooled connection whose end may already be gone.
+//! Reads are tried again on a new connection when a kept one was lost; writes are sent once, on a
+//! connection of their own whose end cannot be gone already.
 
 use std::fmt;
-use std::io::Read;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
 
-use crate::net::{NodeConnector, NodeResolver};
 use bitcoin::base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use btc_iface::{Credentials, NodeConfig};
 use jsonrpc::{Request, Response};
-use ureq::http::{self, HeaderValue, header};
-use ureq::{Agent, Body, BodyWithConfig};
 use zeroize::Zeroizing;
 
-/// The longest answer that is read: a full block in hexadecimal is 8 MB.
-const MAX_ANSWER_BYTES: u64 = 32 << 20;
+use crate::connection::{Answer, Connections, ExchangeError};
+
 /// Waits before the second and the third attempt of a read.
 const BACKOFF: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(250)];
-/// More threads than Bitcoin Core serves at once by default.
-const MAX_IDLE_CONNECTIONS: usize = 32;
 /// RPC methods without effect. Everything else is sent at most once.
 const READS: [&str; 6] = [
     "estimatesmartfee",
@@ -37,7 +33,7 @@ const READS: [&str; 6] = [
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TransportError {
     #[error("no connection to the node")]
-    Connection(#[source] ureq::Error),
+    Connection(#[source] std::io::Error),
     #[error("no answer within {} s", .0.as_secs_f32())]
     Timeout(Duration),
     #[error("the node refused the credentials with HTTP status {0}")]
@@ -53,24 +49,6 @@ pub(crate) enum TransportError {
     Answer(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// A status and its body.
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) body: Vec<u8>,
-}
-
-impl Answer {
-    /// The body as one line of text, for an error message.
-    pub(crate) fn text(&self) -> String {
-        const MAX_CHARS: usize = 200;
-        String::from_utf8_lossy(&self.body)
-            .trim()
-            .chars()
-            .take(MAX_CHARS)
-            .collect()
-    }
-}
-
 /// The transport. Cheap to clone: clones share connections and credentials.
 #[derive(Clone)]
 pub(crate) struct Http {
@@ -78,38 +56,23 @@ pub(crate) struct Http {
 }
 
 struct Shared {
-    agent: Agent,
-    base_url: String,
-    rpc_url: String,
-    timeout: Duration,
+    connections: Connections,
     credentials: Credentials,
-    /// The header made of the credentials; replaced when the node has written a new cookie.
-    authorization: RwLock<Option<HeaderValue>>,
+    /// The head of a JSON-RPC request up to its length, with the credentials in it; made anew
+    /// when the node has written a new cookie.
+    rpc_head: RwLock<Zeroizing<Vec<u8>>>,
+    /// How often it was made anew.
+    renewals: AtomicU32,
 }
 
 impl Http {
     /// A transport to the node at `authority`; nothing is sent yet.
     pub(crate) fn new(config: &NodeConfig, authority: &str) -> Result<Self, TransportError> {
-        let agent_config = Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_global(Some(config.timeout))
-            .max_idle_connections(MAX_IDLE_CONNECTIONS)
-            .max_idle_connections_per_host(MAX_IDLE_CONNECTIONS)
-            // A proxy in the environment must not see what is meant for the node.
-            .proxy(None)
-            .max_redirects(0)
-            .user_agent("")
-            .accept("")
-            .build();
-        let agent = Agent::with_parts(agent_config, NodeConnector, NodeResolver::default());
-        let base_url = format!("http://{authority}");
         let shared = Shared {
-            agent,
-            rpc_url: format!("{base_url}/"),
-            base_url,
-            timeout: config.timeout,
+            connections: Connections::new(authority, config.timeout),
             credentials: config.credentials.clone(),
-            authorization: RwLock::new(authorization(&config.credentials)?),
+            rpc_head: RwLock::new(rpc_head(authority, &config.credentials)?),
+            renewals: AtomicU32::new(0),
         };
         Ok(Self {
             shared: Arc::new(shared),
@@ -118,109 +81,81 @@ impl Http {
 
     /// Gets a REST resource, such as `/rest/chaininfo.json`; retried when the connection is lost.
     pub(crate) fn get(&self, path: &str) -> Result<Answer, TransportError> {
-        let url = format!("{}{path}", self.shared.base_url);
-        with_retries(|first| {
-            let request = self.shared.agent.get(&url);
-            let request = if first {
-                request
-            } else {
-                on_new_connection(request)
-            };
-            self.finish(request.call())
-        })
+        let host = self.shared.connections.authority();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        with_retries(|is_first| self.exchange(request.as_bytes(), !is_first))
     }
 
     /// Posts a JSON-RPC request. A write goes out on a new connection, once.
     fn post(&self, body: &[u8], is_read: bool) -> Result<Answer, TransportError> {
         if is_read {
-            return with_retries(|first| self.post_once(body, first));
+            return with_retries(|is_first| self.post_once(body, !is_first));
         }
-        self.post_once(body, false)
+        self.post_once(body, true)
     }
 
-    fn post_once(&self, body: &[u8], pooled: bool) -> Result<Answer, TransportError> {
-        let answer = self.post_authorized(body, pooled)?;
-        if answer.status != 401 || !self.renew_cookie()? {
+    fn post_once(&self, body: &[u8], is_fresh: bool) -> Result<Answer, TransportError> {
+        let before = self.shared.renewals.load(Ordering::Acquire);
+        let answer = self.post_authorized(body, is_fresh)?;
+        if answer.status != 401 || !self.renew_cookie(before)? {
             return Ok(answer);
         }
         // Nothing was executed without a login, so a write may follow too.
-        self.post_authorized(body, pooled)
+        self.post_authorized(body, is_fresh)
     }
 
-    fn post_authorized(&self, body: &[u8], pooled: bool) -> Result<Answer, TransportError> {
-        let mut request = self
-            .shared
-            .agent
-            .post(&self.shared.rpc_url)
-            .header(header::CONTENT_TYPE, "application/json");
-        if let Some(value) = &*self
-            .shared
-            .authorization
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-        {
-            request = request.header(header::AUTHORIZATION, value);
-        }
-        let request = if pooled {
+    fn post_authorized(&self, body: &[u8], is_fresh: bool) -> Result<Answer, TransportError> {
+        /// Room for the length's digits and the end of the head.
+        const LENGTH_BYTES: usize = 16;
+        let request = {
+            let head = self
+                .shared
+                .rpc_head
+                .read()
+                .unwrap_or_else(PoisonError::into_inner);
+            let mut request =
+                Zeroizing::new(Vec::with_capacity(head.len() + LENGTH_BYTES + body.len()));
+            request.extend_from_slice(&head);
+            request.extend_from_slice(body.len().to_string().as_bytes());
+            request.extend_from_slice(b"\r\n\r\n");
+            request.extend_from_slice(body);
             request
-        } else {
-            on_new_connection(request)
         };
-        self.finish(request.send(body))
+        self.exchange(&request, is_fresh)
     }
 
-    /// Reads the cookie file again; true if it has changed.
-    fn renew_cookie(&self) -> Result<bool, TransportError> {
+    /// Reads the cookie file again; true if it has changed since so many renewals, also when it
+    /// was another thread that noticed first.
+    fn renew_cookie(&self, before: u32) -> Result<bool, TransportError> {
         if !matches!(self.shared.credentials, Credentials::CookieFile(_)) {
             return Ok(false);
         }
-        let fresh = authorization(&self.shared.credentials)?;
+        let fresh = rpc_head(
+            self.shared.connections.authority(),
+            &self.shared.credentials,
+        )?;
         let mut current = self
             .shared
-            .authorization
+            .rpc_head
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        let changed = *current != fresh;
-        *current = fresh;
-        Ok(changed)
-    }
-
-    fn finish(
-        &self,
-        sent: Result<http::Response<Body>, ureq::Error>,
-    ) -> Result<Answer, TransportError> {
-        let response = sent.map_err(|error| self.classify(error))?;
-        let (parts, body) = response.into_parts();
-        let announced = body.content_length().unwrap_or(0).min(MAX_ANSWER_BYTES);
-        let mut bytes = Vec::with_capacity(usize::try_from(announced).unwrap_or(0));
-        let limited: BodyWithConfig = body.into_with_config().limit(MAX_ANSWER_BYTES);
-        limited
-            .reader()
-            .read_to_end(&mut bytes)
-            .map_err(|error| self.classify(ureq::Error::from(error)))?;
-        Ok(Answer {
-            status: parts.status.as_u16(),
-            body: bytes,
-        })
-    }
-
-    fn classify(&self, error: ureq::Error) -> TransportError {
-        match error {
-            ureq::Error::Timeout(_) => TransportError::Timeout(self.shared.timeout),
-            ureq::Error::Io(io) if io.kind() == std::io::ErrorKind::TimedOut => {
-                TransportError::Timeout(self.shared.timeout)
-            }
-            ureq::Error::Io(_) | ureq::Error::ConnectionFailed | ureq::Error::HostNotFound => {
-                TransportError::Connection(error)
-            }
-            other => TransportError::Answer(Box::new(other)),
+        if *current != fresh {
+            *current = fresh;
+            self.shared.renewals.fetch_add(1, Ordering::Release);
         }
+        Ok(self.shared.renewals.load(Ordering::Acquire) != before)
     }
-}
 
-/// Makes a request ignore the connections that are kept for reuse.
-fn on_new_connection<B>(request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {
-    request.config().max_idle_age(Duration::ZERO).build()
+    fn exchange(&self, request: &[u8], is_fresh: bool) -> Result<Answer, TransportError> {
+        let connections = &self.shared.connections;
+        connections
+            .exchange(request, is_fresh)
+            .map_err(|cause| match cause {
+                ExchangeError::Connection(cause) => TransportError::Connection(cause),
+                ExchangeError::Timeout => TransportError::Timeout(connections.timeout()),
+                other => TransportError::Answer(Box::new(other)),
+            })
+    }
 }
 
 /// Runs a read until it finds a connection; `attempt` is told whether it is the first.
@@ -240,29 +175,40 @@ fn with_retries(
     result
 }
 
-fn authorization(credentials: &Credentials) -> Result<Option<HeaderValue>, TransportError> {
+fn rpc_head(
+    authority: &str,
+    credentials: &Credentials,
+) -> Result<Zeroizing<Vec<u8>>, TransportError> {
     let pair = match credentials {
-        Credentials::CookieFile(path) => match std::fs::read_to_string(path) {
-            Ok(text) => Zeroizing::new(text.trim_end().to_owned()),
-            // A node that does not run has no cookie: asking it without one says which it is.
-            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => {
-                return Err(TransportError::Cookie {
-                    path: path.display().to_string(),
-                    source,
-                });
-            }
-        },
+        Credentials::CookieFile(path) => read_cookie(path)?,
         Credentials::UserPassword { user, password } => {
-            Zeroizing::new(format!("{user}:{}", password.expose()))
+            Some(Zeroizing::new(format!("{user}:{}", password.expose())))
         }
-        _ => return Ok(None),
+        _ => None,
     };
-    let text = Zeroizing::new(format!("Basic {}", BASE64.encode(pair.as_bytes())));
-    let mut value =
-        HeaderValue::from_str(&text).map_err(|error| TransportError::Answer(Box::new(error)))?;
-    value.set_sensitive(true);
-    Ok(Some(value))
+    let login = pair.map_or_else(Zeroizing::default, |pair| {
+        let encoded = Zeroizing::new(BASE64.encode(pair.as_bytes()));
+        Zeroizing::new(format!("Authorization: Basic {}\r\n", *encoded))
+    });
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: {authority}\r\n{}Content-Type: application/json\r\n\
+         Content-Length: ",
+        *login
+    );
+    Ok(Zeroizing::new(head.into_bytes()))
+}
+
+/// The `user:password` in the cookie file.
+fn read_cookie(path: &Path) -> Result<Option<Zeroizing<String>>, TransportError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(Zeroizing::new(text.trim_end().to_owned()))),
+        // A node that does not run has no cookie: asking it without one says which it is.
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(TransportError::Cookie {
+            path: path.display().to_string(),
+            source,
+        }),
+    }
 }
 
 impl jsonrpc::client::Transport for Http {
@@ -272,23 +218,16 @@ impl jsonrpc::client::Transport for Http {
             .post(&body, READS.contains(&request.method))
             .map_err(|error| jsonrpc::Error::Transport(Box::new(error)))?;
         // Core answers errors of JSON-RPC 1 calls with status 500 and a JSON body.
-        match serde_json::from_slice(&answer.body) {
-            Ok(response) => Ok(response),
-            Err(_) if matches!(answer.status, 401 | 403) => Err(jsonrpc::Error::Transport(
-                Box::new(TransportError::Auth(answer.status)),
-            )),
-            Err(_) if answer.status != 200 => {
-                let text = answer.text();
-                let error = TransportError::Status {
-                    status: answer.status,
-                    text,
-                };
-                Err(jsonrpc::Error::Transport(Box::new(error)))
-            }
-            Err(error) => Err(jsonrpc::Error::Transport(Box::new(TransportError::Answer(
-                Box::new(error),
-            )))),
-        }
+        let error = match serde_json::from_slice(&answer.body) {
+            Ok(response) => return Ok(response),
+            Err(_) if matches!(answer.status, 401 | 403) => TransportError::Auth(answer.status),
+            Err(_) if answer.status != 200 => TransportError::Status {
+                status: answer.status,
+                text: answer.text(),
+            },
+            Err(cause) => TransportError::Answer(Box::new(cause)),
+        };
+        Err(jsonrpc::Error::Transport(Box::new(error)))
     }
 
     fn send_batch(&self, requests: &[Request<'_>]) -> Result<Vec<Response>, jsonrpc::Error> {
@@ -299,6 +238,6 @@ impl jsonrpc::client::Transport for Http {
     }
 
     fn fmt_target(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.shared.base_url)
+        f.write_str(self.shared.connections.authority())
     }
 }

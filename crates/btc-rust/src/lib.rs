@@ -8,11 +8,11 @@
 //! [`btc_iface::NodeConfig`]: network, URL, credentials, timeout.
 
 mod backend;
+mod connection;
 mod convert;
 mod core;
 mod error;
 mod http;
-mod net;
 
 pub use crate::backend::RustBitcoin;
 pub use crate::convert::{DecodeError, decode_block, decode_transaction, encode_transaction};
