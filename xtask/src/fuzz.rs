@@ -9,7 +9,7 @@ use crate::error::{Context, Error, Result};
 use crate::flags::{FuzzFlags, Purpose};
 use crate::session::Session;
 use crate::setup::tools;
-use crate::terminal::{bold, green};
+use crate::terminal::{self, bold, green};
 use crate::workspace::Workspace;
 
 /// The crate is outside the workspace and keeps its build out of the way of the others.
@@ -20,7 +20,7 @@ pub(crate) fn run(workspace: &Workspace, flags: &FuzzFlags) -> Result<()> {
     let session = Session::open(workspace, Purpose::Demo, false)?;
     tools::ensure(workspace, &[tools::CARGO_FUZZ])?;
     for target in &targets {
-        println!("{}", bold(&format!("fuzz {target} for {} s", flags.secs)));
+        terminal::answer(&bold(&format!("fuzz {target} for {} s", flags.secs)));
         let before = artifacts(workspace, target);
         let ran = session.run(&mut fuzz(&session, target, flags.secs)?);
         let new: Vec<_> = artifacts(workspace, target)
@@ -35,7 +35,7 @@ pub(crate) fn run(workspace: &Workspace, flags: &FuzzFlags) -> Result<()> {
         }
         ran?;
     }
-    println!("{}", green(&format!("{} targets, no crash", targets.len())));
+    terminal::answer(&green(&format!("no crash in {}", targets.join(", "))));
     Ok(())
 }
 

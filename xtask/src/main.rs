@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     match Workspace::locate().and_then(|workspace| run(&workspace, command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{} {error}", terminal::red("error:"));
+            terminal::complain(&format!("{} {error}", terminal::red("error:")));
             ExitCode::FAILURE
         }
     }

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::flags::{MatrixFlags, Purpose};
 use crate::process;
 use crate::session::Session;
-use crate::terminal::green;
+use crate::terminal;
 use crate::workspace::Workspace;
 
 /// The facade: the one package that a downstream project picks features of.
@@ -48,7 +48,7 @@ const ALONE: [Alone; 3] = [
 pub(crate) fn run(workspace: &Workspace, flags: &MatrixFlags) -> Result<()> {
     let session = Session::open(workspace, Purpose::Test, false)?;
     let summary = check(&session, flags.check)?;
-    println!("{}", green(&summary));
+    terminal::answer(&terminal::green(&summary));
     Ok(())
 }
 

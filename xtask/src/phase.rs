@@ -26,11 +26,8 @@ pub(crate) fn run(workspace: &Workspace, flags: &PhaseFlags) -> Result<()> {
     }
     let session = Session::open(workspace, Purpose::Demo, false)?;
     let count = run_suite(&session, flags.number, &flags.args)?;
-    println!(
-        "phase {}: {}",
-        flags.number,
-        terminal::green(&count.summary())
-    );
+    let summary = terminal::green(&count.summary());
+    terminal::answer(&format!("phase {}: {summary}", flags.number));
     Ok(())
 }
 

@@ -1,12 +1,13 @@
 //! Running other programs: inherited output, captured output, and output that is counted on its way.
 
 use std::ffi::OsStr;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use crate::error::{Context, Error, Result};
+use crate::terminal;
 
 /// Where a child's stdout goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,15 @@ pub(crate) enum Output {
     Stdout,
     /// Keeps our own stdout for the machine-readable answer.
     Stderr,
+}
+
+impl Output {
+    pub(crate) fn say(self, text: &str) {
+        match self {
+            Self::Stdout => terminal::answer(text),
+            Self::Stderr => terminal::complain(text),
+        }
+    }
 }
 
 /// Runs a program with our output; a failure names its command line.
@@ -52,13 +62,8 @@ pub(crate) fn watch(
     output: Output,
     mut watch: impl FnMut(&str),
 ) -> Result<()> {
-    let print = |line: &str| match output {
-        Output::Stdout => writeln!(io::stdout(), "{line}"),
-        Output::Stderr => writeln!(io::stderr(), "{line}"),
-    };
     lines(command, |line| {
-        // A reader that went away must not stop the tests.
-        let _ = print(line);
+        output.say(line);
         watch(line);
     })
 }

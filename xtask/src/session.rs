@@ -61,10 +61,7 @@ impl<'w> Session<'w> {
 
     /// Says something where the children's output goes.
     pub(crate) fn say(&self, text: &str) {
-        match self.output {
-            Output::Stdout => println!("{text}"),
-            Output::Stderr => eprintln!("{text}"),
-        }
+        self.output.say(text);
     }
 
     fn equip(&self, command: &mut Command) -> Result<()> {

@@ -24,16 +24,28 @@ pub(crate) fn bold(text: &str) -> String {
     paint("1", text)
 }
 
+/// A line of the answer, on stdout.
+pub(crate) fn answer(text: &str) {
+    // A reader that went away, such as `head`, is no reason to stop.
+    let _ = writeln!(io::stdout(), "{text}");
+}
+
+/// A line about the work, on stderr.
+pub(crate) fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// Progress and notes go to stderr, so that stdout holds only what was asked for.
 pub(crate) fn note(text: &str) {
-    eprintln!("{} {text}", bold("xtask:"));
+    complain(&format!("{} {text}", bold("xtask:")));
 }
 
 /// Asks on the terminal; anything but yes is no.
 pub(crate) fn confirm(question: &str) -> bool {
-    eprint!("{question} [Y/n] ");
     let mut answer = String::new();
-    if io::stderr().flush().is_err() || io::stdin().lock().read_line(&mut answer).is_err() {
+    if write!(io::stderr(), "{question} [Y/n] ").is_err()
+        || io::stdin().lock().read_line(&mut answer).is_err()
+    {
         return false;
     }
     // An empty line is the capital Y; an empty read is the end of the input.
@@ -69,18 +81,16 @@ impl Progress {
     pub(crate) fn step(&mut self, done: u64, total: u64, since: Duration) {
         let line = format!("{} [{done}/{total}] {}", self.what, duration(since));
         if self.live {
-            eprint!("\r\x1b[K{line}");
-            // A line that cannot be shown is no reason to stop the work.
-            let _ = io::stderr().flush();
+            let _ = write!(io::stderr(), "\r\x1b[K{line}");
         } else if let Some(tenth) = new_tenth(self.last_tenth, done, total) {
             self.last_tenth = tenth;
-            eprintln!("{line}");
+            complain(&line);
         }
     }
 
     pub(crate) fn finish(&self) {
         if self.live {
-            eprintln!();
+            complain("");
         }
     }
 }

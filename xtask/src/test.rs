@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::flags::{Purpose, TestFlags};
 use crate::process::Output;
 use crate::session::Session;
-use crate::terminal::{bold, duration, green, red, yellow};
+use crate::terminal::{answer, bold, duration, green, red, yellow};
 use crate::workspace::Workspace;
 use crate::{fuzz, matrix, phase, suite, tidy};
 
@@ -61,7 +61,7 @@ pub(crate) fn run(workspace: &Workspace, flags: &TestFlags) -> Result<()> {
     }
     session.say(&table(&rows, start.elapsed()));
     if flags.json {
-        println!("{}", as_json(&rows, start.elapsed()));
+        answer(&as_json(&rows, start.elapsed()).to_string());
     }
     let failed: Vec<_> = rows
         .iter()
@@ -88,7 +88,9 @@ fn steps(workspace: &Workspace) -> Result<Vec<Step>> {
             "clippy --workspace --all-targets --all-features -- --deny warnings",
         ),
         Step::new("documentation", |session| {
-            let mut cargo = session.cargo("doc --workspace --no-deps --all-features")?;
+            // The program `btc` would write its pages over those of the library `btc`.
+            let words = "doc --workspace --exclude btc-cli --no-deps --all-features";
+            let mut cargo = session.cargo(words)?;
             session.run(cargo.env("RUSTDOCFLAGS", "-D warnings"))?;
             Ok("clean".to_owned())
         }),
@@ -123,6 +125,11 @@ fn steps(workspace: &Workspace) -> Result<Vec<Step>> {
         python("python types", "mypy --strict"),
     ]);
     if workspace.has("fuzz/Cargo.toml") {
+        // Outside the workspace, so neither `--all` nor `--workspace` reaches it.
+        steps.push(
+            cargo("fuzz format", "fmt --manifest-path fuzz/Cargo.toml --check")
+                .with_hint("`cargo fmt --manifest-path fuzz/Cargo.toml` repairs it"),
+        );
         steps.push(Step::new("fuzz targets", |session| {
             session.run(&mut fuzz::check(session)?)?;
             Ok("compiled".to_owned())

@@ -2,13 +2,13 @@
 
 use std::error::Error as _;
 use std::fmt::Display;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::exit::Failure;
+use crate::exit::{Code, Failure};
 
 /// The style of labels.
 pub(crate) const LABEL: Style = Style::new().dimmed();
@@ -27,16 +27,18 @@ pub(crate) struct Output {
 impl Output {
     /// Shows a result: `value` as JSON, or the text that `text` makes. Colour is stripped where
     /// standard output is not a terminal.
-    pub(crate) fn show(self, value: &impl Serialize, text: impl FnOnce() -> String) {
+    pub(crate) fn show(
+        self,
+        value: &impl Serialize,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
         let text = if self.is_json {
             serde_json::to_string_pretty(value)
                 .unwrap_or_else(|cause| json!({"error": cause.to_string()}).to_string())
         } else {
             text()
         };
-        let mut out = anstream::stdout();
-        // A reader that has seen enough (`| head`) is no failure.
-        let _ = writeln!(out, "{}", text.trim_end());
+        print(format!("{}\n", text.trim_end()).as_bytes())
     }
 
     /// Shows why the verb failed, with the causes.
@@ -71,6 +73,18 @@ impl Output {
                 );
             }
         }
+    }
+}
+
+/// Writes to standard output. A reader that has seen enough (`| head`) is no failure; a full disk is.
+pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = anstream::stdout();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(cause) if cause.kind() != ErrorKind::BrokenPipe => {
+            let message = format!("the result cannot be written to standard output: {cause}");
+            Err(Failure::Other(Code::Failed, message))
+        }
+        _ => Ok(()),
     }
 }
 

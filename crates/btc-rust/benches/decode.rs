@@ -43,7 +43,9 @@ fn full_block() -> (Vec<u8>, BlockHash) {
         },
         txdata: (0..2000).map(payment).collect(),
     };
-    block.header.merkle_root = block.compute_merkle_root().expect("the block has transactions");
+    block.header.merkle_root = block
+        .compute_merkle_root()
+        .expect("the block has transactions");
     (encode::serialize(&block), block.block_hash())
 }
 

@@ -123,8 +123,8 @@ impl Core {
                 .map_err(|cause| error::from_transport(operation, cause))?;
             match answer.status {
                 200 => return Ok(answer.body),
-                404 if error::is_pruned(&answer.text()) => {
-                    let message = error::pruned(&answer.text());
+                404 if error::is_not_stored(&answer.text()) => {
+                    let message = error::not_stored(&answer.text());
                     return Err(BitcoinError::new(ErrorKind::NotFound, operation, message));
                 }
                 404 if answer.text().contains("not found") => {

@@ -48,7 +48,7 @@ fn from_core(operation: Operation, core: &CoreError) -> BitcoinError {
     let said = core.message.as_str();
     let (kind, message) = match core.code {
         code::INVALID_ADDRESS_OR_KEY => (ErrorKind::NotFound, said.to_owned()),
-        code::MISC_ERROR if is_pruned(said) => (ErrorKind::NotFound, pruned(said)),
+        code::MISC_ERROR if is_not_stored(said) => (ErrorKind::NotFound, not_stored(said)),
         code::INVALID_PARAMETER | code::DESERIALIZATION_ERROR => {
             (ErrorKind::InvalidInput, said.to_owned())
         }
@@ -77,14 +77,17 @@ pub(crate) fn is_already_in_chain(error: &RpcError) -> bool {
     matches!(error, RpcError::JsonRpc(JsonRpcError::Rpc(core)) if core.code == code::VERIFY_ALREADY_IN_CHAIN)
 }
 
-/// Whether Core says that it once had the block and has thrown it away.
-pub(crate) fn is_pruned(said: &str) -> bool {
-    said.contains("pruned")
+/// Whether Core says that it knows the block's header and does not store the block: pruned, not
+/// yet downloaded, or lost.
+pub(crate) fn is_not_stored(said: &str) -> bool {
+    ["pruned", "not available", "not found on disk"]
+        .iter()
+        .any(|words| said.contains(words))
 }
 
-/// The message for a block that the node has pruned.
-pub(crate) fn pruned(said: &str) -> String {
-    format!("the node has pruned this block, ask one that keeps all blocks: {said}")
+/// The message for a block that the node does not store.
+pub(crate) fn not_stored(said: &str) -> String {
+    format!("the node does not store this block, ask one that keeps all blocks: {said}")
 }
 
 /// What a failure on the way to the node means.

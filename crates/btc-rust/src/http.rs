@@ -218,7 +218,11 @@ impl jsonrpc::client::Transport for Http {
             .post(&body, READS.contains(&request.method))
             .map_err(|error| jsonrpc::Error::Transport(Box::new(error)))?;
         // Core answers errors of JSON-RPC 1 calls with status 500 and a JSON body.
-        let error = match serde_json::from_slice(&answer.body) {
+        let error = match serde_json::from_slice::<Response>(&answer.body) {
+            // An error may be one about a request that could not be read, without its id.
+            Ok(response) if response.error.is_none() && response.id != request.id => {
+                TransportError::Answer("it answers another request".into())
+            }
             Ok(response) => return Ok(response),
             Err(_) if matches!(answer.status, 401 | 403) => TransportError::Auth(answer.status),
             Err(_) if answer.status != 200 => TransportError::Status {

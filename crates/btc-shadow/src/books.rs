@@ -80,26 +80,32 @@ impl Books {
 impl Counts {
     /// All calls.
     pub fn total_offered(&self) -> u64 {
-        self.offered.values().sum()
+        sum(self.offered.values().copied())
     }
 
     /// All calls that ended in this verdict.
     pub fn total(&self, verdict: Verdict) -> u64 {
-        self.verdicts
+        sum(self
+            .verdicts
             .values()
-            .filter_map(|counts| counts.get(&verdict))
-            .sum()
+            .filter_map(|counts| counts.get(&verdict).copied()))
     }
 
     /// Whether every call offered ended in exactly one verdict, for each operation.
     pub fn close(&self) -> bool {
-        self.offered.iter().all(|(operation, offered)| {
-            self.verdicts
-                .get(operation)
-                .map_or(0, |counts| counts.values().sum())
-                == *offered
-        })
+        let offered = |operation| self.offered.get(operation).copied().unwrap_or(0);
+        let judged = |operation| {
+            let counts = self.verdicts.get(operation);
+            counts.map_or(0, |counts| sum(counts.values().copied()))
+        };
+        let mut operations = self.offered.keys().chain(self.verdicts.keys());
+        operations.all(|operation| offered(operation) == judged(operation))
     }
+}
+
+/// Counts read from a log may be anything: their sum stays at the bound instead of wrapping.
+pub(crate) fn sum(counts: impl Iterator<Item = u64>) -> u64 {
+    counts.fold(0, u64::saturating_add)
 }
 
 fn index_of(operation: Operation) -> Option<usize> {

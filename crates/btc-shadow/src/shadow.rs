@@ -1,5 +1,6 @@
 //! `Shadow`: asks both implementations, returns the primary's answer, records the comparison.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -69,8 +70,12 @@ impl Shadow {
         sink: Box<dyn Sink>,
         log_all: bool,
     ) -> Self {
+        /// Tells apart the runs of one process that begin in the same millisecond.
+        static RUNS: AtomicU64 = AtomicU64::new(0);
         let time_ms = now_ms();
-        let digest = sha256::Hash::hash(format!("{time_ms} {}", process::id()).as_bytes());
+        let number = RUNS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{time_ms} {} {number}", process::id());
+        let digest = sha256::Hash::hash(name.as_bytes());
         let shadow = Self {
             primary,
             secondary: Reader(secondary),
@@ -219,7 +224,9 @@ impl Shadow {
             run: self.run.clone(),
             event,
         };
-        if self.sink.write(&line).is_err() {
+        // Unguarded, a sink that panics would take the primary's answer with it.
+        let written = catch_unwind(AssertUnwindSafe(|| self.sink.write(&line)));
+        if !matches!(written, Ok(Ok(()))) {
             self.books.lose_line();
         }
     }

@@ -12,7 +12,7 @@ use crate::process;
 use crate::setup;
 use crate::setup::lock::Lock;
 use crate::setup::packages::{Compiler, Scope};
-use crate::terminal::{Progress, note};
+use crate::terminal::{self, Progress, note};
 use crate::workspace::Workspace;
 
 /// The package whose name documents may mention.
@@ -51,7 +51,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         };
         build(workspace, setup::provide(scope, false)?.compiler.as_ref())?
     };
-    println!("{}", path.display());
+    terminal::answer(&path.display().to_string());
     Ok(())
 }
 
@@ -147,7 +147,7 @@ fn logged(command: &mut Command, log: &Path, mut each: impl FnMut(&str)) -> Resu
     });
     ran.map_err(|error| {
         for line in &tail {
-            eprintln!("    {line}");
+            terminal::complain(&format!("    {line}"));
         }
         Error::new(format!("{error}; all of it is in {}", log.display()))
     })

@@ -12,7 +12,7 @@ use crate::terminal::{self, note};
 pub(crate) fn install(needs: &[Need], yes: bool) -> Result<()> {
     note("system packages are missing:");
     for need in needs {
-        eprintln!("    {:<14} {}", need.package, need.reason);
+        terminal::complain(&format!("    {:<14} {}", need.package, need.reason));
     }
     let Some(prefix) = privilege() else {
         return Err(by_hand(needs));

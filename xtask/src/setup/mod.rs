@@ -26,17 +26,21 @@ pub(crate) struct Machine {
 
 pub(crate) fn run(workspace: &Workspace, flags: &SetupFlags) -> Result<()> {
     let machine = prepare(workspace, flags.purpose, flags.yes)?;
-    println!("bitcoind  {}", machine.bitcoind.display());
-    println!(
+    let python = &machine.python;
+    terminal::answer(&format!("bitcoind  {}", machine.bitcoind.display()));
+    terminal::answer(&format!(
         "python    {} ({})",
-        machine.python.version,
-        machine.python.executable.display()
-    );
-    println!("venv      {}", workspace.venv().display());
+        python.version,
+        python.executable.display()
+    ));
+    terminal::answer(&format!("venv      {}", workspace.venv().display()));
     if flags.purpose == Purpose::Test {
-        println!("tools     {}", workspace.tools().join("bin").display());
+        terminal::answer(&format!(
+            "tools     {}",
+            workspace.tools().join("bin").display()
+        ));
     }
-    println!("{}", terminal::green("ready"));
+    terminal::answer(&terminal::green("ready"));
     Ok(())
 }
 
@@ -63,21 +67,20 @@ pub(crate) fn prepare(workspace: &Workspace, purpose: Purpose, yes: bool) -> Res
 
 /// Looks, installs the system packages that are missing, and looks again.
 pub(crate) fn provide(scope: packages::Scope, yes: bool) -> Result<Look> {
-    let mut look = Look::around(scope);
-    // A second round serves a compiler that turns out too old only once it is there.
-    for _ in 0..2 {
+    let mut tried = Vec::new();
+    loop {
+        let look = Look::around(scope);
         let missing = packages::missing(scope, &look)?;
         if missing.is_empty() {
             return Ok(look);
         }
+        // Once more when something else is missing now: a compiler may turn out too old only when
+        // it is there. Never twice for the same package.
+        if missing.iter().any(|need| tried.contains(need)) {
+            return Err(apt::still_missing(&missing));
+        }
         apt::install(&missing, yes)?;
         note("system packages are installed");
-        look = Look::around(scope);
-    }
-    let missing = packages::missing(scope, &look)?;
-    if missing.is_empty() {
-        Ok(look)
-    } else {
-        Err(apt::still_missing(&missing))
+        tried.extend(missing);
     }
 }

@@ -42,7 +42,13 @@ pub(crate) fn ensure(workspace: &Workspace, tools: &[Tool]) -> Result<()> {
         let _lock = Lock::take(workspace)?;
         if !is_there(workspace, *tool) {
             note(&format!("installing {} {} (once)", tool.name, tool.version));
-            process::run(&mut install(workspace, *tool), Output::Stderr)?;
+            let mut cargo = install(workspace, *tool);
+            // Cargo warns about a folder of programs that is not on PATH.
+            cargo.env(
+                "PATH",
+                process::prepend("PATH", &[workspace.tools().join("bin")])?,
+            );
+            process::run(&mut cargo, Output::Stderr)?;
         }
     }
     Ok(())

@@ -79,9 +79,9 @@ pub(super) fn requirements(text: &str) -> BTreeSet<String> {
 
 /// The line on which a name is first mentioned, for the reader.
 pub(super) fn line_of(text: &str, name: &str) -> usize {
-    let found = (1..)
-        .zip(text.lines())
-        .find(|(_, line)| line.trim_start().trim_start_matches('"').starts_with(name));
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let mentions = |line: &str| line.split(|c| !is_name(c)).any(|word| word == name);
+    let found = (1..).zip(text.lines()).find(|(_, line)| mentions(line));
     found.map_or(1, |(number, _)| number)
 }
 
@@ -133,6 +133,13 @@ mod tests {
     #[test]
     fn the_line_is_found() {
         assert_eq!(line_of("[dependencies]\nserde = \"1\"\n", "serde"), 2);
+        assert_eq!(
+            line_of(
+                "a = [\n    \"serde_json\",\n    \"serde==1\",\n]\n",
+                "serde"
+            ),
+            3
+        );
         assert_eq!(line_of("", "serde"), 1);
     }
 }

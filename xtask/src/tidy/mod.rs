@@ -14,7 +14,7 @@ use std::fmt;
 use crate::error::{Error, Result};
 use crate::process::{self, Output};
 use crate::setup;
-use crate::terminal::green;
+use crate::terminal;
 use crate::workspace::Workspace;
 
 use tree::Tree;
@@ -46,7 +46,7 @@ impl fmt::Display for Finding {
 
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let summary = check(workspace, Output::Stdout)?;
-    println!("{}", green(&summary));
+    terminal::answer(&terminal::green(&summary));
     Ok(())
 }
 
@@ -62,10 +62,7 @@ pub(crate) fn check(workspace: &Workspace, output: Output) -> Result<String> {
     findings.sort();
     findings.dedup();
     for finding in &findings {
-        match output {
-            Output::Stdout => println!("{finding}"),
-            Output::Stderr => eprintln!("{finding}"),
-        }
+        output.say(&finding.to_string());
     }
     program?;
     match findings.len() {

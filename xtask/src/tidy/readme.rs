@@ -156,13 +156,7 @@ fn defaults(text: &str, variables: &[(String, String)]) -> Vec<Finding> {
     let wrong = rows.iter().filter_map(|row| {
         let (_, default) = variables.iter().find(|(name, _)| *name == row.name)?;
         let cell = row.rest.get(column.checked_sub(1)?)?;
-        let shown = cell.trim_matches('`');
-        // A dash, or nothing, says that there is no default.
-        let shown = if matches!(shown, "-" | "–" | "—") {
-            ""
-        } else {
-            shown
-        };
+        let (shown, default) = (plain(cell), plain(default));
         (shown != default).then(|| {
             let message = format!(
                 "the default of `{}` is {default:?}, not {shown:?}; correct the cell",
@@ -172,6 +166,13 @@ fn defaults(text: &str, variables: &[(String, String)]) -> Vec<Finding> {
         })
     });
     wrong.collect()
+}
+
+/// Without the marks of code; a dash, like `none`, says that there is no default.
+fn plain(text: &str) -> String {
+    let text = text.replace('`', "");
+    let is_nothing = matches!(text.as_str(), "-" | "–" | "—" | "none");
+    if is_nothing { String::new() } else { text }
 }
 
 fn section_rows(text: &str, name: &str) -> Option<Vec<Row>> {

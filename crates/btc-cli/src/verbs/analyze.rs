@@ -28,7 +28,7 @@ pub(super) fn run(output: Output, logs: &[PathBuf]) -> Done {
     }
     bar.finish_and_clear();
     let report = analysis.finish();
-    output.show(&report, || render_table(&report));
+    output.show(&report, || render_table(&report))?;
     Ok(code(&report))
 }
 

@@ -41,6 +41,6 @@ pub(super) fn run(output: Output, hash: &str) -> Done {
             );
         }
         out
-    });
+    })?;
     Ok(Code::Ok)
 }

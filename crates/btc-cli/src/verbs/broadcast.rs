@@ -29,7 +29,7 @@ pub(super) fn run(output: Output, options: &Broadcast) -> Done {
     let session = Session::open()?;
     confirm::on_mainnet(session.network(), options.yes, "send this transaction")?;
     let txid = btc::connect(&session.config)?.broadcast_transaction(&transaction)?;
-    output.show(&json!({ "txid": txid }), || txid.clone());
+    output.show(&json!({ "txid": txid }), || txid.clone())?;
     Ok(Code::Ok)
 }
 

@@ -102,7 +102,7 @@ pub(super) fn run(output: Output, options: &Demo) -> Done {
         planted,
         log: options.log.clone(),
     };
-    output.show(&outcome, || describe(&outcome));
+    output.show(&outcome, || describe(&outcome))?;
     let is_well = outcome.planted.is_caught
         && [&outcome.python_primary, &outcome.rust_primary]
             .into_iter()

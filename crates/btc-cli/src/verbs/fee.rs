@@ -11,6 +11,6 @@ pub(super) fn run(output: Output, target_blocks: u8) -> Done {
     let session = Session::open()?;
     let rate = btc::connect(&session.config)?.estimate_fee(target_blocks)?;
     let value = json!({ "target_blocks": target_blocks, "fee_rate_sat_per_vb": rate, "source": "estimatesmartfee" });
-    output.show(&value, || format!("{rate} sat/vB"));
+    output.show(&value, || format!("{rate} sat/vB"))?;
     Ok(Code::Ok)
 }

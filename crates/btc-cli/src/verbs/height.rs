@@ -10,6 +10,6 @@ use crate::output::Output;
 pub(super) fn run(output: Output) -> Done {
     let session = Session::open()?;
     let height = btc::connect(&session.config)?.get_block_height()?;
-    output.show(&json!({ "height": height }), || height.to_string());
+    output.show(&json!({ "height": height }), || height.to_string())?;
     Ok(Code::Ok)
 }

@@ -35,8 +35,8 @@ pub(crate) fn run(verb: Option<Verb>, output: Output) -> Done {
         Verb::Broadcast(options) => broadcast::run(output, &options),
         Verb::Analyze { logs } => analyze::run(output, &logs),
         Verb::Demo(options) => demo::run(output, &options),
-        Verb::Variables => Ok(variables::run(output)),
-        Verb::Completions { shell } => Ok(shell::completions(shell)),
+        Verb::Variables => variables::run(output),
+        Verb::Completions { shell } => shell::completions(shell),
         Verb::Man => shell::man(),
     }
 }

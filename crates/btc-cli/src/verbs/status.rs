@@ -87,7 +87,7 @@ pub(super) fn run(output: Output, forced: Option<BitcoinImplementationType>) -> 
             rows.push((name, format!("{target} blocks: {rate}")));
         }
         fields(&rows)
-    });
+    })?;
     Ok(Code::Ok)
 }
 

@@ -37,7 +37,7 @@ pub(super) fn run(output: Output, options: &Test) -> Done {
             render_table(&report),
             session.config.implementation
         )
-    });
+    })?;
     Ok(analyze::code(&report))
 }
 

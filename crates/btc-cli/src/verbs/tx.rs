@@ -12,7 +12,7 @@ use crate::output::{Output, fields};
 pub(super) fn run(output: Output, txid: &str) -> Done {
     let session = Session::open()?;
     let transaction = btc::connect(&session.config)?.get_transaction(txid)?;
-    output.show(&transaction, || describe(&transaction, session.network()));
+    output.show(&transaction, || describe(&transaction, session.network()))?;
     Ok(Code::Ok)
 }
 

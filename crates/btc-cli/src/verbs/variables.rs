@@ -3,10 +3,11 @@
 use btc::config::VARIABLES;
 use serde_json::{Value, json};
 
+use super::Done;
 use crate::exit::Code;
 use crate::output::{LABEL, Output};
 
-pub(super) fn run(output: Output) -> Code {
+pub(super) fn run(output: Output) -> Done {
     let rows: Vec<Value> = VARIABLES
         .iter()
         .map(
@@ -22,6 +23,6 @@ pub(super) fn run(output: Output) -> Code {
             )
         });
         lines.collect()
-    });
-    Code::Ok
+    })?;
+    Ok(Code::Ok)
 }

@@ -89,9 +89,18 @@ class RpcClient:
         A kept connection may be dead without our knowing; then nobody could say whether the node
         saw the call.
         """
+        try:
+            return self._write_once(method, params)
+        except _CookieChanged:
+            # Nothing is executed without a login, so this is still the first time.
+            return self._write_once(method, params)
+
+    def _write_once(self, method: str, params: tuple[object, ...]) -> Any:
         with closing(self._connect()) as proxy:
             try:
                 return self._call(proxy, method, params)
+            except _CookieChanged:
+                raise
             except _ConnectionLost as error:
                 raise BitcoinError(
                     ErrorKind.UNAVAILABLE,
@@ -184,6 +193,13 @@ class _ConnectionLost(BitcoinError):
     """The connection broke while a call was under way, or before."""
 
 
+class _CookieChanged(_ConnectionLost):
+    """The node refused a cookie that it has replaced since: it was restarted during the call."""
+
+    def __init__(self) -> None:
+        super().__init__(ErrorKind.UNAVAILABLE, "the node was restarted during the call: try again")
+
+
 class _Login:
     """The credentials, as an HTTP header. Has no repr that could show them."""
 
@@ -262,6 +278,8 @@ class _Connection(http.client.HTTPConnection):
     def getresponse(self) -> http.client.HTTPResponse:
         response = super().getresponse()
         if response.status == 401:
+            if self._authorization != self._login.header():
+                raise _CookieChanged
             raise BitcoinError(
                 ErrorKind.AUTH,
                 f"the node refused the credentials (http 401): {self._login.refusal()}",

@@ -8,6 +8,7 @@ import threading
 import time
 import traceback
 from decimal import Decimal
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +255,21 @@ def test_the_cookie_is_read_again_for_each_connection(tmp_path: Path, first: Ans
         _basic("__cookie__:two"),
         _basic("__cookie__:two"),
     ]
+
+
+@pytest.mark.parametrize("call", [RpcClient.read, RpcClient.write])
+def test_a_cookie_that_changes_during_a_call_is_read_again(tmp_path: Path, call: Any) -> None:
+    cookie = tmp_path / ".cookie"
+    cookie.write_text("__cookie__:one")
+
+    def restarted(handler: BaseHTTPRequestHandler) -> None:
+        cookie.write_text("__cookie__:two")
+        body(b"", 401)(handler)
+
+    with ScriptedNode(restarted, result(7)) as node:
+        client = RpcClient(node.url, cookie_file=str(cookie))
+        assert call(client, "getblockcount") == 7
+    assert node.authorizations == [_basic("__cookie__:one"), _basic("__cookie__:two")]
 
 
 def test_a_missing_cookie_of_a_running_node_is_an_auth_failure(tmp_path: Path) -> None:

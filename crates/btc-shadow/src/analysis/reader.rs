@@ -174,7 +174,8 @@ impl Analysis {
             }
             for ((operation, verdict), count) in counts {
                 let stats = self.operations.entry(operation).or_default();
-                *stats.verdicts.entry(verdict).or_default() += count;
+                let known = stats.verdicts.entry(verdict).or_default();
+                *known = known.saturating_add(count);
             }
             if !run.started {
                 complaints.push(format!(

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::operation::OperationStats;
 use super::reader::{Analysis, Problem};
+use crate::books::sum;
 use crate::compare::{Difference, Verdict};
 
 /// What the whole log comes down to.
@@ -120,15 +121,16 @@ impl Report {
             .iter()
             .map(|(operation, stats)| OperationReport::new(*operation, stats))
             .collect();
-        let compared = operations.iter().map(|o| o.compared).sum();
-        let mismatches = operations.iter().map(|o| o.mismatches).sum();
+        let matches = sum(operations.iter().map(|o| o.matches));
+        let mismatches = sum(operations.iter().map(|o| o.mismatches));
+        let compared = matches.saturating_add(mismatches);
         Self {
             conclusion: match (compared, mismatches) {
                 (_, 1..) => Conclusion::Differ,
                 (0, _) => Conclusion::NoEvidence,
                 _ => Conclusion::Agree,
             },
-            compatibility_ppm: share_ppm(compared - mismatches, compared),
+            compatibility_ppm: share_ppm(matches, mismatches),
             compared,
             mismatches,
             lines: analysis.lines,
@@ -143,9 +145,9 @@ impl Report {
 impl OperationReport {
     fn new(operation: Operation, stats: &OperationStats) -> Self {
         let count = |verdict| stats.verdicts.get(&verdict).copied().unwrap_or(0);
-        let matches = count(Verdict::Match) + count(Verdict::Recovered);
+        let matches = count(Verdict::Match).saturating_add(count(Verdict::Recovered));
         let mismatches = count(Verdict::Mismatch);
-        let compared = matches + mismatches;
+        let compared = matches.saturating_add(mismatches);
         let calls_of = |implementation| {
             stats
                 .durations
@@ -164,7 +166,7 @@ impl OperationReport {
         paths.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.path.cmp(&b.path)));
         Self {
             operation,
-            calls: stats.verdicts.values().sum(),
+            calls: sum(stats.verdicts.values().copied()),
             compared,
             matches,
             mismatches,
@@ -172,7 +174,7 @@ impl OperationReport {
             skipped: count(Verdict::Skipped),
             dropped: count(Verdict::Dropped),
             distinct_inputs: stats.inputs.len(),
-            compatibility_ppm: share_ppm(matches, compared),
+            compatibility_ppm: share_ppm(matches, mismatches),
             times: stats
                 .durations
                 .iter()
@@ -191,7 +193,8 @@ impl OperationReport {
                     implementation: *implementation,
                     kind: *kind,
                     count: *count,
-                    rate_ppm: share_ppm(*count, calls_of(*implementation)).unwrap_or(0),
+                    rate_ppm: share_ppm(*count, calls_of(*implementation).saturating_sub(*count))
+                        .unwrap_or(0),
                 })
                 .collect(),
             paths,
@@ -199,11 +202,10 @@ impl OperationReport {
     }
 }
 
-/// A share in millionths, rounded down, so that one difference in many never reads as none.
-fn share_ppm(part: u64, whole: u64) -> Option<u64> {
-    if whole == 0 {
-        return None;
-    }
-    let ppm = u128::from(part) * 1_000_000 / u128::from(whole);
+/// The share of a part beside the rest in millionths, rounded down, so that one difference in many
+/// never reads as none.
+fn share_ppm(part: u64, rest: u64) -> Option<u64> {
+    let whole = u128::from(part) + u128::from(rest);
+    let ppm = (u128::from(part) * 1_000_000).checked_div(whole)?;
     u64::try_from(ppm).ok()
 }

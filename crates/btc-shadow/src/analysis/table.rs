@@ -44,7 +44,7 @@ pub fn render_table(report: &Report) -> String {
                 0 => String::new(),
                 line => format!("{}:{line}: ", problem.file),
             };
-            let _ = writeln!(out, "  {place}{}", problem.what);
+            let _ = writeln!(out, "  {}", plain(&format!("{place}{}", problem.what)));
         }
     }
     out
@@ -143,10 +143,20 @@ fn list_paths(out: &mut String, report: &Report) {
             let _ = writeln!(
                 out,
                 "  {} {} in {} places, first at {}:\n    primary   {}\n    secondary {}",
-                o.operation, p.path, p.count, p.sample.path, p.sample.primary, p.sample.secondary
+                o.operation,
+                plain(&p.path),
+                p.count,
+                plain(&p.sample.path),
+                plain(&p.sample.primary),
+                plain(&p.sample.secondary)
             );
         }
     }
+}
+
+/// Text from a log without what would command a terminal or break the line.
+fn plain(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 /// Columns aligned by their widest cell: text to the left, numbers to the right.

@@ -112,9 +112,7 @@ impl Layer {
 }
 
 fn read_file(text: &str) -> BitcoinResult<BTreeMap<&'static str, String>> {
-    let table: toml::Table = text.parse().map_err(|cause: toml::de::Error| {
-        configuration("btc.toml is not valid TOML").with_source(cause)
-    })?;
+    let table: toml::Table = text.parse().map_err(|cause| not_toml(text, &cause))?;
     let mut values = BTreeMap::new();
     for (key, value) in table {
         let known = VARIABLES
@@ -135,6 +133,14 @@ fn read_file(text: &str) -> BitcoinResult<BTreeMap<&'static str, String>> {
         values.insert(variable.name, text);
     }
     Ok(values)
+}
+
+/// Where and why, without the line itself: it may hold a password.
+fn not_toml(text: &str, cause: &toml::de::Error) -> BitcoinError {
+    let before = cause.span().and_then(|span| text.get(..span.start));
+    let line = before.map_or(1, |before| before.matches('\n').count() + 1);
+    configuration("btc.toml is not valid TOML")
+        .with_source(format!("line {line}: {}", cause.message()))
 }
 
 fn unknown_key(key: &str) -> BitcoinError {

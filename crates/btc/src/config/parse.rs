@@ -38,7 +38,9 @@ pub(super) fn path(text: &str) -> Result<PathBuf, String> {
 }
 
 pub(super) fn network(text: &str) -> Result<Network, String> {
-    network::parse(text).map_err(|cause| cause.to_string())
+    // The cause repeats the value, which the caller shows in part only.
+    network::parse(text)
+        .map_err(|_| "use mainnet, testnet3, testnet4, signet or regtest".to_owned())
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "one signature for all parsers")]

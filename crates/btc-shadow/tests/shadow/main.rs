@@ -1,0 +1,11 @@
+//! Tests of shadow mode through its public names, over doubles of both implementations.
+
+mod analysis;
+mod compare;
+mod double;
+mod judge;
+mod live;
+mod log;
+mod output;
+mod samples;
+mod sink;

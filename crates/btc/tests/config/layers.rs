@@ -1,0 +1,126 @@
+//! The environment over the file over the defaults.
+
+use std::path::Path;
+
+use btc::BitcoinImplementationType::{Python, Rust};
+use btc::ErrorKind;
+use btc::config::{Limit, VARIABLES};
+
+use crate::sources::{environment, file, printed, read};
+
+#[test]
+fn every_key_of_the_file_is_the_variables_name_in_lower_case() {
+    let values = [
+        ("USE_RUST_BITCOIN", "false"),
+        ("SHADOW_MODE", "true"),
+        ("PRIMARY_IMPL", "'python'"),
+        ("LOG_FILE", "'/logs/a.log'"),
+        ("LOG_ALL", "false"),
+        ("BITCOIN_NETWORK", "'testnet4'"),
+        ("BITCOIN_RPC_URL", "'http://node:1'"),
+        ("BITCOIN_RPC_USER", "'alice'"),
+        ("BITCOIN_RPC_COOKIE_FILE", "'/cookie'"),
+        ("BITCOIN_RPC_TIMEOUT_SECS", "3"),
+        ("PYTHON_BACKEND", "'m:C'"),
+        ("PYTHON_MODE", "'worker'"),
+        ("PYTHON_VENV", "'/venv'"),
+        ("PYTHON_TIMEOUT_SECS", "0"),
+        ("BITCOIND_EXE", "'/bin/bitcoind'"),
+    ];
+    let names: Vec<_> = values.iter().map(|(name, _)| *name).collect();
+    let in_file: Vec<_> = VARIABLES
+        .iter()
+        .filter(|variable| variable.in_file)
+        .map(|variable| variable.name)
+        .collect();
+    assert_eq!(names, in_file);
+    // User and cookie exclude each other; one file for each.
+    for left_out in ["BITCOIN_RPC_USER", "BITCOIN_RPC_COOKIE_FILE"] {
+        let (mut text, mut variables) = (String::new(), Vec::new());
+        for (name, value) in values.iter().filter(|(name, _)| *name != left_out) {
+            text.extend([&name.to_ascii_lowercase(), " = ", value, "\n"]);
+            variables.push((*name, value.trim_matches('\'')));
+        }
+        let password = ("BITCOIN_RPC_PASSWORD", "hunter2");
+        let more = [password];
+        let more = if left_out == "BITCOIN_RPC_USER" {
+            &[][..]
+        } else {
+            &more[..]
+        };
+        variables.extend(more);
+        let from_file = read(more, Some(&text)).expect("allowed");
+        assert_eq!(from_file, environment(&variables));
+        assert_eq!(from_file.python.timeout, Limit::None);
+        assert_eq!(from_file.implementation, Python);
+    }
+}
+
+#[test]
+fn the_environment_wins_over_the_file() {
+    let text = "log_file = '/file.log'\nlog_all = false\nshadow_mode = true\n";
+    let config = read(&[("LOG_FILE", "/environment.log")], Some(text)).expect("allowed");
+    let shadow = config.shadow.expect("shadow mode is on");
+    assert_eq!(shadow.log_file, Path::new("/environment.log"));
+    assert!(!shadow.log_all, "the file wins over the default");
+}
+
+#[test]
+fn an_empty_variable_is_one_that_is_not_set() {
+    let everything: Vec<_> = VARIABLES
+        .iter()
+        .map(|variable| (variable.name, ""))
+        .collect();
+    assert_eq!(environment(&everything), environment(&[]));
+    let text = "log_file = '/file.log'\nshadow_mode = true\n";
+    let config = read(&[("LOG_FILE", ""), ("SHADOW_MODE", "")], Some(text)).expect("allowed");
+    let shadow = config.shadow.expect("as the file says");
+    assert_eq!(shadow.log_file, Path::new("/file.log"));
+}
+
+#[test]
+fn a_file_may_be_empty_or_full_of_comments() {
+    for text in ["", "\n", "# nothing here\n"] {
+        assert_eq!(file(text), environment(&[]));
+    }
+}
+
+#[test]
+fn the_upper_layer_names_the_implementation_by_either_variable() {
+    let of = |variables: &[(&str, &str)], text| {
+        read(variables, Some(text)).expect("allowed").implementation
+    };
+    assert_eq!(
+        of(&[("USE_RUST_BITCOIN", "true")], "primary_impl = 'python'"),
+        Rust
+    );
+    assert_eq!(
+        of(&[("PRIMARY_IMPL", "python")], "use_rust_bitcoin = true"),
+        Python
+    );
+    assert_eq!(of(&[], "use_rust_bitcoin = false"), Python);
+    assert_eq!(
+        of(&[("PRIMARY_IMPL", "rust"), ("USE_RUST_BITCOIN", "1")], ""),
+        Rust
+    );
+}
+
+#[test]
+fn two_variables_of_one_layer_must_agree_on_the_implementation() {
+    let environment = [("PRIMARY_IMPL", "python"), ("USE_RUST_BITCOIN", "true")];
+    for result in [
+        read(&environment, None),
+        read(
+            &[],
+            Some("primary_impl = 'rust'\nuse_rust_bitcoin = false\n"),
+        ),
+    ] {
+        let error = result.expect_err("they contradict each other");
+        assert_eq!(error.kind(), ErrorKind::Configuration);
+        let text = printed(&error);
+        assert!(
+            text.contains("PRIMARY_IMPL") && text.contains("USE_RUST_BITCOIN"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,8 @@
+//! Tests of the configuration: every variable, its default, the layers and what is refused.
+
+mod connect;
+mod defaults;
+mod layers;
+mod node;
+mod refusals;
+mod sources;

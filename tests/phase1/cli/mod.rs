@@ -1,0 +1,278 @@
+//! The program: what its verbs print and how it ends.
+
+mod broadcast;
+mod wrong;
+
+use std::sync::Arc;
+
+use btc_regtest::Kind;
+use btc_tests::{Fixture, Outcome, Program, Suite, Test};
+
+use crate::Phase;
+
+/// Without a configured node, or with one of their own.
+const ALONE: &[(&str, Test)] = &[
+    ("height_on_a_private_node", height),
+    ("status_on_a_private_node", status),
+    ("compare_suite_on_a_private_node", compare),
+    ("demo_catches_the_planted_fault", demo),
+    ("analyze_judges_logs", analyze),
+    ("texts_for_shells_and_people", texts),
+    ("output_that_nobody_takes", output_lost),
+];
+
+type OverNode = fn(&Fixture) -> Outcome;
+
+/// Over the node that is only read.
+const OVER_NODE: &[(&str, OverNode)] = &[
+    ("reads_of_a_configured_node", reads),
+    ("compare_suite_on_a_configured_node", compare_configured),
+    ("unknown_and_malformed_hashes", hashes),
+];
+
+pub(crate) fn add(suite: &mut Suite, phase: &Arc<Phase>) {
+    for (name, trial) in ALONE.iter().chain(wrong::TRIALS).chain(broadcast::TRIALS) {
+        suite.add(format!("cli::{name}"), trial);
+    }
+    for (name, trial) in OVER_NODE {
+        let phase = Arc::clone(phase);
+        suite.add(format!("cli::{name}"), move || phase.reading(trial));
+    }
+}
+
+const PRIVATE: &str = "a private regtest node serves";
+
+fn height() -> Outcome {
+    let run = Program::new("height --json").run().code(0).says(&[PRIVATE]);
+    assert_eq!(run.json()["height"], 0);
+    let run = Program::new("height").run().code(0);
+    assert_eq!(run.stdout, "0\n");
+    assert!(run.files.is_empty(), "{:?}", run.files);
+    Ok(())
+}
+
+fn status() -> Outcome {
+    for (program, implementation) in [
+        (Program::new("--json"), "rust"),
+        (Program::new("status --json"), "rust"),
+        (
+            Program::new("--json").env("USE_RUST_BITCOIN", "false"),
+            "python",
+        ),
+        (
+            Program::new("--json").env("PRIMARY_IMPL", "python"),
+            "python",
+        ),
+        (Program::new("python --json"), "python"),
+        (
+            Program::new("python --json").env("PYTHON_MODE", "worker"),
+            "python",
+        ),
+        (
+            Program::new("rust --json").env("USE_RUST_BITCOIN", "false"),
+            "rust",
+        ),
+    ] {
+        let status = program.run().code(0).says(&[PRIVATE]).json();
+        assert_eq!(status["implementation"], implementation);
+        assert_eq!(status["node"]["network"], "regtest");
+        assert_eq!(status["node"]["is_private"], true);
+        assert_eq!(status["height"], 0);
+    }
+    let run = Program::new("python").run().code(0);
+    assert!(run.stdout.contains("implementation  python"), "{run:?}");
+    Ok(())
+}
+
+fn compare() -> Outcome {
+    for primary in ["python", "rust"] {
+        let program = Program::new("test")
+            .env("SHADOW_MODE", "true")
+            .env("PRIMARY_IMPL", primary)
+            .env("LOG_FILE", "logs/shadow_comparison.log");
+        let log = program.folder.path().join("logs/shadow_comparison.log");
+        let run = program.run().code(0);
+        assert!(run.stdout.starts_with("AGREE"), "{run:?}");
+        assert!(run.stdout.contains(&format!("primary   {primary}")));
+        assert_eq!(run.files, std::slice::from_ref(&log));
+        let path = log.display().to_string();
+        let report = Program::with(&["analyze", &path, "--json"])
+            .run()
+            .code(0)
+            .json();
+        assert_eq!(
+            (&report["mismatches"], &report["problem_count"]),
+            (&0.into(), &0.into())
+        );
+        assert!(report["compared"].as_u64() > Some(300), "{report}");
+        for operation in [
+            "get_transaction",
+            "get_block",
+            "get_block_height",
+            "estimate_fee",
+        ] {
+            let operations = report["operations"].as_array().ok_or("a list")?;
+            let found = operations.iter().find(|o| o["operation"] == operation);
+            let compared = found.ok_or(operation)?["compared"].as_u64();
+            assert!(compared > Some(5), "{operation}: {compared:?}");
+        }
+    }
+    // Without shadow mode the same is compared and nothing is written.
+    let run = Program::new("test --blocks 5 --json").run().code(0);
+    assert_eq!(run.json()["conclusion"], "agree");
+    assert!(run.files.is_empty(), "{:?}", run.files);
+    Ok(())
+}
+
+fn compare_configured(fixture: &Fixture) -> Outcome {
+    for primary in ["python", "rust"] {
+        let run = Program::new("test --blocks 20 --json")
+            .node(&fixture.config())
+            .env("SHADOW_MODE", "true")
+            .env("PRIMARY_IMPL", primary)
+            .env("LOG_FILE", "here.log")
+            .run()
+            .code(0);
+        assert!(!run.stderr.contains(PRIVATE), "a configured node serves");
+        assert_eq!(run.json()["conclusion"], "agree");
+        assert_eq!(run.files.len(), 1);
+        assert!(run.files[0].ends_with("here.log"));
+    }
+    // A planted fault makes it fail.
+    let run = Program::new("test --blocks 5")
+        .node(&fixture.config())
+        .env("PYTHON_BACKEND", "btc_legacy.planted:SwappedOutputs")
+        .run()
+        .code(1);
+    assert!(
+        run.stdout.starts_with("DIFFER") && run.stdout.contains("outputs[].script_pubkey"),
+        "{run:?}"
+    );
+    Ok(())
+}
+
+fn demo() -> Outcome {
+    let program = Program::new("demo --quick --json");
+    let log = program.folder.path().join("logs/demo.log");
+    let run = program.run().code(0);
+    let outcome = run.json();
+    assert_eq!(outcome["planted"]["is_caught"], true);
+    assert_eq!(outcome["python_primary"]["conclusion"], "agree");
+    assert_eq!(outcome["rust_primary"]["conclusion"], "agree");
+    assert_eq!(run.files, [log]);
+    Ok(())
+}
+
+fn analyze() -> Outcome {
+    let folder = tempfile::TempDir::new()?;
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).map(|()| path.display().to_string())
+    };
+    let long = vec![b'x'; 3_000_000];
+    for (name, bytes) in [
+        ("empty", &b""[..]),
+        ("blank", b"\n\n  \n"),
+        (
+            "garbage",
+            b"\x00\xff\xfe not a log\n{}\n[1]\n{\"version\": 9}\n",
+        ),
+        ("long", &long),
+    ] {
+        let path = write(name, bytes)?;
+        let run = Program::with(&["analyze", &path]).run().code(1);
+        assert!(run.stdout.starts_with("NOTHING"), "{name}: {run:?}");
+        assert!(run.stdout.len() < 10_000, "{name}");
+    }
+    let run = Program::new("analyze /does/not/exist").run().code(1);
+    run.says(&["error:", "/does/not/exist"]);
+    Program::new("analyze").run().code(2);
+    Program::with(&["analyze", &folder.path().display().to_string()])
+        .run()
+        .code(3);
+    Ok(())
+}
+
+fn texts() -> Outcome {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let run = Program::with(&["completions", shell]).run().code(0);
+        assert!(run.stdout.contains("broadcast"), "{shell}");
+    }
+    let man = Program::new("man").run().code(0);
+    assert!(
+        man.stdout.contains(".TH") && man.stdout.contains("Exit codes"),
+        "{man:?}"
+    );
+    let help = Program::new("--help").run().code(0);
+    assert!(help.stdout.contains("Exit codes"));
+    Program::new("--version").run().code(0);
+    let variables = Program::new("variables --json").run().code(0).json();
+    assert_eq!(
+        variables.as_array().map(Vec::len),
+        Some(btc::config::VARIABLES.len())
+    );
+    Ok(())
+}
+
+/// A reader that has seen enough is fine, and a full disk is not: an answer must not get lost.
+fn output_lost() -> Outcome {
+    for arguments in ["completions bash", "man", "variables", "height --json"] {
+        let (reader, writer) = std::io::pipe()?;
+        drop(reader);
+        Program::new(arguments).stdout(writer).run().code(0);
+        let full = std::fs::File::options().write(true).open("/dev/full")?;
+        let run = Program::new(arguments).stdout(full).run().code(1);
+        run.says(&["error", "standard output"]);
+    }
+    Ok(())
+}
+
+fn reads(fixture: &Fixture) -> Outcome {
+    let txid = fixture.summary.of(Kind::BigWitness)[0].to_string();
+    let block = fixture.summary.odd_block.ok_or("in the plan")?.to_string();
+    let raw = fixture.raw_block(&block.parse()?)?;
+    let height = fixture.summary.tip_height();
+    let mut answers = Vec::new();
+    for implementation in ["rust", "python"] {
+        let program = |arguments: &[&str]| {
+            Program::with(arguments)
+                .node(&fixture.config())
+                .env("PRIMARY_IMPL", implementation)
+        };
+        let run = program(&["height", "--json"]).run().code(0);
+        assert!(run.stderr.is_empty(), "{run:?}");
+        assert_eq!(run.json()["height"].as_u64(), height.map(u64::from));
+        let one = program(&["tx", &txid, "--json"]).run().code(0).json();
+        assert_eq!(one["txid"], *txid);
+        let all = program(&["block", &block, "--json"]).run().code(0).json();
+        assert_eq!(all.as_array().map(Vec::len), Some(raw.txdata.len()));
+        let text = program(&["tx", &txid]).run().code(0).stdout;
+        assert!(text.contains(&txid) && !text.contains('\u{1b}'), "{text}");
+        let text_of_block = program(&["block", &block]).run().code(0).stdout;
+        answers.push((one, all, text, text_of_block));
+    }
+    assert!(answers[0] == answers[1], "the two print different things");
+    Ok(())
+}
+
+fn hashes(fixture: &Fixture) -> Outcome {
+    for implementation in ["rust", "python"] {
+        for verb in ["tx", "block"] {
+            let program = |hash: &str| {
+                Program::with(&[verb, hash, "--json"])
+                    .node(&fixture.config())
+                    .env("PRIMARY_IMPL", implementation)
+            };
+            let unknown = program(&"ff".repeat(32)).run().code(1);
+            assert!(unknown.stdout.is_empty());
+            let error: serde_json::Value = serde_json::from_str(&unknown.stderr)?;
+            assert_eq!(error["error"]["kind"], "not_found");
+            for malformed in ["", "zz", &"0".repeat(63), "\u{1f600}", &"f".repeat(10_000)] {
+                let run = program(malformed).run().code(2);
+                let error: serde_json::Value = serde_json::from_str(&run.stderr)?;
+                assert_eq!(error["error"]["kind"], "invalid_input", "{malformed}");
+            }
+        }
+    }
+    Ok(())
+}
