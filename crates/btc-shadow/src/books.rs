@@ -33,15 +33,16 @@ pub struct Counts {
 }
 
 impl Books {
-    pub(crate) fn offer(&self, operation: Operation) {
-        if let Some(index) = index_of(operation) {
+    /// Opens the account of one call, which ends in exactly one verdict.
+    pub(crate) fn offer(&self, operation: Operation) -> Entry<'_> {
+        let index = index_of(operation);
+        if let Some(index) = index {
             self.offered[index].fetch_add(1, Ordering::Relaxed);
         }
-    }
-
-    pub(crate) fn close(&self, operation: Operation, verdict: Verdict) {
-        if let Some(index) = index_of(operation) {
-            self.verdicts[index][verdict as usize].fetch_add(1, Ordering::Relaxed);
+        Entry {
+            books: self,
+            index,
+            verdict: Verdict::Inconclusive,
         }
     }
 
@@ -74,6 +75,28 @@ impl Books {
             counts.verdicts.insert(operation, by_verdict);
         }
         counts
+    }
+}
+
+/// A call that was offered. Dropped without a verdict, as when the primary panics, it counts as
+/// inconclusive.
+pub(crate) struct Entry<'b> {
+    books: &'b Books,
+    index: Option<usize>,
+    verdict: Verdict,
+}
+
+impl Entry<'_> {
+    pub(crate) fn close(mut self, verdict: Verdict) {
+        self.verdict = verdict;
+    }
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        if let Some(index) = self.index {
+            self.books.verdicts[index][self.verdict as usize].fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 

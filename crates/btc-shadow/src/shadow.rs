@@ -12,7 +12,7 @@ use btc_iface::{
     BitcoinTransaction, Operation,
 };
 
-use crate::books::Books;
+use crate::books::{Books, Entry};
 use crate::compare::{Balance, Compare, Difference, FeeRate, Height, Verdict, judge};
 use crate::observation::Observation;
 use crate::policy::Policy;
@@ -59,6 +59,14 @@ impl Reader {
     fn implementation_type(&self) -> BitcoinImplementationType {
         self.0.implementation_type()
     }
+}
+
+/// What became of one call.
+struct Judged {
+    operation: Operation,
+    verdict: Verdict,
+    differences: Vec<Difference>,
+    reason: Option<String>,
 }
 
 impl Shadow {
@@ -112,7 +120,7 @@ impl Shadow {
         primary: impl Fn(&dyn BitcoinInterface) -> BitcoinResult<T>,
         secondary: impl Fn(&Reader) -> BitcoinResult<T>,
     ) -> BitcoinResult<T> {
-        self.books.offer(operation);
+        let entry = self.books.offer(operation);
         let ours = Observation::of(|| primary(&*self.primary));
         let theirs = Observation::guarded(operation, || secondary(&self.secondary));
         let (mut verdict, differences) = judge(&ours.result, &theirs.result);
@@ -129,7 +137,13 @@ impl Shadow {
         let reason =
             (verdict == Verdict::Skipped).then(|| "unsupported by the secondary".to_owned());
         let sides = (self.side(&ours, false), Some(self.side(&theirs, true)));
-        self.record(operation, verdict, input, sides, differences, reason);
+        let judged = Judged {
+            operation,
+            verdict,
+            differences,
+            reason,
+        };
+        self.record(entry, judged, input, sides);
         ours.result
     }
 
@@ -140,18 +154,16 @@ impl Shadow {
         input: &[u8],
         primary: impl FnOnce() -> BitcoinResult<T>,
     ) -> BitcoinResult<T> {
-        self.books.offer(operation);
+        let entry = self.books.offer(operation);
         let ours = Observation::of(primary);
         let sides = (self.side(&ours, false), None);
-        let reason = Some("only the primary may act".to_owned());
-        self.record(
+        let judged = Judged {
             operation,
-            Verdict::Skipped,
-            input,
-            sides,
-            Vec::new(),
-            reason,
-        );
+            verdict: Verdict::Skipped,
+            differences: Vec::new(),
+            reason: Some("only the primary may act".to_owned()),
+        };
+        self.record(entry, judged, input, sides);
         ours.result
     }
 
@@ -181,14 +193,18 @@ impl Shadow {
 
     fn record(
         &self,
-        operation: Operation,
-        verdict: Verdict,
+        entry: Entry<'_>,
+        judged: Judged,
         input: &[u8],
         (primary, secondary): (Side, Option<Side>),
-        differences: Vec<Difference>,
-        reason: Option<String>,
     ) {
-        self.books.close(operation, verdict);
+        let Judged {
+            operation,
+            verdict,
+            differences,
+            reason,
+        } = judged;
+        entry.close(verdict);
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
         if self.log_all || verdict != Verdict::Match {
             let mut engine = sha256::Hash::engine();

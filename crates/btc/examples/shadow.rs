@@ -7,9 +7,13 @@ use btc::{BitcoinImplementationType, BitcoinInterface, Config};
 
 fn main() -> btc::BitcoinResult<()> {
     let log = std::path::Path::new("logs/example.log");
-    let sink = Box::new(FileSink::open(log)?);
     let primary = BitcoinImplementationType::Python;
-    let bitcoin = btc::connect_shadow(&Config::load()?, primary, sink, true)?;
+    let bitcoin = btc::connect_shadow(
+        &Config::load()?,
+        primary,
+        || Ok(Box::new(FileSink::open(log)?)),
+        true,
+    )?;
     println!("height {}", bitcoin.get_block_height()?);
     for txid in std::env::args().skip(1) {
         // The primary's answer, whatever the secondary says.

@@ -20,13 +20,11 @@ pub fn connect(config: &Config) -> BitcoinResult<Arc<dyn BitcoinInterface>> {
         None => connect_to(config, config.implementation),
         #[cfg(feature = "shadow")]
         Some(shadow) => {
-            let sink = btc_shadow::sink::FileSink::open(&shadow.log_file)?;
-            let shadow = connect_shadow(
-                config,
-                config.implementation,
-                Box::new(sink),
-                shadow.log_all,
-            )?;
+            let open_log = || {
+                let sink = btc_shadow::sink::FileSink::open(&shadow.log_file)?;
+                Ok(Box::new(sink) as Box<dyn btc_shadow::sink::Sink>)
+            };
+            let shadow = connect_shadow(config, config.implementation, open_log, shadow.log_all)?;
             Ok(Arc::new(shadow))
         }
         #[cfg(not(feature = "shadow"))]
@@ -64,7 +62,8 @@ pub fn connect_to(
     }
 }
 
-/// Connects through both implementations, in shadow mode with this primary and this log.
+/// Connects through both implementations, in shadow mode with this primary. The log is opened
+/// once both are there, so that a failure to connect leaves no empty one.
 ///
 /// # Errors
 /// As [`connect`].
@@ -72,7 +71,7 @@ pub fn connect_to(
 pub fn connect_shadow(
     config: &Config,
     primary: BitcoinImplementationType,
-    sink: Box<dyn btc_shadow::sink::Sink>,
+    open_log: impl FnOnce() -> BitcoinResult<Box<dyn btc_shadow::sink::Sink>>,
     log_all: bool,
 ) -> BitcoinResult<btc_shadow::Shadow> {
     let secondary = match primary {
@@ -82,7 +81,11 @@ pub fn connect_shadow(
     let policy = btc_shadow::Policy::default();
     let (primary, secondary) = (connect_to(config, primary)?, connect_to(config, secondary)?);
     Ok(btc_shadow::Shadow::new(
-        primary, secondary, policy, sink, log_all,
+        primary,
+        secondary,
+        policy,
+        open_log()?,
+        log_all,
     ))
 }
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use btc::BitcoinInterface;
 use btc::shadow::analysis::{Analysis, Report, render_table};
 use btc::shadow::sink::{FileSink, MemorySink, Sink, Tee};
+use btc::{BitcoinInterface, BitcoinResult};
 use btc_regtest::{Chain, Plan};
 
 use super::{Done, analyze, demo};
@@ -45,14 +45,15 @@ pub(super) fn run(output: Output, options: &Test) -> Done {
 pub(super) fn compare(session: &Session, inputs: &suite::Inputs) -> Result<Report, Failure> {
     let config = &session.config;
     let memory = Arc::new(MemorySink::default());
-    let (sink, log_all): (Box<dyn Sink>, _) = match &config.shadow {
-        Some(shadow) => {
-            let file = FileSink::open(&shadow.log_file)?;
-            (Box::new(Tee(file, Arc::clone(&memory))), shadow.log_all)
+    let log_all = config.shadow.as_ref().is_none_or(|shadow| shadow.log_all);
+    let open_log = || -> BitcoinResult<Box<dyn Sink>> {
+        let memory = Arc::clone(&memory);
+        match &config.shadow {
+            Some(shadow) => Ok(Box::new(Tee(FileSink::open(&shadow.log_file)?, memory))),
+            None => Ok(Box::new(memory)),
         }
-        None => (Box::new(Arc::clone(&memory)), true),
     };
-    let shadow = btc::connect_shadow(config, config.implementation, sink, log_all)?;
+    let shadow = btc::connect_shadow(config, config.implementation, open_log, log_all)?;
     let what = format!("comparing, {} first", shadow.implementation_type());
     suite::run(&shadow, inputs, &progress::bar(0, &what));
     // The totals are written when the decorator goes.

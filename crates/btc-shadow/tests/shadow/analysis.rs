@@ -218,6 +218,19 @@ fn a_killed_run_has_no_totals_and_counts_what_it_logged() {
 }
 
 #[test]
+fn what_a_run_logged_after_its_last_totals_counts_too() {
+    let events = [
+        start(true),
+        comparison(1, Match),
+        totals(1, &[(Match, 1)]),
+        comparison(2, Mismatch),
+        comparison(3, Match),
+    ];
+    let report = analyse(events.map(|event| line("a", event)));
+    assert_eq!((report.compared, report.mismatches), (3, 1));
+}
+
+#[test]
 fn a_log_whose_beginning_is_missing_says_so() {
     let report = analyse(run("a", &[Match, Match]).split_off(2));
     assert_eq!(

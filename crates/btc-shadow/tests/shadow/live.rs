@@ -139,6 +139,9 @@ fn a_panic_of_the_primary_goes_on_to_the_caller() {
         Some("the primary breaks")
     );
     assert_eq!(pair.secondary.asked(), []);
+    let counts = pair.shadow.books().counts();
+    assert!(counts.close(), "{counts:?}");
+    assert_eq!(counts.total(Verdict::Inconclusive), 1);
 }
 
 #[test]
