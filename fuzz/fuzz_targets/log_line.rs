@@ -159,7 +159,11 @@ impl Said {
                     let verdicts = counts.verdicts.entry(operation(called)).or_default();
                     verdicts.insert(verdict(judged), count);
                 }
-                Event::Totals(Totals { time_ms: 0, counts })
+                Event::Totals(Totals {
+                    time_ms: 0,
+                    is_final: lost_lines % 2 == 0,
+                    counts,
+                })
             }
         }
     }

@@ -45,11 +45,11 @@ pub(crate) fn pair(
         // Whoever comes second may find warmer caches: take turns.
         let (a, b);
         if round % 2 == 0 {
-            a = batch(per_batch_ours, &mut ours)?;
-            b = batch(per_batch_theirs, &mut theirs)?;
+            a = batch(effort, per_batch_ours, &mut ours)?;
+            b = batch(effort, per_batch_theirs, &mut theirs)?;
         } else {
-            b = batch(per_batch_theirs, &mut theirs)?;
-            a = batch(per_batch_ours, &mut ours)?;
+            b = batch(effort, per_batch_theirs, &mut theirs)?;
+            a = batch(effort, per_batch_ours, &mut ours)?;
         }
         rounds.push((a, b));
     }
@@ -63,15 +63,19 @@ pub(crate) fn pair(
 
 fn batch_size(effort: Effort, work: &mut impl FnMut() -> Outcome<()>) -> Outcome<u32> {
     work()?;
-    let once = batch(3, work)?;
+    let once = batch(effort, 3, work)?;
     let fitting = nanos(effort.per_side) / nanos(once).max(1);
     Ok(u32::try_from(fitting.clamp(1, 100_000))?)
 }
 
-fn batch(count: u32, work: &mut impl FnMut() -> Outcome<()>) -> Outcome<Duration> {
+/// The time of one, out of so many; out of fewer when the machine has become slower.
+fn batch(effort: Effort, count: u32, work: &mut impl FnMut() -> Outcome<()>) -> Outcome<Duration> {
     let started = Instant::now();
-    for _ in 0..count {
+    for done in 1..=count {
         work()?;
+        if started.elapsed() > effort.per_side * 2 {
+            return Ok(started.elapsed() / done);
+        }
     }
     Ok(started.elapsed() / count)
 }

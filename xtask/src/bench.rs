@@ -9,7 +9,11 @@ pub(crate) fn run(workspace: &Workspace, flags: &BenchFlags) -> Result<()> {
     let session = Session::open(workspace, Purpose::Demo, false)?;
     let mut cargo = session.cargo("run --release --package btc-tests --bin bench --")?;
     if flags.quick {
+        // Too short to be written down.
         cargo.arg("--quick");
+    } else {
+        cargo.args(["--markdown", "docs/performance.md"]);
+        cargo.args(["--json", "target/bench.json"]);
     }
     session.run(cargo.args(&flags.args))
 }

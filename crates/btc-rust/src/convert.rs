@@ -52,6 +52,9 @@ pub enum DecodeError {
     /// The transactions are not those the header commits to.
     #[error("the block's transactions do not belong to the merkle root in its header")]
     WrongMerkleRoot,
+    /// The last transactions are repeated, which the merkle root does not show.
+    #[error("the block holds a transaction twice")]
+    RepeatedTransaction,
 }
 
 /// Decodes one transaction. Each byte is read once for the fields and once for each hash.
@@ -103,6 +106,12 @@ pub fn decode_block(
     let merkle_root = merkle_tree::calculate_root(hashes);
     if merkle_root != Some(header.merkle_root.to_raw_hash()) {
         return Err(DecodeError::WrongMerkleRoot);
+    }
+    // Repeating the last transactions can leave the root as it is (CVE-2012-2459).
+    if let [others @ .., last] = &transactions[..]
+        && others.iter().any(|other| other.txid == last.txid)
+    {
+        return Err(DecodeError::RepeatedTransaction);
     }
     Ok(transactions)
 }

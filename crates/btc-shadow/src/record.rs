@@ -101,6 +101,10 @@ pub struct Side {
 pub struct Totals {
     /// When, in milliseconds since 1970.
     pub time_ms: u64,
+    /// Whether the run ended with it. Without such a line the run was killed, and the calls since
+    /// the last line are unknown.
+    #[serde(default)]
+    pub is_final: bool,
     /// The counts.
     pub counts: Counts,
 }

@@ -222,14 +222,15 @@ impl Shadow {
             }));
         }
         if sequence.is_multiple_of(CALLS_BETWEEN_TOTALS) {
-            self.write_totals();
+            self.write_totals(false);
         }
     }
 
-    fn write_totals(&self) {
+    fn write_totals(&self, is_final: bool) {
         let counts = self.books.counts();
         self.write(Event::Totals(Totals {
             time_ms: now_ms(),
+            is_final,
             counts,
         }));
     }
@@ -250,7 +251,7 @@ impl Shadow {
 
 impl Drop for Shadow {
     fn drop(&mut self) {
-        self.write_totals();
+        self.write_totals(true);
     }
 }
 

@@ -18,7 +18,14 @@ pub trait Sink: Send + Sync {
 /// Appends lines to a file; each is handed to the system in one write before the call returns.
 #[derive(Debug)]
 pub struct FileSink {
-    file: Mutex<File>,
+    log: Mutex<Log>,
+}
+
+#[derive(Debug)]
+struct Log {
+    file: File,
+    /// Whether the last write failed, and may have left a part of its line.
+    is_torn: bool,
 }
 
 impl FileSink {
@@ -57,7 +64,10 @@ impl FileSink {
                 .with_source(cause)
         })?;
         Ok(Self {
-            file: Mutex::new(file),
+            log: Mutex::new(Log {
+                file,
+                is_torn: false,
+            }),
         })
     }
 }
@@ -66,7 +76,14 @@ impl Sink for FileSink {
     fn write(&self, line: &Line) -> io::Result<()> {
         let mut text = serde_json::to_vec(line)?;
         text.push(b'\n');
-        lock(&self.file).write_all(&text)
+        let mut log = lock(&self.log);
+        if log.is_torn {
+            // An empty line harms nobody.
+            text.insert(0, b'\n');
+        }
+        let written = log.file.write_all(&text);
+        log.is_torn = written.is_err();
+        written
     }
 }
 

@@ -37,6 +37,10 @@ def decode_block(raw: bytes, block_hash: str) -> list[Transaction]:
     # python-bitcoinlib built the tree while it decoded; its last hash is the root.
     if not block.vtx or block.vMerkleTree[-1] != block.hashMerkleRoot:
         raise _wrong("the block's transactions do not belong to its header: check the node")
+    # Repeating the last transactions can leave the root as it is (CVE-2012-2459).
+    txids = [tx.GetTxid() for tx in block.vtx]
+    if txids[-1] in txids[:-1]:
+        raise _wrong("the block holds a transaction twice: check the node")
     return [transaction_to_wire(tx, block_hash=block_hash) for tx in block.vtx]
 
 

@@ -115,15 +115,16 @@ def test_writes_use_a_connection_of_their_own() -> None:
     assert node.connections == 2
 
 
-def test_connections_are_kept_between_reads() -> None:
-    with ScriptedNode(result(1), error(-5, "no"), result(2)) as node:
+def test_two_connections_are_kept_between_reads_and_take_turns() -> None:
+    with ScriptedNode(result(1), error(-5, "no"), result(2), result(3)) as node:
         client = RpcClient(node.url)
         assert client.read("getblockcount") == 1
         with pytest.raises(RpcError) as caught:
             client.read("getblock", "ff", 0)
         assert (caught.value.code, caught.value.reason) == (-5, "no")
         assert client.read("getblockcount") == 2
-    assert node.connections == 1
+        assert client.read("getblockcount") == 3
+    assert node.connections == 2
 
 
 def test_a_connection_closed_while_idle_is_replaced() -> None:
@@ -235,14 +236,20 @@ def test_without_credentials_none_are_sent() -> None:
 
 
 @pytest.mark.parametrize(
-    "first",
-    [then_close(result(1)), body(b'{"result":1}', last=True)],
+    ("first", "fourth_cookie"),
+    [
+        # The dead connection, found at the third read, takes the second one with it.
+        (then_close(result(1)), "__cookie__:three"),
+        (body(b'{"result":1}', last=True), "__cookie__:two"),
+    ],
     ids=["closed-silently", "closed-as-announced"],
 )
-def test_the_cookie_is_read_again_for_each_connection(tmp_path: Path, first: Answer) -> None:
+def test_the_cookie_is_read_again_for_each_connection(
+    tmp_path: Path, first: Answer, fourth_cookie: str
+) -> None:
     cookie = tmp_path / ".cookie"
     cookie.write_text("__cookie__:one\n")
-    with ScriptedNode(first, result(2), result(3)) as node:
+    with ScriptedNode(first, result(2), result(3), result(4)) as node:
         client = RpcClient(node.url, cookie_file=str(cookie))
         client.read("getblockcount")
         cookie.write_text("__cookie__:two")
@@ -250,10 +257,12 @@ def test_the_cookie_is_read_again_for_each_connection(tmp_path: Path, first: Ans
         client.read("getblockcount")
         cookie.write_text("__cookie__:three")
         client.read("getblockcount")
+        client.read("getblockcount")
     assert node.authorizations == [
         _basic("__cookie__:one"),
         _basic("__cookie__:two"),
-        _basic("__cookie__:two"),
+        _basic("__cookie__:three"),
+        _basic(fourth_cookie),
     ]
 
 

@@ -91,14 +91,15 @@ fn an_error_that_the_node_answers_is_not_asked_for_again() {
 }
 
 #[test]
-fn connections_are_kept_and_used_again() {
+fn two_connections_are_kept_and_take_turns() {
     let server = Server::start(|_, _| None);
     let bitcoin = server.connect();
-    for _ in 0..5 {
+    for _ in 0..6 {
         bitcoin.get_block_height().expect("a height");
     }
     let connections: Vec<_> = server.requests().iter().map(|r| r.connection).collect();
-    assert_eq!(connections, [connections[0]; 5]);
+    assert_ne!(connections[0], connections[1]);
+    assert_eq!(connections, connections[..2].repeat(3));
 }
 
 #[test]

@@ -43,6 +43,7 @@ pub struct Problem {
 struct Run {
     log_all: bool,
     started: bool,
+    is_ended: bool,
     last_sequence: u64,
     comparisons: u64,
     counted: BTreeMap<(Operation, Verdict), u64>,
@@ -142,7 +143,10 @@ impl Analysis {
                     .or_default()
                     .add(&comparison);
             }
-            Event::Totals(totals) => run.totals = Some(totals.counts),
+            Event::Totals(totals) => {
+                run.is_ended = totals.is_final;
+                run.totals = Some(totals.counts);
+            }
         }
     }
 
@@ -164,7 +168,12 @@ impl Analysis {
                         totals.lost_lines
                     ));
                 }
-                if !totals.close() {
+                // Until the end, calls may be under way.
+                if !run.is_ended {
+                    complaints.push(format!(
+                        "run {name} has not ended, or was killed: its last calls are unknown"
+                    ));
+                } else if !totals.close() {
                     complaints.push(format!("run {name} has calls without a verdict"));
                 }
             } else {

@@ -249,6 +249,20 @@ fn calls_without_a_verdict_are_named() {
 }
 
 #[test]
+fn a_run_whose_last_totals_are_not_final_has_not_ended() {
+    let mut counts = totals(3, &[(Match, 2)]);
+    if let Event::Totals(totals) = &mut counts {
+        totals.is_final = false;
+    }
+    let report = analyse([line("a", start(false)), line("a", counts)]);
+    assert_eq!(
+        whats(&report),
+        ["run a has not ended, or was killed: its last calls are unknown"]
+    );
+    assert_eq!(report.compared, 2);
+}
+
+#[test]
 fn verdicts_on_an_operation_that_was_never_offered_do_not_close() {
     let mut counts = totals(2, &[(Match, 2)]);
     if let Event::Totals(totals) = &mut counts {

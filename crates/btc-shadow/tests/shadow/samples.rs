@@ -115,6 +115,7 @@ pub(crate) fn totals(offered: u64, verdicts: &[(Verdict, u64)]) -> Event {
     let operation = Operation::GetBlockHeight;
     Event::Totals(Totals {
         time_ms: 3,
+        is_final: true,
         counts: Counts {
             offered: [(operation, offered)].into(),
             verdicts: [(operation, verdicts.iter().copied().collect())].into(),

@@ -1,5 +1,7 @@
 //! Arbitrary transactions and blocks, from the plain to the absurd, in rust-bitcoin's types.
 
+use std::collections::HashSet;
+
 use btc::bitcoin::absolute::LockTime;
 use btc::bitcoin::block::{Header, Version as BlockVersion};
 use btc::bitcoin::hashes::Hash;
@@ -109,7 +111,10 @@ pub(crate) fn small_transaction() -> impl Strategy<Value = Transaction> {
 pub(crate) fn block() -> impl Strategy<Value = Block> {
     let header = any::<(i32, [u8; 32], u32, u32, u32)>();
     (header, vec(small_transaction(), 1..8)).prop_map(
-        |((version, parent, time, bits, nonce), txdata)| {
+        |((version, parent, time, bits, nonce), mut txdata)| {
+            // A block never holds a transaction twice: the second would spend what is spent.
+            let mut seen = HashSet::new();
+            txdata.retain(|transaction| seen.insert(transaction.compute_txid()));
             let header = Header {
                 version: BlockVersion::from_consensus(version),
                 prev_blockhash: BlockHash::from_byte_array(parent),

@@ -81,6 +81,10 @@ proptest! {
         let mut other = block.clone();
         other.txdata[0].version.0 ^= 1;
         wrong.push(serialize(&other));
+        // With an odd number, the root is that of the last one twice (CVE-2012-2459).
+        let mut repeated = block.clone();
+        repeated.txdata.extend(repeated.txdata.last().cloned());
+        wrong.push(serialize(&repeated));
         if block.txdata.len() > 1 && block.txdata[0] != block.txdata[1] {
             let mut swapped = block.clone();
             swapped.txdata.swap(0, 1);
