@@ -1,6 +1,5 @@
 //! The rows: what is measured against what, and what to reach.
 
-use std::cell::RefCell;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -93,10 +92,6 @@ impl Subject {
         })
     }
 
-    fn raw(&self) -> Outcome<RefCell<RawHttp>> {
-        Ok(RefCell::new(RawHttp::connect(&self.url, &self.cookie)?))
-    }
-
     fn old_client(&self) -> Outcome<bitcoincore_rpc::Client> {
         let (user, password) = self
             .cookie
@@ -132,8 +127,8 @@ pub(crate) fn all(subject: &Subject, effort: Effort) -> Outcome<Vec<Row>> {
 
 fn block_against_limit(subject: &Subject, effort: Effort) -> Outcome<Row> {
     let hash = subject.full_block.to_string();
-    let raw = subject.raw()?;
-    let request = raw.borrow().get_request(&format!("/rest/block/{hash}.bin"));
+    let mut raw = RawHttp::connect(&subject.url, &subject.cookie)?;
+    let request = raw.get_request(&format!("/rest/block/{hash}.bin"));
     let measured = pair(
         effort,
         || {
@@ -141,7 +136,6 @@ fn block_against_limit(subject: &Subject, effort: Effort) -> Outcome<Row> {
             Ok(())
         },
         || {
-            let mut raw = raw.borrow_mut();
             let mut bytes = raw.round_trip(&request)?;
             let block = Block::consensus_decode_from_finite_reader(&mut bytes)?;
             for transaction in &block.txdata {
@@ -181,48 +175,46 @@ fn block_against_python(subject: &Subject, effort: Effort) -> Outcome<Row> {
 }
 
 fn transaction(subject: &Subject, effort: Effort) -> Outcome<Row> {
-    let raw = subject.raw()?;
     let body = format!(
         r#"{{"method":"getrawtransaction","params":["{}",1],"id":1,"jsonrpc":"2.0"}}"#,
         subject.txid
     );
-    let request = raw.borrow().post_request(&body);
-    let measured = pair(
+    against_round_trip(
+        subject,
         effort,
+        "get_transaction, in the mempool",
+        &body,
         || {
             black_box(subject.direct.get_transaction(&subject.txid)?);
             Ok(())
         },
-        || {
-            black_box(raw.borrow_mut().round_trip(&request)?);
-            Ok(())
-        },
-    )?;
-    Ok(Row {
-        work: "get_transaction, in the mempool".to_owned(),
-        against: "one raw keep-alive round trip of the same call",
-        reach: Reach::AtMostMilli(1150),
-        pair: measured,
-    })
+    )
 }
 
 fn height(subject: &Subject, effort: Effort) -> Outcome<Row> {
-    let raw = subject.raw()?;
     let body = r#"{"method":"getblockcount","params":[],"id":1,"jsonrpc":"2.0"}"#;
-    let request = raw.borrow().post_request(body);
-    let measured = pair(
-        effort,
-        || {
-            black_box(subject.direct.get_block_height()?);
-            Ok(())
-        },
-        || {
-            black_box(raw.borrow_mut().round_trip(&request)?);
-            Ok(())
-        },
-    )?;
+    against_round_trip(subject, effort, "get_block_height", body, || {
+        black_box(subject.direct.get_block_height()?);
+        Ok(())
+    })
+}
+
+/// A call against the same request on a bare socket, its answer left unread.
+fn against_round_trip(
+    subject: &Subject,
+    effort: Effort,
+    work: &str,
+    body: &str,
+    ours: impl FnMut() -> Outcome<()>,
+) -> Outcome<Row> {
+    let mut raw = RawHttp::connect(&subject.url, &subject.cookie)?;
+    let request = raw.post_request(body);
+    let measured = pair(effort, ours, || {
+        black_box(raw.round_trip(&request)?);
+        Ok(())
+    })?;
     Ok(Row {
-        work: "get_block_height".to_owned(),
+        work: work.to_owned(),
         against: "one raw keep-alive round trip of the same call",
         reach: Reach::AtMostMilli(1150),
         pair: measured,

@@ -29,7 +29,7 @@ const ALONE: [Alone; 3] = [
     Alone {
         feature: "python-bitcoin",
         own: "btc-python",
-        foreign: &["btc-rust", "bdk*", "bitcoincore-rpc*", "ureq*"],
+        foreign: &["btc-rust", "bdk*", "bitcoincore-rpc*", "httparse*"],
     },
     Alone {
         feature: "shadow",
@@ -38,7 +38,7 @@ const ALONE: [Alone; 3] = [
             "btc-rust",
             "bdk*",
             "bitcoincore-rpc*",
-            "ureq*",
+            "httparse*",
             "pyo3*",
             "btc-python",
         ],
