@@ -60,7 +60,7 @@ pub trait BitcoinInterface: Send + Sync {
     /// Reveals and returns the next unused receiving address of this type.
     ///
     /// # Errors
-    /// `Unsupported`: no wallet is configured.
+    /// `Unsupported`: no wallet is configured, or it has no account of this type.
     ///
     /// # Effects
     /// The wallet's next index for this type advances and is on disk before this returns.
@@ -73,10 +73,12 @@ pub trait BitcoinInterface: Send + Sync {
     ///
     /// # Errors
     /// `Unsupported`: no wallet is configured. `InvalidInput`: an address of another network, a
-    /// dust amount, a fee rate of 0, no output.
+    /// dust amount, a fee rate of 0, no output. `Rejected`: not enough coins; `missing_sat` in the
+    /// context says by how much.
     ///
     /// # Effects
-    /// Nothing is sent. The chosen coins are reserved until broadcast, release or expiry.
+    /// Nothing is sent. The chosen coins are reserved for 10 minutes or until released, on disk
+    /// before this returns; both implementations of one wallet see that.
     fn create_transaction(
         &self,
         outputs: Vec<(String, u64)>,

@@ -6,15 +6,22 @@
 mod asynchronous;
 mod bitcoin;
 mod error;
+mod twin;
 pub mod types;
+mod wallet;
 
 pub use crate::asynchronous::{AsyncAdapter, AsyncBitcoinInterface};
 pub use crate::bitcoin::BitcoinInterface;
 pub use crate::error::{BitcoinError, BitcoinResult, ErrorKind};
+pub use crate::twin::{SnapshotWallet, WalletTwin};
 pub use crate::types::{
-    AddressType, BadUrl, BitcoinAddress, BitcoinImplementationType, BitcoinTransaction,
-    Credentials, Network, NodeConfig, Operation, Secret, TransactionInput, TransactionOutput,
+    AddressType, BadUrl, BitcoinAddress, BitcoinImplementationType, BitcoinTransaction, BlockRef,
+    BroadcastCheck, BroadcastVerdict, Chain, Coin, CoinSelection, CoinState, Credentials,
+    HistoryEntry, Label, LabelKind, Network, NodeConfig, Operation, PlannedTransaction, Recipient,
+    Secret, SignedMessage, SnapshotCoin, TransactionInput, TransactionOutput, TransactionRequest,
+    WalletBalance, WalletSnapshot, WalletState,
 };
+pub use crate::wallet::WalletInterface;
 
 /// rust-bitcoin, whose hash and script types the domain types are made of.
 pub use ::bitcoin as rust_bitcoin;

@@ -6,6 +6,7 @@ pub mod network;
 mod node;
 mod operation;
 mod transaction;
+mod wallet;
 
 pub use self::address::{AddressType, BitcoinAddress};
 pub use self::implementation::BitcoinImplementationType;
@@ -13,3 +14,8 @@ pub use self::network::Network;
 pub use self::node::{BadUrl, Credentials, NodeConfig, Secret};
 pub use self::operation::Operation;
 pub use self::transaction::{BitcoinTransaction, TransactionInput, TransactionOutput};
+pub use self::wallet::{
+    BlockRef, BroadcastCheck, BroadcastVerdict, Chain, Coin, CoinSelection, CoinState,
+    HistoryEntry, Label, LabelKind, PlannedTransaction, Recipient, SignedMessage, SnapshotCoin,
+    TransactionRequest, WalletBalance, WalletSnapshot, WalletState,
+};

@@ -31,6 +31,10 @@ pub enum Operation {
     Connect,
     /// Writing or reading a comparison log.
     Log,
+    /// Creating, opening or reading the wallet's files, or an operation of `WalletInterface`.
+    Wallet,
+    /// Following the chain.
+    Sync,
 }
 
 impl Operation {
@@ -60,6 +64,8 @@ impl Operation {
             Self::Configure => "configure",
             Self::Connect => "connect",
             Self::Log => "log",
+            Self::Wallet => "wallet",
+            Self::Sync => "sync",
         }
     }
 }

@@ -1,0 +1,117 @@
+//! `WalletTwin`: what shadow mode may ask of the other side's wallet, none of which has an effect.
+
+use std::sync::Arc;
+
+use crate::bitcoin::BitcoinInterface;
+use crate::error::BitcoinResult;
+use crate::types::{
+    AddressType, BitcoinAddress, BitcoinTransaction, BroadcastCheck, PlannedTransaction,
+    WalletSnapshot, WalletState,
+};
+
+/// The effect-free twins of the wallet's operations. No method reserves, promises or sends; a
+/// wallet may follow the chain to answer.
+///
+/// Every method may fail with the kinds that [`BitcoinInterface`] lists for all, and with
+/// `Unsupported` where no wallet is configured or the implementation has no twins.
+pub trait WalletTwin: Send + Sync {
+    /// Derives the receiving address of this type at this index.
+    ///
+    /// # Errors
+    /// `InvalidInput`: an index of 2^31 or more. `Unsupported`: the wallet has no account of
+    /// this type.
+    ///
+    /// # Effects
+    /// None.
+    ///
+    /// Source: BIP44, BIP49, BIP84, BIP86.
+    fn derive_address(
+        &self,
+        address_type: AddressType,
+        index: u32,
+    ) -> BitcoinResult<BitcoinAddress>;
+
+    /// Builds and signs the transaction that pays `outputs` at `fee_rate` in sat/vB from the
+    /// coins of `snapshot`, in the deterministic mode of `docs/wallet.md`.
+    ///
+    /// # Behavior
+    /// - The scripts and keys of the coins are derived here; nothing of the snapshot but
+    ///   outpoints, values and indices is used.
+    /// - Coins that this side does not know as spendable with that value are named, and used.
+    ///
+    /// # Errors
+    /// Those of [`BitcoinInterface::create_transaction`].
+    ///
+    /// # Effects
+    /// None.
+    fn plan_transaction(
+        &self,
+        outputs: &[(String, u64)],
+        fee_rate: u64,
+        snapshot: &WalletSnapshot,
+    ) -> BitcoinResult<PlannedTransaction>;
+
+    /// Decodes a serialised transaction, computes its identifiers and asks the node whether it
+    /// would take it.
+    ///
+    /// # Errors
+    /// `InvalidInput`: not a transaction.
+    ///
+    /// # Effects
+    /// None.
+    ///
+    /// Source: Bitcoin Core RPC `testmempoolaccept`, `getrawtransaction`.
+    fn check_broadcast(&self, bytes: &[u8]) -> BitcoinResult<BroadcastCheck>;
+
+    /// Follows the chain to the node's tip and tells what the wallet owns there.
+    ///
+    /// # Effects
+    /// None but to have followed the chain.
+    fn wallet_state(&self) -> BitcoinResult<WalletState>;
+}
+
+/// A wallet that says what it built a transaction on, so that its twin can build it again.
+pub trait SnapshotWallet: BitcoinInterface {
+    /// [`BitcoinInterface::create_transaction`] in the deterministic mode, and the snapshot it
+    /// was built on. The snapshot is the one of the moment, taken before the coins are reserved.
+    ///
+    /// # Errors
+    /// # Effects
+    /// Those of `create_transaction`.
+    fn create_transaction_with_snapshot(
+        &self,
+        outputs: Vec<(String, u64)>,
+        fee_rate: u64,
+    ) -> BitcoinResult<(BitcoinTransaction, WalletSnapshot)>;
+}
+
+macro_rules! forward_through_pointer {
+    ($pointer:ident) => {
+        impl<T: WalletTwin + ?Sized> WalletTwin for $pointer<T> {
+            fn derive_address(
+                &self,
+                address_type: AddressType,
+                index: u32,
+            ) -> BitcoinResult<BitcoinAddress> {
+                (**self).derive_address(address_type, index)
+            }
+            fn plan_transaction(
+                &self,
+                outputs: &[(String, u64)],
+                fee_rate: u64,
+                snapshot: &WalletSnapshot,
+            ) -> BitcoinResult<PlannedTransaction> {
+                (**self).plan_transaction(outputs, fee_rate, snapshot)
+            }
+            fn check_broadcast(&self, bytes: &[u8]) -> BitcoinResult<BroadcastCheck> {
+                (**self).check_broadcast(bytes)
+            }
+            fn wallet_state(&self) -> BitcoinResult<WalletState> {
+                (**self).wallet_state()
+            }
+        }
+    };
+}
+
+forward_through_pointer!(Arc);
+forward_through_pointer!(Box);

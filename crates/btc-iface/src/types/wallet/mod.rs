@@ -1,0 +1,15 @@
+//! The wallet's domain types: coins, balances, history, plans.
+
+mod balance;
+mod coin;
+mod history;
+mod request;
+mod twin;
+
+pub use self::balance::WalletBalance;
+pub use self::coin::{BlockRef, Chain, Coin, CoinState};
+pub use self::history::{HistoryEntry, Label, LabelKind};
+pub use self::request::{CoinSelection, Recipient, SignedMessage, TransactionRequest};
+pub use self::twin::{
+    BroadcastCheck, BroadcastVerdict, PlannedTransaction, SnapshotCoin, WalletSnapshot, WalletState,
+};
