@@ -13,6 +13,7 @@ mod convert;
 mod core;
 mod error;
 mod http;
+pub mod wallet;
 
 pub use crate::backend::RustBitcoin;
 pub use crate::convert::{DecodeError, decode_block, decode_transaction, encode_transaction};

@@ -1,0 +1,1 @@
+//! Transactions: choosing coins, weighing, building, signing.

@@ -1,0 +1,1 @@
+//! The wallet's folder: `wallet.json`, creation as a whole, the lock.

@@ -1,0 +1,1 @@
+//! The wallet's books: its chain, its transactions, its coins.

@@ -1,0 +1,1 @@
+//! Reserved indices and coins, shared with the other implementation.

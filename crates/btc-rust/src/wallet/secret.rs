@@ -1,0 +1,1 @@
+//! The secret file: words, encrypted with a passphrase.

@@ -1,0 +1,1 @@
+//! Bitcoin Core as a chain source.

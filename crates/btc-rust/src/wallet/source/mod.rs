@@ -1,0 +1,114 @@
+//! `ChainSource`: where a wallet learns about the chain, as one small trait.
+//!
+//! A source is asked for what is new and answers in pieces; the wallet applies each piece to its
+//! books and stores it, so that an interrupted sync goes on where it stopped.
+
+pub mod core;
+#[cfg(feature = "electrum")]
+pub mod electrum;
+#[cfg(feature = "p2p")]
+pub mod p2p;
+pub mod scan;
+
+use bdk_chain::bdk_core::spk_client::FullScanResponse;
+use bitcoin::{Block, ScriptBuf, Transaction, Txid};
+use btc_iface::{BitcoinResult, BlockRef};
+
+use super::keys::Keychain;
+
+/// A piece of news from a source, to be applied in the order of arrival.
+pub enum Piece {
+    /// The blocks above this height are no longer in the active chain.
+    Disconnect {
+        /// The last block that both chains share.
+        fork: BlockRef,
+    },
+    /// A block with transactions that may be the wallet's. Blocks come in ascending order.
+    Block {
+        /// Its height.
+        height: u32,
+        /// It.
+        block: Box<Block>,
+    },
+    /// Everything up to this block was examined; what was applied so far may be stored.
+    Scanned(BlockRef),
+    /// The unconfirmed transactions that the source has now and that concern the wallet.
+    Mempool {
+        /// New ones, with the Unix second at which they were first seen.
+        arrived: Vec<(Transaction, u64)>,
+        /// Those the wallet counted before and the source has no more, not mined either.
+        gone: Vec<Txid>,
+        /// Those the wallet counts already and the source still has.
+        kept: Vec<Txid>,
+    },
+    /// What a source that keeps histories by script has found, as BDK describes it.
+    Update(Box<FullScanResponse<Keychain>>),
+}
+
+/// The wallet as a source sees it while it follows the chain.
+pub trait Follower {
+    /// Blocks that the wallet knows to be in its chain, the newest first, the birthday's or the
+    /// genesis block last.
+    fn checkpoints(&self) -> Vec<BlockRef>;
+
+    /// The height from which on blocks matter.
+    fn birthday(&self) -> u32;
+
+    /// Whether the first scan has not come to its end: the source starts at
+    /// [`scanned`](Self::scanned) and, when the window moved on the way, again at the birthday.
+    fn is_first_scan(&self) -> bool;
+
+    /// The last block that was examined, if any was.
+    fn scanned(&self) -> Option<BlockRef>;
+
+    /// The watched scripts. The number of them only grows; it changes when the window moves.
+    fn watched(&self) -> &[ScriptBuf];
+
+    /// Whether the transaction spends or pays the wallet.
+    fn concerns(&self, transaction: &Transaction) -> bool;
+
+    /// The unconfirmed transactions that count now.
+    fn unconfirmed(&self) -> Vec<Txid>;
+
+    /// Takes a piece of news. After [`Piece::Block`], [`watched`](Self::watched) may have grown.
+    fn take(&mut self, piece: Piece) -> BitcoinResult<()>;
+
+    /// Says how far the scan has come, for a progress bar: examined and all blocks of this pass.
+    fn progress(&mut self, done: u32, total: u32);
+}
+
+/// A peer of the network or of the node.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Peer {
+    /// `host:port`.
+    pub address: String,
+    /// What the software calls itself (BIP14), when it is known.
+    pub user_agent: Option<String>,
+    /// The height it claimed at the handshake, when it is known.
+    pub start_height: Option<i32>,
+    /// The service flags in hexadecimal (`getpeerinfo` `services`).
+    pub services: String,
+    /// Whether the peer opened the connection, when it is known.
+    pub is_inbound: Option<bool>,
+}
+
+/// Where a wallet learns about the chain, and where its transactions go.
+pub trait ChainSource: Send + Sync {
+    /// `core`, `p2p` or `electrum`.
+    fn name(&self) -> &'static str;
+
+    /// The tip of the active chain.
+    fn tip(&self) -> BitcoinResult<BlockRef>;
+
+    /// Brings the follower up to the tip.
+    fn follow(&self, follower: &mut dyn Follower) -> BitcoinResult<()>;
+
+    /// Hands a transaction to the network, at most once.
+    ///
+    /// # Errors
+    /// `Rejected`: refused, with the reason. What is known already is success.
+    fn broadcast(&self, transaction: &Transaction) -> BitcoinResult<Txid>;
+
+    /// The peers that this source, or its node, is connected to.
+    fn peers(&self) -> BitcoinResult<Vec<Peer>>;
+}
