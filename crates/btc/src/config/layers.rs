@@ -150,6 +150,12 @@ fn unknown_key(key: &str) -> BitcoinError {
              use bitcoin_rpc_cookie_file",
         );
     }
+    if key == "wallet_passphrase" {
+        return configuration(
+            "btc.toml must not hold the wallet's passphrase; set WALLET_PASSPHRASE in the \
+             environment, or use wallet_passphrase_file",
+        );
+    }
     let keys: Vec<_> = VARIABLES
         .iter()
         .filter(|variable| variable.in_file)

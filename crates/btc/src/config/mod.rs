@@ -4,6 +4,7 @@ mod layers;
 mod node;
 mod parse;
 mod variables;
+mod wallet;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,8 +13,9 @@ use btc_iface::{BitcoinImplementationType, BitcoinResult, NodeConfig};
 
 use self::layers::Layers;
 pub use self::variables::{VARIABLES, Variable};
+pub use self::wallet::{WalletSettings, WalletSource};
 
-/// Everything that the variables say. `Debug` hides the password.
+/// Everything that the variables say. `Debug` hides what is secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// The implementation that answers.
@@ -24,6 +26,8 @@ pub struct Config {
     pub node: Option<NodeConfig>,
     /// The Python implementation.
     pub python: PythonSettings,
+    /// The wallet, when one is configured.
+    pub wallet: Option<WalletSettings>,
     /// The bitcoind executable for a private node, when one is named.
     pub bitcoind_exe: Option<PathBuf>,
 }
@@ -107,6 +111,7 @@ impl Config {
                     .get("PYTHON_TIMEOUT_SECS", parse::limit)?
                     .unwrap_or_default(),
             },
+            wallet: wallet::resolve(layers)?,
             bitcoind_exe: layers.get("BITCOIND_EXE", parse::path)?,
         })
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use btc_iface::types::network;
-use btc_iface::{BitcoinImplementationType, Network};
+use btc_iface::{BitcoinImplementationType, CoinSelection, Network};
 
 use super::Limit;
 
@@ -75,4 +75,44 @@ pub(super) fn limit(text: &str) -> Result<Limit, String> {
         Ok(secs @ 1..=86_400) => Ok(Limit::After(Duration::from_secs(secs))),
         _ => Err("use whole seconds up to 86400, or 0 for no limit".to_owned()),
     }
+}
+
+pub(super) fn selection(text: &str) -> Result<CoinSelection, String> {
+    text.parse().map_err(|_| {
+        "use branch-and-bound, largest-first, oldest-first or single-random-draw".to_owned()
+    })
+}
+
+pub(super) fn source(text: &str) -> Result<&'static str, String> {
+    ["core", "p2p", "electrum"]
+        .into_iter()
+        .find(|name| *name == text)
+        .ok_or_else(|| "use core, p2p or electrum".to_owned())
+}
+
+pub(super) fn peers(text: &str) -> Result<Vec<String>, String> {
+    let peers: Vec<String> = text.split(',').map(|peer| peer.trim().to_owned()).collect();
+    if peers.iter().all(|peer| is_authority(peer)) {
+        Ok(peers)
+    } else {
+        Err("use host:port, several separated by commas".to_owned())
+    }
+}
+
+pub(super) fn electrum_url(text: &str) -> Result<String, String> {
+    let authority = text
+        .strip_prefix("tcp://")
+        .or_else(|| text.strip_prefix("ssl://"));
+    match authority {
+        Some(authority) if is_authority(authority) => Ok(text.to_owned()),
+        _ => Err("use tcp://host:port".to_owned()),
+    }
+}
+
+fn is_authority(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty()
+            && !host.contains(['/', '@', ' '])
+            && port.parse::<u16>().is_ok_and(|port| port != 0)
+    })
 }

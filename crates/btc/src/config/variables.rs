@@ -101,6 +101,38 @@ pub const VARIABLES: &[Variable] = &[
         "the longest a Python call may take; 0 for no limit, which embeds at the least cost",
     ),
     variable(
+        "WALLET_DIR",
+        "none",
+        "the wallet's folder; without it, the wallet operations are not offered",
+    ),
+    Variable {
+        name: "WALLET_PASSPHRASE",
+        default: "none",
+        help: "what the wallet's secret is encrypted with; environment only",
+        in_file: false,
+    },
+    variable("WALLET_PASSPHRASE_FILE", "none", "a file with it"),
+    variable(
+        "WALLET_SELECTION",
+        "branch-and-bound; largest-first in shadow mode",
+        "how coins are chosen: `branch-and-bound`, `largest-first`, `oldest-first`, `single-random-draw`",
+    ),
+    variable(
+        "WALLET_SOURCE",
+        "core",
+        "where the Rust wallet learns about the chain: `core` (the node), `p2p` (block filters from peers), `electrum`",
+    ),
+    variable(
+        "P2P_PEERS",
+        "those that DNS names",
+        "peers for `p2p`, `host:port`, several separated by commas",
+    ),
+    variable(
+        "ELECTRUM_URL",
+        "none",
+        "the server for `electrum`, `tcp://host:port`",
+    ),
+    variable(
         "BITCOIND_EXE",
         "`bitcoind` on PATH, or the cache",
         "the executable for a private node",

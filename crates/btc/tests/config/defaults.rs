@@ -33,6 +33,7 @@ fn nothing_set_is_a_configuration() {
             venv: None,
             timeout: Limit::Default,
         },
+        wallet: None,
         bitcoind_exe: None,
     };
     assert_eq!(config, expected);

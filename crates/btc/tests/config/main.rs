@@ -6,3 +6,4 @@ mod layers;
 mod node;
 mod refusals;
 mod sources;
+mod wallet;

@@ -1,0 +1,79 @@
+//! The wallet's settings.
+
+use btc::config::WalletSource;
+use btc::{CoinSelection, ErrorKind};
+
+use crate::sources::{environment as from, refused};
+
+#[test]
+fn no_folder_is_no_wallet() {
+    let config = from(&[("WALLET_PASSPHRASE", "words"), ("WALLET_SOURCE", "p2p")]);
+    assert_eq!(config.wallet, None);
+}
+
+#[test]
+fn all_settings_arrive_and_the_passphrase_is_not_printed() {
+    let config = from(&[
+        ("WALLET_DIR", "/w"),
+        ("WALLET_PASSPHRASE", "hunter2"),
+        ("WALLET_SELECTION", "oldest-first"),
+        ("WALLET_SOURCE", "p2p"),
+        ("P2P_PEERS", "127.0.0.1:18444, [::1]:18444"),
+    ]);
+    let printed = format!("{config:?}");
+    let wallet = config.wallet.expect("a folder is set");
+    assert_eq!(wallet.dir.to_str(), Some("/w"));
+    assert_eq!(wallet.selection, Some(CoinSelection::OldestFirst));
+    let peers = ["127.0.0.1:18444", "[::1]:18444"]
+        .map(str::to_owned)
+        .to_vec();
+    assert_eq!(wallet.source, WalletSource::P2p { peers });
+    assert_eq!(wallet.passphrase.expect("set").expose(), "hunter2");
+    assert!(!printed.contains("hunter2"), "{printed}");
+}
+
+#[test]
+fn a_passphrase_file_is_read_without_its_last_line_break() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("pass");
+    std::fs::write(&path, "two words \n").expect("a file");
+    let path = path.to_str().expect("a plain path");
+    let config = from(&[("WALLET_DIR", "/w"), ("WALLET_PASSPHRASE_FILE", path)]);
+    let passphrase = config.wallet.and_then(|wallet| wallet.passphrase);
+    assert_eq!(passphrase.expect("set").expose(), "two words ");
+}
+
+#[test]
+fn what_contradicts_or_cannot_be_used_is_refused_by_name() {
+    let wallet = ("WALLET_DIR", "/w");
+    for (settings, said) in [
+        (
+            vec![
+                wallet,
+                ("WALLET_PASSPHRASE", "a"),
+                ("WALLET_PASSPHRASE_FILE", "/f"),
+            ],
+            "set one",
+        ),
+        (
+            vec![wallet, ("WALLET_PASSPHRASE_FILE", "/does/not/exist")],
+            "WALLET_PASSPHRASE_FILE",
+        ),
+        (
+            vec![wallet, ("WALLET_SELECTION", "biggest")],
+            "largest-first",
+        ),
+        (
+            vec![wallet, ("WALLET_SOURCE", "core-rpc")],
+            "core, p2p or electrum",
+        ),
+        (vec![wallet, ("WALLET_SOURCE", "electrum")], "ELECTRUM_URL"),
+        (vec![wallet, ("P2P_PEERS", "host")], "host:port"),
+        (vec![wallet, ("P2P_PEERS", "a:1,,b:2")], "host:port"),
+        (vec![wallet, ("ELECTRUM_URL", "host:50001")], "tcp://"),
+    ] {
+        let error = refused(&settings);
+        assert_eq!(error.kind(), ErrorKind::Configuration, "{settings:?}");
+        assert!(error.message().contains(said), "{error}");
+    }
+}
