@@ -25,6 +25,12 @@ fn every_key_of_the_file_is_the_variables_name_in_lower_case() {
         ("PYTHON_MODE", "'worker'"),
         ("PYTHON_VENV", "'/venv'"),
         ("PYTHON_TIMEOUT_SECS", "0"),
+        ("WALLET_DIR", "'/wallet'"),
+        ("WALLET_PASSPHRASE_FILE", "'/dev/null'"),
+        ("WALLET_SELECTION", "'largest-first'"),
+        ("WALLET_SOURCE", "'electrum'"),
+        ("P2P_PEERS", "'host:1'"),
+        ("ELECTRUM_URL", "'tcp://host:1'"),
         ("BITCOIND_EXE", "'/bin/bitcoind'"),
     ];
     let names: Vec<_> = values.iter().map(|(name, _)| *name).collect();
