@@ -6,14 +6,17 @@
 mod asynchronous;
 mod bitcoin;
 mod error;
+mod fees;
 pub mod types;
 
 pub use crate::asynchronous::{AsyncAdapter, AsyncBitcoinInterface};
 pub use crate::bitcoin::BitcoinInterface;
 pub use crate::error::{BitcoinError, BitcoinResult, ErrorKind};
+pub use crate::fees::FeeEstimator;
 pub use crate::types::{
     AddressType, BadUrl, BitcoinAddress, BitcoinImplementationType, BitcoinTransaction,
-    Credentials, Network, NodeConfig, Operation, Secret, TransactionInput, TransactionOutput,
+    Credentials, FeeEstimate, FeeSource, Network, NodeConfig, Operation, Secret, TransactionInput,
+    TransactionOutput,
 };
 
 /// rust-bitcoin, whose hash and script types the domain types are made of.
