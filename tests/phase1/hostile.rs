@@ -21,6 +21,7 @@ const LIES: &[(&str, Fault)] = &[
     ("another_transaction", another_transaction),
     ("another_txid_after_broadcast", another_txid),
     ("absurd_fee_rates", fee_rates),
+    ("absurd_mempools", mempools),
     ("unknown_error_codes", error_codes),
 ];
 
@@ -258,16 +259,82 @@ fn fee_rates(backend: Backend) -> Outcome {
 
 /// A rate exactly as it stands in the text.
 fn fee_rate(feerate: &'static str) -> impl Fn(&Request) -> Reply + Send + Sync + 'static {
-    move |request| {
-        if request.method != "estimatesmartfee" {
-            return healthy(request);
+    let answer = format!(r#"{{"feerate": {feerate}, "blocks": 6}}"#);
+    only("estimatesmartfee", Reply::Text(answer))
+}
+
+/// No estimate, and lies about the mempool that is looked at instead.
+fn mempools(backend: Backend) -> Outcome {
+    let node = FakeNode::start(healthy);
+    let bitcoin = backend.connect(&node.config())?;
+    let with = |info: String, entries: String| {
+        move |request: &Request| match request.method.as_str() {
+            "estimatesmartfee" => Reply::Result(json!({"errors": ["Insufficient data"]})),
+            "getmempoolinfo" => Reply::Text(info.clone()),
+            "getrawmempool" => Reply::Text(entries.clone()),
+            _ => healthy(request),
         }
-        let id = &request.id;
-        let body = format!(
-            "{{\"result\": {{\"feerate\": {feerate}, \"blocks\": 6}}, \"error\": null, \"id\": {id}}}"
-        );
-        Reply::Http(200, body.into_bytes())
+    };
+    let info = |bytes: &str, mempool_min: &str, relay_min: &str| {
+        format!(
+            r#"{{"bytes": {bytes}, "mempoolminfee": {mempool_min}, "minrelaytxfee": {relay_min}}}"#
+        )
+    };
+    let entry = |vsize: &str, base: &str| {
+        format!(r#"{{"aa": {{"vsize": {vsize}, "fees": {{"base": {base}}}}}}}"#)
+    };
+    let full = || info("2000000", "0.00001000", "0.00001000");
+    // First that the server is believed when it tells the truth.
+    node.set(with(full(), entry("1000001", "0.07")));
+    assert_eq!(bitcoin.estimate_fee(1)?, 7);
+    let mut lies = Vec::new();
+    for amount in [
+        "-0.00000001",
+        "21000000.00000001",
+        "0.000000001",
+        "1e400",
+        "NaN",
+        "null",
+        "\"1\"",
+        "true",
+        "[]",
+    ] {
+        lies.push((info("0", amount, "0.00001000"), String::new()));
+        lies.push((info("0", "0.00001000", amount), String::new()));
+        lies.push((full(), entry("1000001", amount)));
     }
+    for size in ["-1", "1.5", "1e400", "NaN", "null", "\"1\"", "true", "[]"] {
+        lies.push((info(size, "0.00001000", "0.00001000"), String::new()));
+        lies.push((full(), entry(size, "0.07")));
+    }
+    lies.push((full(), entry("0", "0.07")));
+    lies.push((full(), entry("4294967296", "0.07")));
+    for shape in [
+        "null",
+        "7",
+        "[]",
+        "\"aa\"",
+        "{\"aa\": {}}",
+        "{\"aa\": null}",
+    ] {
+        lies.push((full(), shape.to_owned()));
+        lies.push((shape.to_owned(), String::new()));
+    }
+    for (info, entries) in lies {
+        let what = format!("{info} {entries}");
+        node.set(with(info, entries));
+        failure(bitcoin.estimate_fee(1), NONSENSE, &what);
+    }
+    // Longer than anyone reads: refused for what it says of itself.
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 300 << 20);
+    let honest = with(full(), String::new());
+    node.set(move |request| match request.method.as_str() {
+        "getrawmempool" => Reply::Bytes(head.clone().into_bytes()),
+        _ => honest(request),
+    });
+    let error = failure(bitcoin.estimate_fee(1), NONSENSE, "too long");
+    assert!(error.message().contains("268435456"), "{error}");
+    Ok(())
 }
 
 fn error_codes(backend: Backend) -> Outcome {

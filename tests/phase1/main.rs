@@ -65,6 +65,7 @@ fn main() -> ExitCode {
     behaviours(&mut suite, &phase);
     faults::add(&mut suite);
     hostile::add(&mut suite);
+    estimates::add(&mut suite, &phase);
     extremes::add(&mut suite);
     nodes::add(&mut suite);
     python::add(&mut suite);

@@ -8,7 +8,7 @@ use btc::shadow::compare::Verdict;
 use btc::shadow::record::Event;
 use btc::shadow::sink::MemorySink;
 use btc::shadow::{Books, Policy, Shadow};
-use btc::{BitcoinImplementationType, BitcoinInterface, BitcoinResult, NodeConfig};
+use btc::{BitcoinImplementationType, BitcoinInterface, BitcoinResult, FeeEstimator, NodeConfig};
 
 use crate::node::python_config;
 
@@ -74,6 +74,18 @@ impl Backend {
     /// # Errors
     /// The implementation's own.
     pub fn connect(self, node: &NodeConfig) -> BitcoinResult<Arc<dyn BitcoinInterface>> {
+        if self == Self::Rust {
+            return Ok(Arc::new(RustBitcoin::connect(node)?));
+        }
+        let config = python_config(node, self.mode());
+        Ok(Arc::new(PythonBitcoin::connect(&config)?))
+    }
+
+    /// Connects one of [`Backend::REAL`] for fee rates with their source.
+    ///
+    /// # Errors
+    /// The implementation's own.
+    pub fn connect_fees(self, node: &NodeConfig) -> BitcoinResult<Arc<dyn FeeEstimator>> {
         if self == Self::Rust {
             return Ok(Arc::new(RustBitcoin::connect(node)?));
         }

@@ -28,6 +28,8 @@ pub struct Request {
 pub enum Reply {
     /// An RPC result.
     Result(Value),
+    /// An RPC result that is written just so.
+    Text(String),
     /// An RPC error with Core's code and message.
     Error(i32, &'static str),
     /// A status and a body, whatever they are.
@@ -58,10 +60,14 @@ pub struct FakeNode {
     state: Arc<State>,
 }
 
-/// As a regtest node that is well answers at connect; other calls are unknown to it.
+/// As a regtest node that is well answers at connect, with an empty mempool that takes 1 sat/vB and
+/// more; other calls are unknown to it.
 pub fn healthy(request: &Request) -> Reply {
     match request.method.as_str() {
         "getblockchaininfo" => Reply::Result(json!({"chain": "regtest", "blocks": 0})),
+        "getmempoolinfo" => Reply::Result(json!({
+            "bytes": 0, "mempoolminfee": 0.000_01, "minrelaytxfee": 0.000_01,
+        })),
         "" => Reply::Http(404, Vec::new()),
         _ => Reply::Error(-32601, "Method not found"),
     }
@@ -167,6 +173,10 @@ impl State {
             Reply::Result(value) => {
                 let body = json!({"result": value, "error": null, "id": request.id});
                 http(stream, 200, body.to_string().as_bytes())
+            }
+            Reply::Text(text) => {
+                let body = format!(r#"{{"result":{text},"error":null,"id":{}}}"#, request.id);
+                http(stream, 200, body.as_bytes())
             }
             Reply::Error(code, message) => {
                 let error = json!({"code": code, "message": message});

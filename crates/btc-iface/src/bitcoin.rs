@@ -119,17 +119,23 @@ pub trait BitcoinInterface: Send + Sync {
     /// Returns the fee rate in sat/vB that should confirm within `target_blocks` blocks.
     ///
     /// # Behavior
-    /// - The node's rate in sat/kvB is rounded up to whole sat/vB and is never 0.
+    /// - The rule is that of [`FeeEstimate`](crate::FeeEstimate): the node's own estimate in its
+    ///   economical mode; without one, the rate at which its mempool fills so many blocks; never
+    ///   less than the node's minimum, which is the answer when nothing else is known.
+    /// - Rounded up to whole sat/vB, and never 0.
     /// - The node may raise a target it cannot answer (1 becomes 2).
+    /// - [`FeeEstimator::explain_fee`](crate::FeeEstimator::explain_fee) returns the same number
+    ///   with its source.
     ///
     /// # Errors
-    /// `InvalidInput`: a target of 0. `NotFound`: the node has not seen enough transactions to
-    /// say.
+    /// `InvalidInput`: a target of 0. `InvalidResponse`: a mempool too large to be read, or a node
+    /// that was told not to estimate (`-blocksonly`), whose mempool says nothing either.
     ///
     /// # Effects
     /// None.
     ///
-    /// Source: Bitcoin Core RPC `estimatesmartfee`, its default mode.
+    /// Source: Bitcoin Core RPC `estimatesmartfee`, `getmempoolinfo`, and `getrawmempool` if the
+    /// mempool decides.
     fn estimate_fee(&self, target_blocks: u8) -> BitcoinResult<u64>;
 
     /// Says which implementation answers. A decorator names the one whose answer it returns.

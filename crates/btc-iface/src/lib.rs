@@ -6,6 +6,7 @@
 mod asynchronous;
 mod bitcoin;
 mod error;
+mod fees;
 mod twin;
 pub mod types;
 mod wallet;
@@ -13,13 +14,14 @@ mod wallet;
 pub use crate::asynchronous::{AsyncAdapter, AsyncBitcoinInterface};
 pub use crate::bitcoin::BitcoinInterface;
 pub use crate::error::{BitcoinError, BitcoinResult, ErrorKind};
+pub use crate::fees::FeeEstimator;
 pub use crate::twin::{SnapshotWallet, WalletTwin};
 pub use crate::types::{
     AddressType, BadUrl, BitcoinAddress, BitcoinImplementationType, BitcoinTransaction, BlockRef,
     BroadcastCheck, BroadcastVerdict, Chain, Coin, CoinSelection, CoinState, Credentials,
-    HistoryEntry, Label, LabelKind, Network, NodeConfig, Operation, PlannedTransaction, Recipient,
-    Secret, SignedMessage, SnapshotCoin, TransactionInput, TransactionOutput, TransactionRequest,
-    WalletBalance, WalletSnapshot, WalletState,
+    FeeEstimate, FeeSource, HistoryEntry, Label, LabelKind, Network, NodeConfig, Operation,
+    PlannedTransaction, Recipient, Secret, SignedMessage, SnapshotCoin, TransactionInput,
+    TransactionOutput, TransactionRequest, WalletBalance, WalletSnapshot, WalletState,
 };
 pub use crate::wallet::WalletInterface;
 

@@ -5,7 +5,7 @@ use std::thread;
 
 use btc_iface::{
     AddressType, BitcoinAddress, BitcoinError, BitcoinImplementationType, BitcoinInterface,
-    BitcoinResult, BitcoinTransaction, ErrorKind, Operation,
+    BitcoinResult, BitcoinTransaction, ErrorKind, FeeEstimate, FeeEstimator, Operation,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -59,7 +59,17 @@ impl PythonBitcoin {
         operation: Operation,
         params: impl Serialize,
     ) -> BitcoinResult<T> {
-        let request = convert::call_request(operation, params)?;
+        self.call_method(operation, operation.as_str(), params)
+    }
+
+    /// Calls a method that is not named after its operation.
+    fn call_method<T: DeserializeOwned>(
+        &self,
+        operation: Operation,
+        method: &'static str,
+        params: impl Serialize,
+    ) -> BitcoinResult<T> {
+        let request = convert::call_request(operation, method, params)?;
         let response = match &self.way {
             Way::Direct(host) => host.handle(operation, &request)?,
             Way::Lanes(lanes) => lanes.call(operation, request)?,
@@ -107,6 +117,12 @@ impl BitcoinInterface for PythonBitcoin {
 
     fn implementation_type(&self) -> BitcoinImplementationType {
         BitcoinImplementationType::Python
+    }
+}
+
+impl FeeEstimator for PythonBitcoin {
+    fn explain_fee(&self, target_blocks: u8) -> BitcoinResult<FeeEstimate> {
+        self.call_method(Operation::EstimateFee, "explain_fee", [target_blocks])
     }
 }
 

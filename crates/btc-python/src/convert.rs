@@ -122,15 +122,13 @@ pub(crate) fn check_started(response: &[u8]) -> BitcoinResult<()> {
     ))
 }
 
-/// The request for one operation.
-pub(crate) fn call_request(operation: Operation, params: impl Serialize) -> BitcoinResult<Vec<u8>> {
-    encode(
-        operation,
-        &Request {
-            method: operation.as_str(),
-            params,
-        },
-    )
+/// The request for one method of the class, on behalf of an operation.
+pub(crate) fn call_request(
+    operation: Operation,
+    method: &'static str,
+    params: impl Serialize,
+) -> BitcoinResult<Vec<u8>> {
+    encode(operation, &Request { method, params })
 }
 
 fn encode(operation: Operation, request: &impl Serialize) -> BitcoinResult<Vec<u8>> {

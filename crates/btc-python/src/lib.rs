@@ -4,7 +4,8 @@
 //! crate) or one of your own that follows the protocol in `python/README.md`.
 //!
 //! # Capabilities
-//! - all operations of the interface that the class has; a method it lacks is `Unsupported`
+//! - all operations of the interface that the class has, and explain_fee; a method it lacks is
+//!   `Unsupported`
 //! - `btc_legacy` has no wallet: its wallet operations answer `Unsupported`
 //!
 //! # Configuration

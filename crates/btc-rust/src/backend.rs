@@ -5,11 +5,12 @@ use std::str::FromStr;
 use bitcoin::{BlockHash, Txid};
 use btc_iface::{
     AddressType, BitcoinAddress, BitcoinError, BitcoinImplementationType, BitcoinInterface,
-    BitcoinResult, BitcoinTransaction, ErrorKind, NodeConfig, Operation,
+    BitcoinResult, BitcoinTransaction, ErrorKind, FeeEstimate, FeeEstimator, NodeConfig, Operation,
 };
 
 use crate::convert::{self, DecodeError};
 use crate::core::{self, Core, Sent};
+use crate::fees;
 
 /// The Rust implementation. Connections are pooled and shared by all threads.
 pub struct RustBitcoin {
@@ -153,31 +154,18 @@ impl BitcoinInterface for RustBitcoin {
     }
 
     fn estimate_fee(&self, target_blocks: u8) -> BitcoinResult<u64> {
-        const VB_PER_KVB: u64 = 1000;
-        let operation = Operation::EstimateFee;
-        if target_blocks == 0 {
-            let message = "a target of 0 blocks is in the past; use 1 to 255";
-            return Err(BitcoinError::new(
-                ErrorKind::InvalidInput,
-                operation,
-                message,
-            ));
-        }
-        match self.core.fee_rate_sat_per_kvb(target_blocks)? {
-            Ok(sat_per_kvb) => Ok(sat_per_kvb.div_ceil(VB_PER_KVB).max(1)),
-            Err(reasons) => {
-                let message = format!(
-                    "the node has not seen enough transactions to estimate a fee rate: {}",
-                    reasons.join("; ")
-                );
-                Err(BitcoinError::new(ErrorKind::NotFound, operation, message)
-                    .with_context("target_blocks", target_blocks))
-            }
-        }
+        self.explain_fee(target_blocks)
+            .map(|estimate| estimate.sat_per_vb)
     }
 
     fn implementation_type(&self) -> BitcoinImplementationType {
         BitcoinImplementationType::Rust
+    }
+}
+
+impl FeeEstimator for RustBitcoin {
+    fn explain_fee(&self, target_blocks: u8) -> BitcoinResult<FeeEstimate> {
+        fees::explain(&self.core, target_blocks)
     }
 }
 

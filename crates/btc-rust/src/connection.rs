@@ -6,8 +6,6 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The longest answer that is read: a full block in hexadecimal is 8 MB.
-const MAX_BODY_BYTES: u64 = 32 << 20;
 /// The longest head of an answer.
 const MAX_HEAD_BYTES: usize = 8 << 10;
 /// More header fields than Bitcoin Core or a proxy in front of it sends.
@@ -30,6 +28,8 @@ pub(crate) enum ExchangeError {
     Head(#[from] httparse::Error),
     #[error("{0}")]
     Form(&'static str),
+    #[error("the answer is longer than {0} bytes")]
+    TooLong(u64),
 }
 
 /// A status and its body.
@@ -78,15 +78,21 @@ impl Connections {
     }
 
     /// Sends a request, head and body in one piece, and reads the answer. `is_fresh` leaves the
-    /// kept connections alone, whose other end may be gone.
-    pub(crate) fn exchange(&self, request: &[u8], is_fresh: bool) -> Result<Answer, ExchangeError> {
+    /// kept connections alone, whose other end may be gone. An answer with a body longer than
+    /// `max_body_bytes` is refused without reading all of it.
+    pub(crate) fn exchange(
+        &self,
+        request: &[u8],
+        is_fresh: bool,
+        max_body_bytes: u64,
+    ) -> Result<Answer, ExchangeError> {
         let deadline = Instant::now() + self.timeout;
         let kept = if is_fresh { None } else { self.rested() };
         let mut connection = match kept {
             Some(connection) => connection,
             None => Connection::open(&self.authority, deadline)?,
         };
-        let exchanged = connection.exchange(request, deadline);
+        let exchanged = connection.exchange(request, deadline, max_body_bytes);
         if matches!(exchanged, Err(ExchangeError::Connection(_))) {
             // What broke one connection has probably broken the others too.
             self.idle().clear();
@@ -159,6 +165,7 @@ impl Connection {
         &mut self,
         request: &[u8],
         deadline: Instant,
+        max_body_bytes: u64,
     ) -> Result<(Answer, bool), ExchangeError> {
         let limit = left(deadline)?;
         if limit.abs_diff(self.write_limit) > TIMEOUT_SLACK {
@@ -186,8 +193,11 @@ impl Connection {
         };
         let start = &buffer[head.bytes..filled];
         let body = match head.body_bytes {
+            Some(length) if length > max_body_bytes => {
+                return Err(ExchangeError::TooLong(max_body_bytes));
+            }
             Some(length) => self.read_body(start, length, deadline)?,
-            None => self.read_to_close(start, deadline)?,
+            None => self.read_to_close(start, deadline, max_body_bytes)?,
         };
         let answer = Answer {
             status: head.status,
@@ -204,9 +214,6 @@ impl Connection {
     ) -> Result<Vec<u8>, ExchangeError> {
         /// Room made on the sender's word alone.
         const MAX_TRUSTED: u64 = 8 << 20;
-        if length > MAX_BODY_BYTES {
-            return Err(ExchangeError::Form("the answer is too long"));
-        }
         let Some(rest) = length.checked_sub(start.len() as u64) else {
             return Err(ExchangeError::Form(
                 "the answer is longer than its head says",
@@ -226,19 +233,24 @@ impl Connection {
         Ok(body)
     }
 
-    fn read_to_close(&mut self, start: &[u8], deadline: Instant) -> Result<Vec<u8>, ExchangeError> {
+    fn read_to_close(
+        &mut self,
+        start: &[u8],
+        deadline: Instant,
+        max_body_bytes: u64,
+    ) -> Result<Vec<u8>, ExchangeError> {
         let mut body = start.to_vec();
         let reader = Deadlined {
             connection: self,
             deadline,
         };
-        let limit = MAX_BODY_BYTES + 1 - start.len() as u64;
+        let limit = (max_body_bytes + 1).saturating_sub(start.len() as u64);
         reader
             .take(limit)
             .read_to_end(&mut body)
             .map_err(classify)?;
-        if body.len() as u64 > MAX_BODY_BYTES {
-            return Err(ExchangeError::Form("the answer is too long"));
+        if body.len() as u64 > max_body_bytes {
+            return Err(ExchangeError::TooLong(max_body_bytes));
         }
         Ok(body)
     }

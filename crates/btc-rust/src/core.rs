@@ -2,15 +2,16 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bitcoin::{Amount, BlockHash, Denomination, Txid};
+use bitcoin::{BlockHash, Txid};
 use bitcoincore_rpc::{Client, RpcApi};
 use btc_iface::types::network;
 use btc_iface::{BitcoinError, BitcoinResult, ErrorKind, NodeConfig, Operation};
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use crate::amount::BtcAmount;
 use crate::error;
+use crate::fees::{Mempool, Waiting};
 use crate::http::Http;
 
 /// A connection to one node.
@@ -50,11 +51,26 @@ struct ChainInfo {
 }
 
 #[derive(Deserialize)]
-struct FeeEstimate {
-    /// In BTC/kvB; kept as text so that no float comes near it.
-    feerate: Option<Box<RawValue>>,
-    #[serde(default)]
-    errors: Vec<String>,
+struct SmartFee {
+    /// Per 1000 vB; absent when the node has not seen enough to tell.
+    feerate: Option<BtcAmount>,
+}
+
+/// What `getmempoolinfo` says of the mempool's size and of what it takes.
+#[derive(Deserialize)]
+pub(crate) struct MempoolInfo {
+    /// The virtual sizes of all its transactions, in vB.
+    #[serde(rename = "bytes")]
+    pub(crate) total_vb: u64,
+    mempoolminfee: BtcAmount,
+    minrelaytxfee: BtcAmount,
+}
+
+impl MempoolInfo {
+    /// The least fee rate that the node takes now, in sat/kvB.
+    pub(crate) fn min_sat_per_kvb(&self) -> u64 {
+        self.mempoolminfee.sat.max(self.minrelaytxfee.sat)
+    }
 }
 
 impl Core {
@@ -145,28 +161,34 @@ impl Core {
         decode_hex(operation, &hex)
     }
 
-    /// The node's estimate in sat/kvB, or the reasons why it has none.
-    pub(crate) fn fee_rate_sat_per_kvb(
-        &self,
-        target_blocks: u8,
-    ) -> BitcoinResult<Result<u64, Vec<String>>> {
+    /// The node's estimate in sat/kvB, if it has one.
+    pub(crate) fn fee_rate_sat_per_kvb(&self, target_blocks: u8) -> BitcoinResult<Option<u64>> {
         let operation = Operation::EstimateFee;
-        let estimate: FeeEstimate =
-            self.call(operation, "estimatesmartfee", &[json!(target_blocks)])?;
-        let Some(raw) = estimate.feerate else {
-            return Ok(Err(estimate.errors));
-        };
-        let nonsense = || {
-            let message = "the node's fee rate is not an amount in BTC/kvB";
-            BitcoinError::new(ErrorKind::InvalidResponse, operation, message)
-                .with_context("feerate", raw.get())
-        };
-        let amount = Amount::from_str_in(raw.get(), Denomination::Bitcoin)
-            .map_err(|cause| nonsense().with_source(cause))?;
-        if amount == Amount::ZERO || amount > Amount::MAX_MONEY {
-            return Err(nonsense());
+        // Named, because the default was "conservative" before Bitcoin Core 28.
+        let params = [json!(target_blocks), json!("economical")];
+        let answer: SmartFee = self.call(operation, "estimatesmartfee", &params)?;
+        match answer.feerate {
+            Some(BtcAmount { sat: 0 }) => {
+                let message = "the node estimates a fee rate of 0, which nobody mines";
+                Err(BitcoinError::new(
+                    ErrorKind::InvalidResponse,
+                    operation,
+                    message,
+                ))
+            }
+            feerate => Ok(feerate.map(|amount| amount.sat)),
         }
-        Ok(Ok(amount.to_sat()))
+    }
+
+    pub(crate) fn mempool_info(&self) -> BitcoinResult<MempoolInfo> {
+        self.call(Operation::EstimateFee, "getmempoolinfo", &[])
+    }
+
+    /// Every transaction of the mempool, in no order.
+    pub(crate) fn mempool(&self) -> BitcoinResult<Vec<Waiting>> {
+        let Mempool(waiting) =
+            self.call(Operation::EstimateFee, "getrawmempool", &[json!(true)])?;
+        Ok(waiting)
     }
 
     pub(crate) fn send_raw_transaction(&self, bytes: &[u8]) -> BitcoinResult<Sent> {

@@ -128,6 +128,10 @@ pub(crate) fn from_transport(operation: Operation, error: TransportError) -> Bit
                  Core's"
             ),
         ),
+        TransportError::TooLong { .. } => (
+            ErrorKind::InvalidResponse,
+            format!("{error}; ask for less, or ask another node"),
+        ),
         TransportError::Answer(_) => (
             ErrorKind::InvalidResponse,
             "the answer is not Bitcoin Core's; check BITCOIN_RPC_URL".to_owned(),

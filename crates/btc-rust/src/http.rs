@@ -20,14 +20,21 @@ use crate::connection::{Answer, Connections, ExchangeError};
 /// Waits before the second and the third attempt of a read.
 const BACKOFF: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(250)];
 /// RPC methods without effect. Everything else is sent at most once.
-const READS: [&str; 6] = [
+const READS: [&str; 8] = [
     "estimatesmartfee",
     "getblock",
     "getblockchaininfo",
     "getblockcount",
     "getblockhash",
+    "getmempoolinfo",
+    "getrawmempool",
     "getrawtransaction",
 ];
+/// The longest answer that is read: a full block in hexadecimal is 8 MB.
+const MAX_BODY_BYTES: u64 = 32 << 20;
+/// The longest list of the mempool that is read: some 500,000 entries, twice what Bitcoin Core's
+/// default limit of 300 MB of memory holds.
+const MAX_MEMPOOL_BYTES: u64 = 256 << 20;
 
 /// Why no usable answer came.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +52,8 @@ pub(crate) enum TransportError {
     },
     #[error("the node answered HTTP status {status}: {text}")]
     Status { status: u16, text: String },
+    #[error("the answer to {method} is longer than the {max_bytes} bytes that are read")]
+    TooLong { method: String, max_bytes: u64 },
     #[error("the answer cannot be read")]
     Answer(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -83,28 +92,38 @@ impl Http {
     pub(crate) fn get(&self, path: &str) -> Result<Answer, TransportError> {
         let host = self.shared.connections.authority();
         let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
-        with_retries(|is_first| self.exchange(request.as_bytes(), !is_first))
+        with_retries(|is_first| self.exchange(path, request.as_bytes(), !is_first))
     }
 
     /// Posts a JSON-RPC request. A write goes out on a new connection, once.
-    fn post(&self, body: &[u8], is_read: bool) -> Result<Answer, TransportError> {
-        if is_read {
-            return with_retries(|is_first| self.post_once(body, !is_first));
+    fn post(&self, method: &str, body: &[u8]) -> Result<Answer, TransportError> {
+        if READS.contains(&method) {
+            return with_retries(|is_first| self.post_once(method, body, !is_first));
         }
-        self.post_once(body, true)
+        self.post_once(method, body, true)
     }
 
-    fn post_once(&self, body: &[u8], is_fresh: bool) -> Result<Answer, TransportError> {
+    fn post_once(
+        &self,
+        method: &str,
+        body: &[u8],
+        is_fresh: bool,
+    ) -> Result<Answer, TransportError> {
         let before = self.shared.renewals.load(Ordering::Acquire);
-        let answer = self.post_authorized(body, is_fresh)?;
+        let answer = self.post_authorized(method, body, is_fresh)?;
         if answer.status != 401 || !self.renew_cookie(before)? {
             return Ok(answer);
         }
         // Nothing was executed without a login, so a write may follow too.
-        self.post_authorized(body, is_fresh)
+        self.post_authorized(method, body, is_fresh)
     }
 
-    fn post_authorized(&self, body: &[u8], is_fresh: bool) -> Result<Answer, TransportError> {
+    fn post_authorized(
+        &self,
+        method: &str,
+        body: &[u8],
+        is_fresh: bool,
+    ) -> Result<Answer, TransportError> {
         /// Room for the length's digits and the end of the head.
         const LENGTH_BYTES: usize = 16;
         let request = {
@@ -121,7 +140,7 @@ impl Http {
             request.extend_from_slice(body);
             request
         };
-        self.exchange(&request, is_fresh)
+        self.exchange(method, &request, is_fresh)
     }
 
     /// Reads the cookie file again; true if it has changed since so many renewals, also when it
@@ -146,13 +165,27 @@ impl Http {
         Ok(self.shared.renewals.load(Ordering::Acquire) != before)
     }
 
-    fn exchange(&self, request: &[u8], is_fresh: bool) -> Result<Answer, TransportError> {
+    /// `what` is the RPC method or the REST path.
+    fn exchange(
+        &self,
+        what: &str,
+        request: &[u8],
+        is_fresh: bool,
+    ) -> Result<Answer, TransportError> {
         let connections = &self.shared.connections;
+        let max_body_bytes = match what {
+            "getrawmempool" => MAX_MEMPOOL_BYTES,
+            _ => MAX_BODY_BYTES,
+        };
         connections
-            .exchange(request, is_fresh)
+            .exchange(request, is_fresh, max_body_bytes)
             .map_err(|cause| match cause {
                 ExchangeError::Connection(cause) => TransportError::Connection(cause),
                 ExchangeError::Timeout => TransportError::Timeout(connections.timeout()),
+                ExchangeError::TooLong(max_bytes) => TransportError::TooLong {
+                    method: what.to_owned(),
+                    max_bytes,
+                },
                 other => TransportError::Answer(Box::new(other)),
             })
     }
@@ -215,7 +248,7 @@ impl jsonrpc::client::Transport for Http {
     fn send_request(&self, request: Request<'_>) -> Result<Response, jsonrpc::Error> {
         let body = serde_json::to_vec(&request)?;
         let answer = self
-            .post(&body, READS.contains(&request.method))
+            .post(request.method, &body)
             .map_err(|error| jsonrpc::Error::Transport(Box::new(error)))?;
         // Core answers errors of JSON-RPC 1 calls with status 500 and a JSON body.
         let error = match serde_json::from_slice::<Response>(&answer.body) {

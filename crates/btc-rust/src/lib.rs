@@ -2,16 +2,19 @@
 //!
 //! # Capabilities
 //! - get_transaction, get_block, get_block_height, estimate_fee, broadcast_transaction
+//! - explain_fee
 //! - no wallet: generate_address, create_transaction and get_balance answer `Unsupported`
 //!
 //! # Configuration
 //! [`btc_iface::NodeConfig`]: network, URL, credentials, timeout.
 
+mod amount;
 mod backend;
 mod connection;
 mod convert;
 mod core;
 mod error;
+mod fees;
 mod http;
 pub mod wallet;
 

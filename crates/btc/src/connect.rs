@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use btc_iface::{
     BitcoinError, BitcoinImplementationType, BitcoinInterface, BitcoinResult, ErrorKind,
-    NodeConfig, Operation,
+    FeeEstimator, NodeConfig, Operation,
 };
 
 use crate::config::Config;
@@ -40,6 +40,27 @@ pub fn connect_to(
     config: &Config,
     implementation: BitcoinImplementationType,
 ) -> BitcoinResult<Arc<dyn BitcoinInterface>> {
+    Ok(connect_whole(config, implementation)?)
+}
+
+/// Connects through the configured implementation for fee rates with their source. Shadow mode
+/// compares no explanations: with it on, this is its primary, on its own.
+///
+/// # Errors
+/// As [`connect`].
+pub fn connect_fees(config: &Config) -> BitcoinResult<Arc<dyn FeeEstimator>> {
+    Ok(connect_whole(config, config.implementation)?)
+}
+
+/// An implementation with all that it offers.
+trait Whole: BitcoinInterface + FeeEstimator {}
+
+impl<T: BitcoinInterface + FeeEstimator> Whole for T {}
+
+fn connect_whole(
+    config: &Config,
+    implementation: BitcoinImplementationType,
+) -> BitcoinResult<Arc<dyn Whole>> {
     let node = node(config)?;
     match implementation {
         #[cfg(feature = "rust-bitcoin")]

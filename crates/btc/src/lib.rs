@@ -32,4 +32,4 @@ pub use btc_shadow as shadow;
 pub use crate::config::Config;
 #[cfg(feature = "shadow")]
 pub use crate::connect::connect_shadow;
-pub use crate::connect::{connect, connect_to};
+pub use crate::connect::{connect, connect_fees, connect_to};

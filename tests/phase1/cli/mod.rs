@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use btc_regtest::Kind;
 use btc_tests::{Fixture, Outcome, Program, Suite, Test};
+use serde_json::json;
 
 use crate::Phase;
 
@@ -14,6 +15,7 @@ use crate::Phase;
 const ALONE: &[(&str, Test)] = &[
     ("height_on_a_private_node", height),
     ("status_on_a_private_node", status),
+    ("fee_on_a_private_node_is_the_floor", fee),
     ("compare_suite_on_a_private_node", compare),
     ("demo_catches_the_planted_fault", demo),
     ("analyze_judges_logs", analyze),
@@ -81,6 +83,39 @@ fn status() -> Outcome {
     }
     let run = Program::new("python").run().code(0);
     assert!(run.stdout.contains("implementation  python"), "{run:?}");
+    Ok(())
+}
+
+fn fee() -> Outcome {
+    let floor = json!({
+        "target_blocks": 6, "fee_rate_sat_per_vb": 1, "source": "minimum_relay",
+        "floor_sat_per_vb": 1,
+    });
+    for (name, value) in [
+        ("PRIMARY_IMPL", "rust"),
+        ("PRIMARY_IMPL", "python"),
+        ("PYTHON_MODE", "worker"),
+        ("SHADOW_MODE", "true"),
+    ] {
+        let run = Program::new("fee 6 --json").env(name, value).run().code(0);
+        assert_eq!(run.json(), floor, "{name}={value}");
+    }
+    let run = Program::new("fee 6").run().code(0);
+    assert_eq!(run.stdout, "1 sat/vB, the node's minimum relay fee\n");
+    // A class that knows the number alone.
+    let own = || {
+        let variables = [
+            ("USE_RUST_BITCOIN", "false"),
+            ("PYTHON_BACKEND", "btc_legacy.planted:Raises"),
+        ];
+        let program = Program::new("fee 6 --json");
+        variables
+            .into_iter()
+            .fold(program, |program, (name, value)| program.env(name, value))
+    };
+    let fee = own().run().code(0).json();
+    assert_eq!(fee["fee_rate_sat_per_vb"], 1);
+    assert!(fee["source"].is_null() && fee["floor_sat_per_vb"].is_null());
     Ok(())
 }
 

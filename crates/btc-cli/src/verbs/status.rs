@@ -1,7 +1,7 @@
 //! `btc status`: what is configured, and what the node says.
 
 use btc::types::network;
-use btc::{BitcoinImplementationType, Credentials, ErrorKind};
+use btc::{BitcoinImplementationType, Credentials};
 use serde_json::{Value, json};
 
 use super::Done;
@@ -26,11 +26,7 @@ pub(super) fn run(output: Output, forced: Option<BitcoinImplementationType>) -> 
     let height = bitcoin.get_block_height()?;
     let mut rates = Vec::new();
     for target in FEE_TARGETS {
-        match bitcoin.estimate_fee(target) {
-            Ok(rate) => rates.push((target, Some(rate))),
-            Err(error) if error.kind() == ErrorKind::NotFound => rates.push((target, None)),
-            Err(error) => return Err(error.into()),
-        }
+        rates.push((target, bitcoin.estimate_fee(target)?));
     }
     let implementation = bitcoin.implementation_type();
     let shadow = config
@@ -80,11 +76,7 @@ pub(super) fn run(output: Output, forced: Option<BitcoinImplementationType>) -> 
         ];
         for (index, (target, rate)) in rates.iter().enumerate() {
             let name = if index == 0 { "fee rates" } else { "" };
-            let rate = rate.map_or_else(
-                || "no estimate yet".to_owned(),
-                |rate| format!("{rate} sat/vB"),
-            );
-            rows.push((name, format!("{target} blocks: {rate}")));
+            rows.push((name, format!("{target} blocks: {rate} sat/vB")));
         }
         fields(&rows)
     })?;

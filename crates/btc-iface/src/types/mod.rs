@@ -1,6 +1,7 @@
 //! The domain types: plain data, one type a file.
 
 mod address;
+mod fee;
 mod implementation;
 pub mod network;
 mod node;
@@ -9,6 +10,7 @@ mod transaction;
 mod wallet;
 
 pub use self::address::{AddressType, BitcoinAddress};
+pub use self::fee::{FeeEstimate, FeeSource};
 pub use self::implementation::BitcoinImplementationType;
 pub use self::network::Network;
 pub use self::node::{BadUrl, Credentials, NodeConfig, Secret};

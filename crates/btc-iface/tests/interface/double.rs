@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use btc_iface::rust_bitcoin::{ScriptBuf, Txid, Wtxid};
 use btc_iface::{
     AddressType, BitcoinAddress, BitcoinError, BitcoinImplementationType, BitcoinInterface,
-    BitcoinResult, BitcoinTransaction, ErrorKind, Network, Operation,
+    BitcoinResult, BitcoinTransaction, ErrorKind, FeeEstimate, FeeEstimator, FeeSource, Network,
+    Operation,
 };
 
 /// A txid to ask with.
@@ -115,6 +116,18 @@ impl BitcoinInterface for Double {
 
     fn implementation_type(&self) -> BitcoinImplementationType {
         BitcoinImplementationType::Python
+    }
+}
+
+impl FeeEstimator for Double {
+    fn explain_fee(&self, target_blocks: u8) -> BitcoinResult<FeeEstimate> {
+        self.note(format!("explain_fee {target_blocks}"));
+        Ok(FeeEstimate {
+            sat_per_vb: u64::from(target_blocks) * 2,
+            source: FeeSource::Mempool,
+            floor_sat_per_vb: 1,
+            target_blocks,
+        })
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use btc_iface::{AddressType, BitcoinImplementationType, BitcoinInterface, ErrorKind};
+use btc_iface::{
+    AddressType, BitcoinImplementationType, BitcoinInterface, ErrorKind, FeeEstimator,
+};
 
 use crate::double::{Double, TXID, id, transaction};
 
@@ -52,4 +54,13 @@ fn a_box_of_an_arc_of_a_trait_object_forwards_too() {
     let behind: Arc<dyn BitcoinInterface> = double.clone();
     ask_everything(&Box::new(behind));
     assert_eq!(double.calls(), every_call());
+}
+
+#[test]
+fn a_fee_is_explained_through_pointers() {
+    let double = Arc::new(Double::default());
+    let behind: Arc<dyn FeeEstimator> = double.clone();
+    let estimate = Box::new(behind).explain_fee(6).expect("a rate");
+    assert_eq!((estimate.sat_per_vb, estimate.target_blocks), (12, 6));
+    assert_eq!(double.calls(), ["explain_fee 6"]);
 }

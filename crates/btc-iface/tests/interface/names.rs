@@ -4,7 +4,8 @@ use std::fmt::Debug;
 
 use btc_iface::types::network;
 use btc_iface::{
-    AddressType, BitcoinAddress, BitcoinImplementationType, ErrorKind, Network, Operation,
+    AddressType, BitcoinAddress, BitcoinImplementationType, ErrorKind, FeeEstimate, FeeSource,
+    Network, Operation,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -81,6 +82,29 @@ fn implementations_have_these_names() {
         assert_eq!(implementation.as_str(), name);
         assert_eq!(implementation.to_string(), name);
     }
+}
+
+#[test]
+fn fee_sources_have_these_names_also_inside_an_estimate() {
+    let names = ["core", "mempool", "minimum_relay"];
+    assert_eq!(FeeSource::ALL.map(FeeSource::as_str), names);
+    for source in FeeSource::ALL {
+        check(&source, source.as_str());
+        assert_eq!(source.to_string(), source.as_str());
+    }
+    let estimate = FeeEstimate {
+        sat_per_vb: 3,
+        source: FeeSource::MinimumRelay,
+        floor_sat_per_vb: 3,
+        target_blocks: 6,
+    };
+    let json = serde_json::to_value(estimate).expect("plain data");
+    let expected = serde_json::json!({
+        "sat_per_vb": 3, "source": "minimum_relay", "floor_sat_per_vb": 3, "target_blocks": 6,
+    });
+    assert_eq!(json, expected);
+    let back: FeeEstimate = serde_json::from_value(json).expect("its own output");
+    assert_eq!(back, estimate);
 }
 
 #[test]

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, Decimal
 from typing import Any, NoReturn
 
-from bitcoin.core import COIN, b2x, x
+from bitcoin.core import b2x, x
 
-from btc_legacy import wire
+from btc_legacy import fees, wire
 from btc_legacy.config import Config
-from btc_legacy.core_errors import MAX_REASON_CHARS
 from btc_legacy.decode import decode_block, decode_transaction
 from btc_legacy.encode import encode_transaction
 from btc_legacy.errors import BitcoinError, ErrorKind
-from btc_legacy.protocol import Address, Transaction
+from btc_legacy.protocol import Address, FeeEstimate, Transaction
 from btc_legacy.rpc import RpcClient, RpcError
 
 _CHAIN_OF_NETWORK = {
@@ -23,9 +21,6 @@ _CHAIN_OF_NETWORK = {
     "signet": "signet",
     "regtest": "regtest",
 }
-
-_VBYTES_PER_KVB = 1000
-_MAX_COINS = 21_000_000
 
 _VERIFY_ERROR, _VERIFY_REJECTED, _ALREADY_IN_CHAIN = -25, -26, -27
 
@@ -73,22 +68,12 @@ class LegacyBackend:
             raise _nonsense(str(error)) from error
 
     def estimate_fee(self, target_blocks: int) -> int:
-        """Asks `estimatesmartfee` and rounds its BTC/kvB up to whole sat/vB, at least 1."""
-        try:
-            wire.integer("target_blocks", target_blocks, 1, wire.U8_MAX)
-        except wire.WrongShape as error:
-            raise BitcoinError(ErrorKind.INVALID_INPUT, str(error)) from error
-        answer = self._rpc.read("estimatesmartfee", target_blocks)
-        if not isinstance(answer, dict):
-            raise _nonsense("no fee estimate")
-        rate = answer.get("feerate")
-        if rate is None:
-            reasons = str(answer.get("errors", "no reason given"))[:MAX_REASON_CHARS]
-            raise BitcoinError(
-                ErrorKind.NOT_FOUND,
-                f"the node has no fee estimate yet, ask again after some blocks: {reasons}",
-            )
-        return _sat_per_vb(rate)
+        """The number of `explain_fee`."""
+        return self.explain_fee(target_blocks)["sat_per_vb"]
+
+    def explain_fee(self, target_blocks: int) -> FeeEstimate:
+        """Asks `estimatesmartfee`, `getmempoolinfo`, and `getrawmempool` if that decides."""
+        return fees.explain_fee(self._rpc, target_blocks)
 
     def broadcast_transaction(self, transaction: Transaction) -> str:
         """Sends the bytes once with `sendrawtransaction`, within the node's default limits."""
@@ -150,16 +135,6 @@ def _hash(value: object, what: str) -> str:
 def _is_confirmed(answer: dict[str, Any]) -> bool:
     confirmations = answer.get("confirmations", 0)
     return isinstance(confirmations, int) and confirmations >= 1
-
-
-def _sat_per_vb(btc_per_kvb: object) -> int:
-    if isinstance(btc_per_kvb, bool) or not isinstance(btc_per_kvb, int | Decimal):
-        raise _nonsense(f"a feerate of type {type(btc_per_kvb).__name__}")
-    # Checked before multiplying: a number like 1e999999999 must not become an int.
-    if not 0 < btc_per_kvb <= _MAX_COINS:
-        raise _nonsense("a feerate out of range")
-    sat_per_vb = Decimal(btc_per_kvb) * COIN / _VBYTES_PER_KVB
-    return int(sat_per_vb.to_integral_value(ROUND_CEILING))
 
 
 def _bytes(value: object) -> bytes:

@@ -60,6 +60,7 @@ _RESULTS: dict[str, Callable[[str, object], object]] = {
     "create_transaction": _transaction,
     "get_block_height": wire.u32,
     "estimate_fee": wire.u64,
+    "explain_fee": wire.fee_estimate,
     "get_balance": wire.u64,
     "broadcast_transaction": _txid,
     "generate_address": wire.address,

@@ -46,6 +46,7 @@ _METHODS = {
     "get_block": _Method((wire.text,)),
     "get_block_height": _Method(()),
     "estimate_fee": _Method((_u8,)),
+    "explain_fee": _Method((_u8,)),
     "broadcast_transaction": _Method((wire.transaction,), judged_by_backend=True),
     "generate_address": _Method((wire.address_type,), judged_by_backend=True),
     "create_transaction": _Method((_payments, wire.u64), judged_by_backend=True),
@@ -190,7 +191,7 @@ def _is_malformed(method: str, params: list[Any]) -> bool:
     """Whether parameters of the right type are still malformed by the interface's contract."""
     if method in ("get_transaction", "get_block"):
         return not wire.is_hash(params[0])
-    return method == "estimate_fee" and params[0] == 0
+    return method in ("estimate_fee", "explain_fee") and params[0] == 0
 
 
 def _load(spec: str) -> type[Any]:

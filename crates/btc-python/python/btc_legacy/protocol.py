@@ -68,6 +68,19 @@ class Address(_AddressContent, total=False):
     index: int | None
 
 
+class FeeEstimate(TypedDict):
+    """A fee rate, where the number comes from, and the least that the node takes."""
+
+    sat_per_vb: int
+    """Whole sat/vB, rounded up; never below the floor."""
+    source: str
+    """`core` (the node's estimate), `mempool` (what waits there) or `minimum_relay` (the floor)."""
+    floor_sat_per_vb: int
+    """The node's minimum in whole sat/vB, rounded up; at least 1."""
+    target_blocks: int
+    """The target that was asked for."""
+
+
 # python-bitcoinlib has no type information; these names say which of its classes is meant.
 CTransaction: TypeAlias = Any
 CBlock: TypeAlias = Any
@@ -90,6 +103,9 @@ class Backend(Protocol):
 
     def estimate_fee(self, target_blocks: int) -> int:
         """The fee rate in whole sat/vB that should confirm within so many blocks, never 0."""
+
+    def explain_fee(self, target_blocks: int) -> FeeEstimate:
+        """The same number as `estimate_fee` returns, with its source and the floor."""
 
     def broadcast_transaction(self, transaction: Transaction) -> str | bytes:
         """Sends a signed transaction and returns its txid, as hex or as python-bitcoinlib's bytes.

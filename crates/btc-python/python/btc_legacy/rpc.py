@@ -22,6 +22,10 @@ RETRY_AFTER_SECS = (0.0, 0.1, 0.4)
 
 MAX_IDLE_CONNECTIONS = 8
 
+# A mempool of some 500,000 entries, twice what Bitcoin Core's default limit of 300 MB of memory
+# holds; every other answer is far shorter.
+MAX_ANSWER_BYTES = 256 * 1024 * 1024
+
 
 class RpcError(BitcoinError):
     """The node answered with an error object; `code` is Core's, `reason` its text."""
@@ -289,4 +293,10 @@ class _Connection(http.client.HTTPConnection):
             )
         if response.status in (403, 503):
             raise BitcoinError(*explain_http(response.status))
+        if response.length is not None and response.length > MAX_ANSWER_BYTES:
+            raise BitcoinError(
+                ErrorKind.INVALID_RESPONSE,
+                f"the node's answer has {response.length} bytes, more than the {MAX_ANSWER_BYTES} "
+                "that are read: ask for less, or ask another node",
+            )
         return response

@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from btc_legacy.config import NETWORKS
-from btc_legacy.protocol import Address, Input, Output, Transaction
+from btc_legacy.protocol import Address, FeeEstimate, Input, Output, Transaction
 
+FEE_SOURCES = ("core", "mempool", "minimum_relay")
 ADDRESS_TYPES = ("p2pkh", "p2sh-p2wpkh", "p2wpkh", "p2tr")
 
 U8_MAX = 2**8 - 1
@@ -126,6 +127,20 @@ def address(where: str, value: object) -> Address:
         "network": at.take("network", lambda path, item: _one_of(path, item, NETWORKS)),
         "script_pubkey": at.take("script_pubkey", byte_hex),
         "index": at.take("index", lambda path, item: optional(path, item, u32)),
+    }
+
+
+def fee_estimate(where: str, value: object) -> FeeEstimate:
+    """A fee estimate with all its fields and no others, whose rate is not below its floor."""
+    at = _Fields(where, value, FeeEstimate)
+    floor = at.take("floor_sat_per_vb", lambda path, item: integer(path, item, 1, U64_MAX))
+    return {
+        "sat_per_vb": at.take("sat_per_vb", lambda path, item: integer(path, item, floor, U64_MAX)),
+        "source": at.take("source", lambda path, item: _one_of(path, item, FEE_SOURCES)),
+        "floor_sat_per_vb": floor,
+        "target_blocks": at.take(
+            "target_blocks", lambda path, item: integer(path, item, 1, U8_MAX)
+        ),
     }
 
 

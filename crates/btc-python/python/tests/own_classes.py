@@ -34,6 +34,9 @@ class Returning:
     def estimate_fee(self, _target_blocks: int) -> Any:
         return self.value
 
+    def explain_fee(self, _target_blocks: int) -> Any:
+        return self.value
+
     def broadcast_transaction(self, _transaction: Any) -> Any:
         return self.value
 
@@ -65,6 +68,9 @@ class Raising:
         raise self.error
 
     def estimate_fee(self, _target_blocks: int) -> Any:
+        raise self.error
+
+    def explain_fee(self, _target_blocks: int) -> Any:
         raise self.error
 
     def create_transaction(self, _outputs: Any, _fee_rate: int) -> Any:

@@ -60,6 +60,18 @@ def half(handler: BaseHTTPRequestHandler) -> None:
     drop(handler)
 
 
+def announced(length: int) -> Answer:
+    """Announces so many bytes, and closes the connection instead of sending them."""
+
+    def write(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(length))
+        handler.end_headers()
+        handler.close_connection = True
+
+    return write
+
+
 def not_http(handler: BaseHTTPRequestHandler) -> None:
     """Answers as some other kind of server would."""
     handler.wfile.write(b"SSH-2.0-OpenSSH_9.6\r\n")

@@ -12,7 +12,7 @@ from btc_legacy.config import Config
 from btc_legacy.decode import decode_transaction
 from btc_legacy.errors import BitcoinError, ErrorKind
 from tests import vectors
-from tests.rpc_server import Answer, ScriptedNode, drop, error, raw_result, result
+from tests.rpc_server import Answer, ScriptedNode, drop, error, result
 
 _ON_REGTEST = result({"chain": "regtest"})
 _BLOCK = "11" * 32
@@ -144,53 +144,6 @@ def test_heights(answer: object, expected: int | None) -> None:
         assert _kind(outcome) is ErrorKind.INVALID_RESPONSE
     else:
         assert outcome == expected
-
-
-@pytest.mark.parametrize(
-    ("feerate", "sat_per_vb"),
-    [
-        ("0.00001000", 1),
-        ("0.00001001", 2),
-        ("0.00000001", 1),
-        ("0.00012345", 13),
-        ("0.00029000", 29),
-        ("1e-05", 1),
-        ("1", 100_000),
-        ("21000000", 2_100_000_000_000),
-    ],
-)
-def test_fee_rates_are_rounded_up(feerate: str, sat_per_vb: int) -> None:
-    outcome, node = _run(
-        lambda backend: backend.estimate_fee(6), raw_result(f'{{"feerate":{feerate},"blocks":6}}')
-    )
-    assert outcome == sat_per_vb
-    assert node.requests[-1]["params"] == [6]
-
-
-@pytest.mark.parametrize(
-    "feerate", ["0", "-0.00001", "1e999999999", "NaN", "Infinity", '"0.1"', "true", "[]"]
-)
-def test_impossible_fee_rates_are_not_believed(feerate: str) -> None:
-    outcome, _ = _run(
-        lambda backend: backend.estimate_fee(6), raw_result(f'{{"feerate":{feerate}}}')
-    )
-    assert _kind(outcome) is ErrorKind.INVALID_RESPONSE
-
-
-def test_no_fee_rate_is_not_found() -> None:
-    outcome, _ = _run(
-        lambda backend: backend.estimate_fee(1),
-        result({"errors": ["Insufficient data or no feerate found"], "blocks": 2}),
-    )
-    assert _kind(outcome) is ErrorKind.NOT_FOUND
-    assert "Insufficient data" in outcome.message
-
-
-@pytest.mark.parametrize("target", [0, 256, -1, True, "6", 6.0])
-def test_wrong_targets_do_not_reach_the_node(target: Any) -> None:
-    outcome, node = _run(lambda backend: backend.estimate_fee(target))
-    assert _kind(outcome) is ErrorKind.INVALID_INPUT
-    assert node.methods == ["getblockchaininfo"]
 
 
 def _broadcast(*answers: Answer) -> tuple[Any, list[str]]:

@@ -208,9 +208,15 @@ def test_the_height_follows_the_chain(node: Node, backend: LegacyBackend) -> Non
     assert backend.get_block_height() == before + 2
 
 
-def test_a_fresh_chain_has_no_fee_estimate(backend: LegacyBackend) -> None:
-    assert _kind(backend.estimate_fee, 2) is ErrorKind.NOT_FOUND
-    assert _kind(backend.estimate_fee, 255) is ErrorKind.NOT_FOUND
+def test_a_fresh_chain_has_the_floor_for_a_fee_estimate(backend: LegacyBackend) -> None:
+    for target in (2, 255):
+        assert backend.estimate_fee(target) == 1
+        assert backend.explain_fee(target) == {
+            "sat_per_vb": 1,
+            "source": "minimum_relay",
+            "floor_sat_per_vb": 1,
+            "target_blocks": target,
+        }
 
 
 def test_a_transaction_can_be_broadcast_at_any_point_of_its_life(

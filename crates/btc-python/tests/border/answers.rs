@@ -1,6 +1,6 @@
 //! Answers of the Python side: values and exceptions are read as they are, all else is refused.
 
-use btc_iface::{BitcoinTransaction, ErrorKind, Operation};
+use btc_iface::{BitcoinTransaction, ErrorKind, FeeEstimate, FeeSource, Operation};
 use btc_python::decode_response;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -99,6 +99,42 @@ fn a_transaction_with_any_value_of_another_type_is_an_invalid_response() {
             let mut transaction = whole.clone();
             *transaction.pointer_mut(pointer).expect(pointer) = wrong.clone();
             let error = read(&transaction).expect_err(pointer);
+            assert_eq!(
+                error.kind(),
+                ErrorKind::InvalidResponse,
+                "{pointer} {wrong}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_fee_estimate_with_any_value_of_another_type_is_an_invalid_response() {
+    let whole = json!({
+        "sat_per_vb": 3, "source": "mempool", "floor_sat_per_vb": 1, "target_blocks": 6,
+    });
+    let read = |estimate: &Value| {
+        let answer = json!({ "ok": estimate }).to_string();
+        decode_response::<FeeEstimate>(Operation::EstimateFee, answer.as_bytes())
+    };
+    assert_eq!(read(&whole).expect("whole").source, FeeSource::Mempool);
+    for pointer in [
+        "/sat_per_vb",
+        "/source",
+        "/floor_sat_per_vb",
+        "/target_blocks",
+    ] {
+        for wrong in [
+            json!(true),
+            json!(1.5),
+            json!("x"),
+            json!({}),
+            json!(-1),
+            Value::Null,
+        ] {
+            let mut estimate = whole.clone();
+            *estimate.pointer_mut(pointer).expect(pointer) = wrong.clone();
+            let error = read(&estimate).expect_err(pointer);
             assert_eq!(
                 error.kind(),
                 ErrorKind::InvalidResponse,

@@ -49,7 +49,11 @@ fn every_read_is_repeated() {
         "getblockchaininfo" => None,
         _ if nth == 1 => Some(Reply::HangUp),
         "getrawtransaction" => Some(Reply::Error(-5, "unknown")),
-        "estimatesmartfee" => Some(Reply::Result(json!({ "feerate": 0.00001 }))),
+        "estimatesmartfee" => Some(Reply::Result(json!({ "blocks": 0 }))),
+        "getmempoolinfo" => Some(Reply::Text(
+            r#"{"bytes":9000000,"mempoolminfee":0.00001,"minrelaytxfee":0.00001}"#.to_owned(),
+        )),
+        "getrawmempool" => Some(Reply::Result(json!({}))),
         "getblockhash" => Some(Reply::Result(json!("ab".repeat(32)))),
         path if path.starts_with("/rest/") => Some(Reply::Http(404, b"page not here".to_vec())),
         "getblock" => Some(Reply::Error(-5, "unknown")),
@@ -69,6 +73,8 @@ fn every_read_is_repeated() {
         &rest,
         "getblock",
         "estimatesmartfee",
+        "getmempoolinfo",
+        "getrawmempool",
         "getblockcount",
         "getblockhash",
     ] {

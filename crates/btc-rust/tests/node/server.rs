@@ -36,6 +36,8 @@ pub(crate) enum Reply {
     Http(u16, Vec<u8>),
     /// Announces more bytes than it sends.
     Torn,
+    /// Announces so many bytes and sends none.
+    Announced(usize),
     /// Closes the connection.
     HangUp,
     /// Answers nothing until the client has gone.
@@ -52,7 +54,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts a node. The script gets each request and which one of its name it is, from 1; it
-    /// leaves to the node what it says nothing about: a chain of regtest at height 7.
+    /// leaves to the node what it says nothing about: a chain of regtest at height 7, no mempool.
     pub(crate) fn start(
         script: impl Fn(&Request, usize) -> Option<Reply> + Send + Sync + 'static,
     ) -> Self {
@@ -121,6 +123,7 @@ fn serve(stream: TcpStream, number: usize, script: &Script, requests: &Mutex<Vec
             requests.iter().filter(same).count()
         };
         let reply = script(&request, nth).unwrap_or_else(|| usual(&request));
+        let mut announced = None;
         let (status, mut body) = match reply {
             Reply::Result(value) => (200, envelope(&request, &value, &Value::Null)),
             Reply::Text(text) => {
@@ -132,7 +135,14 @@ fn serve(stream: TcpStream, number: usize, script: &Script, requests: &Mutex<Vec
                 (500, envelope(&request, &Value::Null, &error))
             }
             Reply::Http(status, body) => (status, body),
-            Reply::Torn => (200, b"{".to_vec()),
+            Reply::Torn => {
+                announced = Some(100);
+                (200, b"{".to_vec())
+            }
+            Reply::Announced(length) => {
+                announced = Some(length);
+                (200, Vec::new())
+            }
             Reply::HangUp => return,
             Reply::Silence => {
                 // The client's end of the connection is what this waits for.
@@ -140,12 +150,11 @@ fn serve(stream: TcpStream, number: usize, script: &Script, requests: &Mutex<Vec
                 return;
             }
         };
-        let is_torn = matches!(body.as_slice(), b"{");
-        let length = body.len() + usize::from(is_torn) * 100;
+        let length = announced.unwrap_or(body.len());
         let head = format!("HTTP/1.1 {status} Said\r\nContent-Length: {length}\r\n\r\n");
         let mut answer = head.into_bytes();
         answer.append(&mut body);
-        if writer.write_all(&answer).is_err() || is_torn {
+        if writer.write_all(&answer).is_err() || announced.is_some() {
             return;
         }
     }
@@ -155,6 +164,9 @@ fn usual(request: &Request) -> Reply {
     match request.name.as_str() {
         "getblockchaininfo" => Reply::Result(json!({ "chain": "regtest" })),
         "getblockcount" => Reply::Result(json!(7)),
+        "getmempoolinfo" => Reply::Text(
+            r#"{"bytes":0,"mempoolminfee":0.00000100,"minrelaytxfee":0.00000100}"#.to_owned(),
+        ),
         _ => Reply::Error(-32601, "Method not found"),
     }
 }

@@ -1,7 +1,7 @@
 //! `connect` without a node, and for what a build does not have.
 
 use btc::BitcoinImplementationType::{Python, Rust};
-use btc::{Config, ErrorKind, Operation, connect, connect_to};
+use btc::{Config, ErrorKind, Operation, connect, connect_fees, connect_to};
 
 use crate::sources::environment;
 
@@ -23,6 +23,7 @@ fn without_a_node_it_is_the_configuration_that_is_wrong() {
     for implementation in ["rust", "python"] {
         let config = without_node(&[("PRIMARY_IMPL", implementation)]);
         check(connect(&config), "BITCOIN_NETWORK");
+        check(connect_fees(&config), "BITCOIN_NETWORK");
     }
     for implementation in [Rust, Python] {
         check(
