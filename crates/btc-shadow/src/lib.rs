@@ -5,12 +5,14 @@
 //! - [`Policy`]: how patiently is compared
 //! - [`compare`]: the rules that say whether two answers mean the same
 //! - [`record`]: the versioned lines of the comparison log; [`sink`]: where they go
+//! - [`parity`]: random plans for two wallets of the same words
 //! - [`analysis`]: what a log says about the readiness of the second implementation
 
 pub mod analysis;
 mod books;
 pub mod compare;
 mod observation;
+pub mod parity;
 mod policy;
 pub mod record;
 mod shadow;
