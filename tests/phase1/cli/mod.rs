@@ -6,7 +6,7 @@ mod wrong;
 use std::sync::Arc;
 
 use btc_regtest::Kind;
-use btc_tests::{Fixture, Outcome, Program, Suite, Test};
+use btc_tests::{FakeNode, Fixture, Outcome, Program, Reply, Request, Suite, Test, healthy};
 use serde_json::json;
 
 use crate::Phase;
@@ -16,6 +16,7 @@ const ALONE: &[(&str, Test)] = &[
     ("height_on_a_private_node", height),
     ("status_on_a_private_node", status),
     ("fee_on_a_private_node_is_the_floor", fee),
+    ("fee_says_where_it_comes_from", fee_sources),
     ("compare_suite_on_a_private_node", compare),
     ("demo_catches_the_planted_fault", demo),
     ("analyze_judges_logs", analyze),
@@ -116,6 +117,47 @@ fn fee() -> Outcome {
     let fee = own().run().code(0).json();
     assert_eq!(fee["fee_rate_sat_per_vb"], 1);
     assert!(fee["source"].is_null() && fee["floor_sat_per_vb"].is_null());
+    Ok(())
+}
+
+fn fee_sources() -> Outcome {
+    let node = FakeNode::start(healthy);
+    let answers = |estimate: &'static str| {
+        move |request: &Request| match request.method.as_str() {
+            "estimatesmartfee" => Reply::Text(estimate.to_owned()),
+            "getmempoolinfo" => Reply::Text(
+                r#"{"bytes":9000000,"mempoolminfee":0.00002,"minrelaytxfee":0.00001}"#.to_owned(),
+            ),
+            "getrawmempool" => {
+                Reply::Text(r#"{"aa":{"vsize":1000001,"fees":{"base":0.04000004}}}"#.to_owned())
+            }
+            _ => healthy(request),
+        }
+    };
+    for (estimate, sat_per_vb, source, words) in [
+        (
+            r#"{"feerate":0.00003}"#,
+            3,
+            "core",
+            "3 sat/vB, from Bitcoin Core's estimate\n",
+        ),
+        ("{}", 4, "mempool", "4 sat/vB, from the mempool\n"),
+    ] {
+        node.set(answers(estimate));
+        for shadow in ["false", "true"] {
+            let fee = |arguments| {
+                let program = Program::new(arguments).node(&node.config());
+                program.env("SHADOW_MODE", shadow).run().code(0)
+            };
+            assert_eq!(fee("fee 1").stdout, words);
+            let json = fee("fee 1 --json").json();
+            assert_eq!(json["fee_rate_sat_per_vb"], sat_per_vb);
+            assert_eq!(
+                (&json["source"], &json["floor_sat_per_vb"]),
+                (&json!(source), &json!(2))
+            );
+        }
+    }
     Ok(())
 }
 

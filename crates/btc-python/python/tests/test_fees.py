@@ -278,3 +278,13 @@ def test_a_class_from_before_fees_were_explained_still_serves() -> None:
     host = started("btc_legacy.planted:Raises")
     assert ask(host, "estimate_fee", 6) == {"ok": 1}
     assert ask(host, "explain_fee", 6)["error"]["kind"] == "unsupported"
+
+
+def test_parameters_are_judged_as_those_of_the_plain_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    host = started("tests.own_classes:Raising")
+    monkeypatch.setattr(own_classes.Raising, "error", ValueError("no such target"))
+    assert ask(host, "explain_fee", 0)["error"]["kind"] == "invalid_input"
+    assert ask(host, "explain_fee", 1)["error"]["kind"] == "internal"
+    assert "params[0]" in ask(host, "explain_fee", 256)["error"]["message"]

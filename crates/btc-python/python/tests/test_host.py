@@ -158,7 +158,6 @@ def test_passwords_in_foreign_exceptions_are_hidden() -> None:
         (b'{"method":"get_block","params":{"a":1}}', "takes a list of 1"),
         (b'{"method":"get_block","params":[7]}', "params[0] is int 7, not a str"),
         (b'{"method":"estimate_fee","params":[256]}', "params[0]"),
-        (b'{"method":"explain_fee","params":[-1]}', "params[0]"),
         (b'{"method":"estimate_fee","params":[true]}', "params[0] is bool True"),
         (b'{"method":"generate_address","params":["p2wsh"]}', "p2tr"),
         (b'{"method":"create_transaction","params":[[["a"]],1]}', "params[0][0]"),
@@ -194,8 +193,6 @@ def test_exceptions_have_their_kind(
         ("get_block", [vectors.UNKNOWN], "internal"),
         ("estimate_fee", [0], "invalid_input"),
         ("estimate_fee", [1], "internal"),
-        ("explain_fee", [0], "invalid_input"),
-        ("explain_fee", [1], "internal"),
         ("create_transaction", [[["bad address", 1]], 1], "invalid_input"),
     ],
 )
