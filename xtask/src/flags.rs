@@ -12,7 +12,7 @@ pub(crate) struct Flags {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Make this machine ready: system packages, Bitcoin Core, Python environment, cargo tools
+    /// Make this machine ready: system packages, Bitcoin Core, Python environment, Electrum server, cargo tools
     Setup(SetupFlags),
     /// Find Bitcoin Core, or build it once, and print the path of `bitcoind`
     Bitcoind,
@@ -49,7 +49,7 @@ pub(crate) struct SetupFlags {
 pub(crate) enum Purpose {
     /// What `demo` needs: the node and the Python environment
     Demo,
-    /// What `test` needs: the same, with the tools that check Python, features and licences
+    /// What `test` needs: the same, with an Electrum server and the tools that check Python, features and licences
     Test,
 }
 

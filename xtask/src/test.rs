@@ -119,9 +119,15 @@ fn steps(workspace: &Workspace) -> Result<Vec<Step>> {
         Step::new("python tests", |session| {
             Ok(suite::run(session, &mut session.python("pytest --color=no")?)?.summary())
         }),
-        python("python lint", "ruff check ."),
-        python("python format", "ruff format --check .")
-            .with_hint("`.venv/bin/ruff format crates/btc-python/python` repairs it"),
+        python(
+            "python lint",
+            "ruff check --config pyproject.toml . ../../btc-regtest/python",
+        ),
+        python(
+            "python format",
+            "ruff format --check --config pyproject.toml . ../../btc-regtest/python",
+        )
+        .with_hint("`.venv/bin/ruff format crates/btc-python/python` repairs it"),
         python("python types", "mypy --strict"),
     ]);
     if workspace.has("fuzz/Cargo.toml") {

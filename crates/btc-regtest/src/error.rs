@@ -65,6 +65,45 @@ pub enum NodeError {
         /// The client's error, with Core's code and message where it answered.
         source: bitcoincore_rpc::Error,
     },
+    /// No Electrum server in the cache folder.
+    #[error(
+        "no Electrum server found in {path}: run `cargo xtask setup`",
+        path = .path.display()
+    )]
+    MissingElectrum {
+        /// Where it would be.
+        path: PathBuf,
+    },
+    /// The node cannot look up what an Electrum server asks for.
+    #[error(
+        "the node has no {index}, which the Electrum server needs: start it with \
+         Node::builder().txindex(true).spender_index(true)"
+    )]
+    MissingIndex {
+        /// The index, as `getindexinfo` names it.
+        index: &'static str,
+    },
+    /// An Electrum request failed.
+    #[error("{method} failed at the Electrum server: {reason}")]
+    Electrum {
+        /// The method of the protocol, or `connect`.
+        method: String,
+        /// The server's error, or what happened to the connection.
+        reason: String,
+    },
+    /// The Electrum server did not arrive where the node is.
+    #[error(
+        "the Electrum server still lacks {awaited} after {secs} s; when blocks were taken back, \
+         mine until the chain is longer than it was; its last words:\n{log}"
+    )]
+    ElectrumBehind {
+        /// What was waited for.
+        awaited: String,
+        /// How long it was waited for, in seconds.
+        secs: u64,
+        /// The end of its log.
+        log: String,
+    },
     /// A chain is only ever built on regtest.
     #[error("chains are mined on regtest only, and this node runs {network}: start a regtest node")]
     WrongNetwork {

@@ -10,6 +10,11 @@ use crate::NodeError;
 /// our recipe. It names the folder below [`cache_dir`].
 pub const NODE_BUILD: &str = "bitcoin-31.99-1";
 
+/// The Electrum server that `cargo xtask setup` installs: its version, then the number of our recipe.
+pub const ELECTRUM_BUILD: &str = "electrumx-2.0.0-1";
+/// What the installation of the Electrum server leaves behind when it is complete.
+const ELECTRUM_STAMP: &str = "btc-requirements";
+
 /// Finds the `bitcoind` to run.
 ///
 /// # Behavior
@@ -52,6 +57,22 @@ pub fn find(explicit: Option<&Path>) -> Result<PathBuf, NodeError> {
 /// there is no home directory.
 pub fn cached_exe() -> Option<PathBuf> {
     Some(cache_dir()?.join(NODE_BUILD).join("bin").join("bitcoind"))
+}
+
+/// Finds the Python that runs the Electrum server, in the environment that `cargo xtask setup`
+/// makes.
+///
+/// # Errors
+///
+/// [`NodeError::MissingElectrum`] when it is not there, or only a part of it.
+pub fn electrum_python() -> Result<PathBuf, NodeError> {
+    let folder = cache_dir().unwrap_or_default().join(ELECTRUM_BUILD);
+    let python = folder.join("bin").join("python");
+    if folder.join(ELECTRUM_STAMP).is_file() && is_executable(&python) {
+        Ok(python)
+    } else {
+        Err(NodeError::MissingElectrum { path: folder })
+    }
 }
 
 /// The project's cache folder: `$XDG_CACHE_HOME/btc`, else `$HOME/.cache/btc`. It outlives
@@ -99,6 +120,15 @@ mod tests {
         .to_string();
         assert!(
             text.contains("/a, /b") && text.contains("cargo xtask bitcoind"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_missing_electrum_server_says_what_to_run() {
+        let text = NodeError::MissingElectrum { path: "/a".into() }.to_string();
+        assert!(
+            text.contains("/a") && text.contains("cargo xtask setup"),
             "{text}"
         );
     }

@@ -222,6 +222,11 @@ impl Node {
         self.life().client.clone().ok_or(NodeError::Stopped)
     }
 
+    /// How callers prove who they are.
+    pub(crate) fn auth(&self) -> &RpcAuth {
+        &self.options.auth
+    }
+
     /// Many calls in few requests, answered in order.
     pub(crate) fn batch<T: DeserializeOwned>(
         &self,
@@ -297,14 +302,7 @@ impl Node {
 
     /// `None` while bitcoind has not written its cookie.
     fn credentials(&self) -> Option<(String, String)> {
-        match &self.options.auth {
-            RpcAuth::UserPassword { user, password } => Some((user.clone(), password.clone())),
-            RpcAuth::Cookie => {
-                let cookie = fs::read_to_string(self.cookie_file()?).ok()?;
-                let (user, password) = cookie.trim().split_once(':')?;
-                Some((user.to_owned(), password.to_owned()))
-            }
-        }
+        self.auth().credentials(self.cookie_file().as_deref())
     }
 
     fn failed(&self, guard: &Guard, reason: String) -> NodeError {
@@ -363,7 +361,8 @@ fn reason(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn tail(log: &str) -> String {
+/// The last lines of a log.
+pub(crate) fn tail(log: &str) -> String {
     let lines: Vec<_> = log.lines().collect();
     let first = lines.len().saturating_sub(TAIL_LINES);
     lines[first..]

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,6 +24,20 @@ pub enum RpcAuth {
     },
 }
 
+impl RpcAuth {
+    /// User and password; `None` while bitcoind has not written its cookie.
+    pub(crate) fn credentials(&self, cookie_file: Option<&Path>) -> Option<(String, String)> {
+        match self {
+            Self::UserPassword { user, password } => Some((user.clone(), password.clone())),
+            Self::Cookie => {
+                let cookie = fs::read_to_string(cookie_file?).ok()?;
+                let (user, password) = cookie.trim().split_once(':')?;
+                Some((user.to_owned(), password.to_owned()))
+            }
+        }
+    }
+}
+
 impl fmt::Debug for RpcAuth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -40,7 +55,7 @@ impl fmt::Debug for RpcAuth {
 /// | `network` | regtest |
 /// | `auth` | cookie |
 /// | `txindex`, `rest` | on |
-/// | `block_filters`, `listen` | off |
+/// | `spender_index`, `block_filters`, `listen` | off |
 /// | `prune` | none |
 /// | `datadir` | in the run directory, removed at the end |
 /// | `start_timeout` | 60 s |
@@ -58,6 +73,7 @@ pub struct NodeBuilder {
     pub(crate) start_timeout: Duration,
     pub(crate) listen: bool,
     txindex: bool,
+    spender_index: bool,
     rest: bool,
     block_filters: bool,
     prune: Option<u32>,
@@ -74,6 +90,7 @@ impl Default for NodeBuilder {
             start_timeout: Duration::from_mins(1),
             listen: false,
             txindex: true,
+            spender_index: false,
             rest: true,
             block_filters: false,
             prune: None,
@@ -105,6 +122,13 @@ impl NodeBuilder {
     /// Index every transaction (`-txindex`). A pruned node has none, whatever is asked here.
     pub fn txindex(mut self, on: bool) -> Self {
         self.txindex = on;
+        self
+    }
+
+    /// Index which transaction spends an output (`-txospenderindex`, new in Bitcoin Core 31):
+    /// [`ElectrumServer`](crate::ElectrumServer) needs it. A pruned node has none, like `txindex`.
+    pub fn spender_index(mut self, on: bool) -> Self {
+        self.spender_index = on;
         self
     }
 
@@ -183,6 +207,10 @@ impl NodeBuilder {
             on_off("listen", listen),
         ];
         args.extend(FIXED_ARGS.iter().map(OsString::from));
+        if self.spender_index && self.prune.is_none() {
+            // Only when it is wanted: an older bitcoind does not know the word.
+            args.push("-txospenderindex=1".into());
+        }
         if listen {
             args.push(format!("-bind=127.0.0.1:{}", ports.p2p).into());
         }

@@ -1,6 +1,7 @@
 //! `cargo xtask setup`: makes a bare Debian or Ubuntu machine ready, and costs nothing when it is.
 
 mod apt;
+mod electrum;
 pub(crate) mod lock;
 pub(crate) mod packages;
 pub(crate) mod python;
@@ -22,6 +23,8 @@ use python::Python;
 pub(crate) struct Machine {
     pub(crate) bitcoind: PathBuf,
     pub(crate) python: Python,
+    /// The folder of the Electrum server; only tests need one.
+    electrum: Option<PathBuf>,
 }
 
 pub(crate) fn run(workspace: &Workspace, flags: &SetupFlags) -> Result<()> {
@@ -34,6 +37,9 @@ pub(crate) fn run(workspace: &Workspace, flags: &SetupFlags) -> Result<()> {
         python.executable.display()
     ));
     terminal::answer(&format!("venv      {}", workspace.venv().display()));
+    if let Some(folder) = &machine.electrum {
+        terminal::answer(&format!("electrum  {}", folder.display()));
+    }
     if flags.purpose == Purpose::Test {
         terminal::answer(&format!(
             "tools     {}",
@@ -59,10 +65,16 @@ pub(crate) fn prepare(workspace: &Workspace, purpose: Purpose, yes: bool) -> Res
         None => bitcoind::build(workspace, look.compiler.as_ref())?,
     };
     venv::ensure(workspace, &python, purpose)?;
+    let mut electrum = None;
     if purpose == Purpose::Test {
+        electrum = Some(electrum::ensure(workspace, &python)?);
         tools::ensure(workspace, &[tools::CARGO_HACK, tools::CARGO_DENY])?;
     }
-    Ok(Machine { bitcoind, python })
+    Ok(Machine {
+        bitcoind,
+        python,
+        electrum,
+    })
 }
 
 /// Looks, installs the system packages that are missing, and looks again.

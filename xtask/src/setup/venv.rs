@@ -49,13 +49,13 @@ pub(crate) fn ensure(workspace: &Workspace, python: &Python, purpose: Purpose) -
                 "making the Python environment .venv with Python {}",
                 python.version
             ));
-            make(workspace, python)?;
-            pip(workspace, RUNTIME)?;
+            make(&workspace.venv(), python)?;
+            install(workspace, RUNTIME)?;
         }
     }
     if purpose == Purpose::Test {
         note("adding the tools that check the Python package");
-        pip(workspace, DEVELOPMENT)?;
+        install(workspace, DEVELOPMENT)?;
     }
     let path = workspace.venv().join(STAMP);
     fs::write(&path, wanted.stamp(purpose)).context(|| format!("cannot write {}", path.display()))
@@ -112,8 +112,8 @@ fn stamp(workspace: &Workspace) -> String {
     fs::read_to_string(venv.join(STAMP)).unwrap_or_default()
 }
 
-fn make(workspace: &Workspace, python: &Python) -> Result<()> {
-    let venv = workspace.venv();
+/// Makes an environment, in the place of one that is there.
+pub(super) fn make(venv: &Path, python: &Python) -> Result<()> {
     if venv.exists() {
         // A folder that is no environment was not made by us and is not ours to delete.
         let is_ours = venv.join("pyvenv.cfg").is_file() || venv.join("bin").is_dir();
@@ -123,19 +123,28 @@ fn make(workspace: &Workspace, python: &Python) -> Result<()> {
                 venv.display()
             )));
         }
-        fs::remove_dir_all(&venv).context(|| format!("cannot remove {}", venv.display()))?;
+        fs::remove_dir_all(venv).context(|| format!("cannot remove {}", venv.display()))?;
     }
     process::run(
         Command::new(&python.executable)
             .args(["-m", "venv"])
-            .arg(&venv),
+            .arg(venv),
         Output::Stderr,
     )
 }
 
-fn pip(workspace: &Workspace, requirements: &str) -> Result<()> {
-    let mut pip = Command::new(workspace.venv().join("bin/python"));
-    pip.current_dir(workspace.python_package());
+fn install(workspace: &Workspace, requirements: &str) -> Result<()> {
+    pip(
+        &workspace.venv(),
+        &workspace.python_package(),
+        &["-r", requirements],
+    )
+}
+
+/// Installs into an environment what was pinned with hashes, with `folder` as the working folder.
+pub(super) fn pip(venv: &Path, folder: &Path, words: &[&str]) -> Result<()> {
+    let mut pip = Command::new(venv.join("bin/python"));
+    pip.current_dir(folder);
     pip.args([
         "-m",
         "pip",
@@ -143,8 +152,9 @@ fn pip(workspace: &Workspace, requirements: &str) -> Result<()> {
         "--quiet",
         "--no-input",
         "--disable-pip-version-check",
+        "--require-hashes",
     ]);
-    pip.args(["--require-hashes", "-r", requirements]);
+    pip.args(words);
     process::run(&mut pip, Output::Stderr)
 }
 
@@ -158,7 +168,6 @@ mod tests {
     use super::{Wanted, Work, make};
     use crate::flags::Purpose::{Demo, Test};
     use crate::setup::python::Python;
-    use crate::workspace::Workspace;
 
     #[test]
     fn a_whole_environment_is_left_alone() {
@@ -200,8 +209,7 @@ mod tests {
     fn a_foreign_folder_is_not_deleted() -> Result<(), Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
         std::fs::create_dir_all(folder.path().join(".venv/precious"))?;
-        let workspace = Workspace::at(folder.path(), folder.path());
-        assert!(make(&workspace, &whole()).is_err());
+        assert!(make(&folder.path().join(".venv"), &whole()).is_err());
         assert!(folder.path().join(".venv/precious").is_dir());
         Ok(())
     }
