@@ -1,1 +1,35 @@
 //! Transactions: choosing coins, weighing, building, signing.
+//!
+//! Pure functions over the coins they are given: no file, no database, no network. The wallet
+//! reserves and persists around them. What both implementations must agree on to the byte is in
+//! `docs/wallet.md`, "Building".
+
+mod cover;
+mod deterministic;
+mod draft;
+mod outputs;
+mod sign;
+mod weight;
+
+pub use self::deterministic::{deterministic_order, plan};
+pub use self::draft::{Change, Draft};
+pub use self::outputs::{dust_limit_sat, parse_address};
+pub use self::sign::{sign, to_bitcoin_transaction};
+pub use self::weight::{MAX_STANDARD_WEIGHT_WU, Weigher, input_weight_wu, output_weight_wu};
+
+use btc_iface::{BitcoinError, ErrorKind, Operation};
+
+/// Every satoshi there can be (21,000,000 BTC).
+pub const MAX_MONEY_SAT: u64 = 2_100_000_000_000_000;
+
+fn wrong(message: impl Into<String>) -> BitcoinError {
+    BitcoinError::new(
+        ErrorKind::InvalidInput,
+        Operation::CreateTransaction,
+        message,
+    )
+}
+
+fn internal(message: impl Into<String>) -> BitcoinError {
+    BitcoinError::new(ErrorKind::Internal, Operation::CreateTransaction, message)
+}

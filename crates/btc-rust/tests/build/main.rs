@@ -1,0 +1,7 @@
+//! Tests of the building of transactions: the rules of money, signatures, and a real node's word.
+
+mod node;
+mod plan;
+mod samples;
+mod signatures;
+mod verify;
