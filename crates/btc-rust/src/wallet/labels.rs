@@ -1,1 +1,380 @@
 //! Labels (BIP329).
+
+use std::str::FromStr;
+
+use bitcoin::address::NetworkUnchecked;
+use bitcoin::{Address, OutPoint, Txid};
+use btc_iface::{BitcoinError, BitcoinResult, Label, LabelKind};
+use rusqlite::{Connection, OptionalExtension};
+use serde::Deserialize;
+use serde::de::value::{Error as NameError, StrDeserializer};
+
+use super::fault;
+
+/// Reads labels as BIP329 writes them, one JSON object a line. Types that BIP329 does not know
+/// yet and further fields are passed over; nothing is truncated.
+///
+/// # Errors
+/// `InvalidInput`: a line that is not a label; the message has its number.
+pub fn parse_jsonl(text: &str) -> BitcoinResult<Vec<Label>> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let lines = (1..).zip(text.lines());
+    lines
+        .filter(|(_, line)| !line.trim().is_empty())
+        .filter_map(|(number, line)| parse_line(line, number).transpose())
+        .collect()
+}
+
+/// Writes labels as BIP329 does, one JSON object a line.
+pub fn format_jsonl(labels: &[Label]) -> String {
+    let lines = labels
+        .iter()
+        .map(|label| serde_json::to_string(label).expect("plain data with text keys") + "\n");
+    lines.collect()
+}
+
+/// Makes the table of labels unless it is there.
+///
+/// # Errors
+/// `Internal`: the disk is full or failed. `Configuration`: the file is damaged. All that follow
+/// have these too.
+pub fn init(books: &Connection) -> BitcoinResult<()> {
+    let sql = "CREATE TABLE IF NOT EXISTS labels (
+        kind TEXT NOT NULL, ref TEXT NOT NULL,
+        label TEXT NOT NULL, origin TEXT,
+        PRIMARY KEY (kind, ref))";
+    books
+        .execute_batch(sql)
+        .map_err(|cause| failed(books, cause))
+}
+
+/// All labels, in the order of BIP329's types and then of their references. `spendable`, which
+/// the reservations know, is left out.
+pub fn get_all(books: &Connection) -> BitcoinResult<Vec<Label>> {
+    let read = || {
+        let mut statement =
+            books.prepare_cached("SELECT kind, ref, label, origin FROM labels ORDER BY ref")?;
+        let rows = statement.query_map((), |row| {
+            let name: String = row.get(0)?;
+            let kind = kind_of(&name).ok_or_else(|| {
+                let what = rusqlite::types::Type::Text;
+                rusqlite::Error::InvalidColumnType(0, name, what)
+            })?;
+            Ok(Label {
+                kind,
+                reference: row.get(1)?,
+                label: row.get(2)?,
+                origin: row.get(3)?,
+                spendable: None,
+            })
+        })?;
+        rows.collect::<rusqlite::Result<Vec<_>>>()
+    };
+    let mut labels = read().map_err(|cause| failed(books, cause))?;
+    labels.sort_by_key(|label| label.kind);
+    Ok(labels)
+}
+
+/// The text of one label.
+pub fn label_for(
+    books: &Connection,
+    kind: LabelKind,
+    reference: &str,
+) -> BitcoinResult<Option<String>> {
+    let read = || {
+        books
+            .prepare_cached("SELECT label FROM labels WHERE kind = ?1 AND ref = ?2")?
+            .query_row((name_of(kind), reference), |row| row.get(0))
+            .optional()
+    };
+    read().map_err(|cause| failed(books, cause))
+}
+
+/// Sets one label's text; an empty text removes it. Returns whether that changed something.
+///
+/// # Errors
+/// `InvalidInput`: not a reference of this kind.
+pub fn set(
+    books: &Connection,
+    kind: LabelKind,
+    reference: &str,
+    text: &str,
+) -> BitcoinResult<bool> {
+    let label = Label {
+        kind,
+        reference: reference.to_owned(),
+        label: Some(text.to_owned()),
+        origin: None,
+        spendable: None,
+    };
+    Ok(import(books, &[label])? > 0)
+}
+
+/// Adds or replaces labels, all or none; an empty text removes one, no text leaves it as it is,
+/// and so does no origin. Returns how many changed something. `spendable` is for the caller.
+///
+/// # Errors
+/// `InvalidInput`: not a reference of its kind.
+pub fn import(books: &Connection, labels: &[Label]) -> BitcoinResult<usize> {
+    let run = |sql| {
+        books
+            .execute_batch(sql)
+            .map_err(|cause| failed(books, cause))
+    };
+    run("SAVEPOINT labels")?;
+    let count = labels.iter().try_fold(0, |count, label| {
+        Ok(count + usize::from(import_one(books, label)?))
+    });
+    let done = count.and_then(|count| run("RELEASE labels").map(|()| count));
+    if done.is_err() {
+        // Fails when SQLite has taken everything back already, as on a full disk.
+        let _ = run("ROLLBACK TO labels; RELEASE labels");
+    }
+    done
+}
+
+fn import_one(books: &Connection, label: &Label) -> BitcoinResult<bool> {
+    let reference = canonical(label.kind, &label.reference)?;
+    let key = (name_of(label.kind), &reference);
+    let write = || match label.label.as_deref() {
+        None => Ok(0),
+        Some("") => books
+            .prepare_cached("DELETE FROM labels WHERE kind = ?1 AND ref = ?2")?
+            .execute(key),
+        Some(text) => books
+            .prepare_cached(
+                "INSERT INTO labels (kind, ref, label, origin) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (kind, ref) DO UPDATE
+                 SET label = excluded.label, origin = coalesce(excluded.origin, origin)
+                 WHERE label <> excluded.label
+                    OR origin IS NOT coalesce(excluded.origin, origin)",
+            )?
+            .execute((key.0, key.1, text, &label.origin)),
+    };
+    let changed = write().map_err(|cause| failed(books, cause))?;
+    Ok(changed > 0)
+}
+
+fn parse_line(line: &str, number: usize) -> BitcoinResult<Option<Label>> {
+    let wrong = |what: &str| fault::invalid(format!("line {number} of the labels {what}"));
+    let value: serde_json::Value = serde_json::from_str(line)
+        .map_err(|cause| wrong("is not JSON; give one object a line").with_source(cause))?;
+    let Some(name) = value.get("type").and_then(serde_json::Value::as_str) else {
+        return Err(wrong("has no type; BIP329 asks for `type` and `ref`"));
+    };
+    if kind_of(name).is_none() {
+        return Ok(None);
+    }
+    let mut label: Label = serde_json::from_value(value)
+        .map_err(|cause| wrong("is not a label of BIP329").with_source(cause))?;
+    label.reference = canonical(label.kind, &label.reference)
+        .map_err(|cause| wrong(&format!("is wrong: {}", cause.message())))?;
+    Ok(Some(label))
+}
+
+/// The one way in which this reference is written here, so that it is found again.
+fn canonical(kind: LabelKind, reference: &str) -> BitcoinResult<String> {
+    let text = reference.trim();
+    let wrong = |what: &str| {
+        let message = format!("the ref of type `{}` is not {what}", name_of(kind));
+        fault::invalid(message).with_context("ref", text)
+    };
+    match kind {
+        LabelKind::Tx => Txid::from_str(text)
+            .map(|txid| txid.to_string())
+            .map_err(|cause| wrong("a txid").with_source(cause)),
+        LabelKind::Input | LabelKind::Output => {
+            // The letters of a txid may be upper case; OutPoint's reader takes both.
+            OutPoint::from_str(text)
+                .map(|place| place.to_string())
+                .map_err(|cause| wrong("a txid and a number, txid:n").with_source(cause))
+        }
+        _ if text.is_empty() => Err(wrong("there; it is empty")),
+        LabelKind::Addr => Ok(Address::<NetworkUnchecked>::from_str(text)
+            // Another kind of address than ours is kept as it is.
+            .map_or_else(|_| text.to_owned(), |it| it.assume_checked().to_string())),
+        LabelKind::Pubkey => Ok(text.to_ascii_lowercase()),
+        LabelKind::Xpub => Ok(text.to_owned()),
+    }
+}
+
+/// The name of a type in BIP329, the order of the enum.
+const fn name_of(kind: LabelKind) -> &'static str {
+    match kind {
+        LabelKind::Tx => "tx",
+        LabelKind::Addr => "addr",
+        LabelKind::Pubkey => "pubkey",
+        LabelKind::Input => "input",
+        LabelKind::Output => "output",
+        LabelKind::Xpub => "xpub",
+    }
+}
+
+fn kind_of(name: &str) -> Option<LabelKind> {
+    LabelKind::deserialize(StrDeserializer::<NameError>::new(name)).ok()
+}
+
+fn failed(books: &Connection, cause: rusqlite::Error) -> BitcoinError {
+    const ADVICE: &str = "close the wallet and restore this file from a backup, or move it, with \
+         its -wal and -shm, out of the folder; the next start scans the chain anew, and the \
+         labels are lost";
+    let path = books.path().unwrap_or("the wallet's books");
+    fault::database(path.as_ref(), ADVICE, cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use btc_iface::ErrorKind;
+    use proptest::prelude::*;
+
+    /// BIP329's own example, with what later versions of it add.
+    const EXAMPLE: &str = r#"{ "type": "tx", "ref": "f91d0a8a78462bc59398f2c5d7a84fcff491c26ba54c4833478b202796c8aafd", "label": "Transaction", "origin": "wpkh([d34db33f/84'/0'/0'])", "height": 800000, "fee": 1000 }
+{ "type": "addr", "ref": "bc1q34aq5drpuwy3wgl9lhup9892qp6svr8ldzyy7c", "label": "Address" }
+{ "type": "pubkey", "ref": "0283409659355b6d1cc3c32decd5d561abaac86c37a353b52895a5e6c196d6f448", "label": "Public Key" }
+
+{ "type": "input", "ref": "f91d0a8a78462bc59398f2c5d7a84fcff491c26ba54c4833478b202796c8aafd:0", "label": "Input" }
+{ "type": "spscan", "ref": "whatever", "label": "A type that is not ours" }
+{ "type": "output", "ref": "f91d0a8a78462bc59398f2c5d7a84fcff491c26ba54c4833478b202796c8aafd:1", "label": "Output", "spendable": false }
+{ "type": "xpub", "ref": "xpub661MyMwAqRbcFtXgS5sYJABqqG9YLmC4Q1Rdap9gSE8NqtwybGhePY2gZ29ESFjqJoCu1Rupje8YtGqsefD265TMg7usUDFdp6W1EGMcet8", "label": "Extended Public Key" }
+"#;
+
+    fn books() -> Connection {
+        let books = Connection::open_in_memory().expect("memory");
+        init(&books).expect("a new table");
+        init(&books).expect("is there already");
+        books
+    }
+
+    #[test]
+    fn the_example_of_the_bip_is_imported_and_exported_again() {
+        let labels = parse_jsonl(EXAMPLE).expect("BIP329's own");
+        assert_eq!(labels.len(), 6, "{labels:?}");
+        assert_eq!(labels[4].spendable, Some(false));
+        let books = books();
+        assert_eq!(import(&books, &labels).expect("valid"), 6);
+        assert_eq!(
+            import(&books, &labels).expect("valid"),
+            0,
+            "nothing changes"
+        );
+        let mut expected = labels;
+        expected[4].spendable = None;
+        assert_eq!(get_all(&books).expect("readable"), expected);
+        let text = format_jsonl(&get_all(&books).expect("readable"));
+        assert_eq!(parse_jsonl(&text).expect("own output"), expected);
+    }
+
+    #[test]
+    fn a_label_is_replaced_removed_and_left_alone() {
+        let books = books();
+        let address = "BC1Q34AQ5DRPUWY3WGL9LHUP9892QP6SVR8LDZYY7C";
+        let lower = address.to_ascii_lowercase();
+        let get = || label_for(&books, LabelKind::Addr, &lower).expect("readable");
+        assert!(set(&books, LabelKind::Addr, address, "rent").expect("valid"));
+        assert_eq!(get().as_deref(), Some("rent"));
+        let mut label = get_all(&books).expect("readable").remove(0);
+        label.label = None;
+        assert_eq!(import(&books, &[label]).expect("valid"), 0);
+        assert_eq!(get().as_deref(), Some("rent"), "no text leaves it");
+        assert!(!set(&books, LabelKind::Addr, &lower, "rent").expect("valid"));
+        assert!(set(&books, LabelKind::Addr, &lower, "").expect("valid"));
+        assert_eq!(get(), None);
+    }
+
+    #[test]
+    fn an_import_is_all_or_nothing() {
+        let books = books();
+        let mut labels = parse_jsonl(EXAMPLE).expect("BIP329's own");
+        labels[5].kind = LabelKind::Tx;
+        let error = import(&books, &labels).expect_err("an xpub is no txid");
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(get_all(&books).expect("readable").is_empty());
+        // Inside a caller's transaction too, which goes on.
+        books.execute_batch("BEGIN").expect("none is open");
+        set(&books, LabelKind::Xpub, "xpub1", "kept").expect("valid");
+        import(&books, &labels).expect_err("still wrong");
+        books.execute_batch("COMMIT").expect("still open");
+        assert_eq!(get_all(&books).expect("readable").len(), 1);
+    }
+
+    #[test]
+    fn a_wrong_line_is_named() {
+        for (line, said) in [
+            ("nonsense", "is not JSON"),
+            ("[]", "has no type"),
+            (r#"{"ref": "x", "label": "y"}"#, "has no type"),
+            (r#"{"type": "tx", "label": "y"}"#, "not a label"),
+            (r#"{"type": "tx", "ref": "f9"}"#, "not a txid"),
+            (r#"{"type": "addr", "ref": " "}"#, "empty"),
+            (r#"{"type": "addr", "ref": "a", "label": 1}"#, "not a label"),
+            (
+                r#"{"type": "output", "ref": "f91d0a8a78462bc59398f2c5d7a84fcff491c26ba54c4833478b202796c8aafd:1", "spendable": "false"}"#,
+                "not a label",
+            ),
+        ] {
+            let error = parse_jsonl(&format!("{EXAMPLE}{line}\n")).expect_err(line);
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{line}");
+            let message = error.message();
+            assert!(message.starts_with("line 9 of the labels"), "{message}");
+            assert!(message.contains(said), "{line}: {message}");
+        }
+    }
+
+    #[test]
+    fn names_are_those_of_the_bip() {
+        let kinds = [
+            LabelKind::Tx,
+            LabelKind::Addr,
+            LabelKind::Pubkey,
+            LabelKind::Input,
+            LabelKind::Output,
+            LabelKind::Xpub,
+        ];
+        assert!(kinds.is_sorted());
+        for kind in kinds {
+            assert_eq!(kind_of(name_of(kind)), Some(kind));
+        }
+        assert_eq!(kind_of("spscan"), None);
+    }
+
+    fn labels() -> impl Strategy<Value = Vec<Label>> {
+        let place = || ("[0-9a-f]{64}", any::<u32>()).prop_map(|(id, n)| format!("{id}:{n}"));
+        let key = prop_oneof![
+            "[0-9a-f]{64}".prop_map(|id| (LabelKind::Tx, id)),
+            "[a-z0-9]{1,40}".prop_map(|text| (LabelKind::Addr, text)),
+            "0[23][0-9a-f]{64}".prop_map(|key| (LabelKind::Pubkey, key)),
+            place().prop_map(|place| (LabelKind::Input, place)),
+            place().prop_map(|place| (LabelKind::Output, place)),
+            "xpub[a-zA-Z0-9]{1,100}".prop_map(|key| (LabelKind::Xpub, key)),
+        ];
+        let label = (
+            key,
+            any::<Option<String>>(),
+            any::<Option<String>>(),
+            any::<Option<bool>>(),
+        );
+        let label = label.prop_map(|((kind, reference), label, origin, spendable)| Label {
+            kind,
+            reference,
+            label,
+            origin,
+            spendable,
+        });
+        proptest::collection::vec(label, 0..8)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(labels in labels()) {
+            let text = format_jsonl(&labels);
+            prop_assert_eq!(text.lines().count(), labels.len());
+            prop_assert_eq!(parse_jsonl(&text).expect("own output"), labels);
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in "(\\PC|\n|\\{|\"type\":\"tx\"|\\}){0,60}") {
+            let _ = parse_jsonl(&text);
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! The Rust wallet: keys, books, chain sources and transactions behind one `RustWallet`.
 
 pub mod build;
+pub(crate) mod fault;
 pub mod folder;
 pub mod keys;
 pub mod labels;

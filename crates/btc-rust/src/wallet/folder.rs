@@ -1,1 +1,0 @@
-//! The wallet's folder: `wallet.json`, creation as a whole, the lock.

@@ -1,1 +1,0 @@
-//! Reserved indices and coins, shared with the other implementation.
