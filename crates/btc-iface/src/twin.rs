@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::bitcoin::BitcoinInterface;
-use crate::error::BitcoinResult;
+use crate::error::{BitcoinError, BitcoinResult, ErrorKind};
 use crate::types::{
-    AddressType, BitcoinAddress, BitcoinTransaction, BroadcastCheck, PlannedTransaction,
+    AddressType, BitcoinAddress, BitcoinTransaction, BroadcastCheck, Operation, PlannedTransaction,
     WalletSnapshot, WalletState,
 };
 
@@ -14,6 +14,15 @@ use crate::types::{
 ///
 /// Every method may fail with the kinds that [`BitcoinInterface`] lists for all, and with
 /// `Unsupported` where no wallet is configured or the implementation has no twins.
+///
+/// A twin cannot be made to act:
+///
+/// ```compile_fail,E0599
+/// # use btc_iface::{BitcoinResult, BitcoinTransaction, WalletTwin};
+/// fn send(twin: &dyn WalletTwin, transaction: &BitcoinTransaction) -> BitcoinResult<String> {
+///     twin.broadcast_transaction(transaction)
+/// }
+/// ```
 pub trait WalletTwin: Send + Sync {
     /// Derives the receiving address of this type at this index.
     ///
@@ -68,6 +77,23 @@ pub trait WalletTwin: Send + Sync {
     /// # Effects
     /// None but to have followed the chain.
     fn wallet_state(&self) -> BitcoinResult<WalletState>;
+
+    /// What [`BitcoinInterface::create_transaction`] would build on now. With
+    /// [`plan_transaction`](Self::plan_transaction) it tells how that call would end, when the
+    /// other side failed and so left no snapshot.
+    ///
+    /// # Errors
+    /// `Unsupported`: no wallet is configured, or this side cannot tell.
+    ///
+    /// # Effects
+    /// None but to have followed the chain.
+    fn snapshot(&self) -> BitcoinResult<WalletSnapshot> {
+        Err(BitcoinError::new(
+            ErrorKind::Unsupported,
+            Operation::CreateTransaction,
+            "this wallet does not tell what it would build on",
+        ))
+    }
 }
 
 /// A wallet that says what it built a transaction on, so that its twin can build it again.
@@ -108,6 +134,9 @@ macro_rules! forward_through_pointer {
             }
             fn wallet_state(&self) -> BitcoinResult<WalletState> {
                 (**self).wallet_state()
+            }
+            fn snapshot(&self) -> BitcoinResult<WalletSnapshot> {
+                (**self).snapshot()
             }
         }
     };

@@ -1,5 +1,7 @@
 //! The rules that say whether two answers mean the same, and where they differ.
 
+mod wallet;
+
 use std::fmt::Display;
 
 use btc_iface::{
@@ -87,7 +89,7 @@ impl Differences {
     }
 
     /// Runs a comparison one step deeper.
-    fn at(&mut self, step: impl Display, compare: impl FnOnce(&mut Self)) {
+    pub(crate) fn at(&mut self, step: impl Display, compare: impl FnOnce(&mut Self)) {
         use std::fmt::Write as _;
         if self.is_full() {
             return;
@@ -99,7 +101,7 @@ impl Differences {
         self.path.truncate(length);
     }
 
-    fn add(&mut self, primary: impl Display, secondary: impl Display, tip: bool) {
+    pub(crate) fn add(&mut self, primary: impl Display, secondary: impl Display, tip: bool) {
         if self.is_full() {
             return;
         }
@@ -116,7 +118,7 @@ impl Differences {
         });
     }
 
-    fn field<T: PartialEq>(
+    pub(crate) fn field<T: PartialEq>(
         &mut self,
         name: &str,
         primary: &T,
@@ -125,6 +127,16 @@ impl Differences {
     ) {
         if primary != secondary {
             self.at(name, |here| here.add(show(primary), show(secondary), false));
+        }
+    }
+
+    /// Adds where the kinds of error differ, if they do.
+    pub(crate) fn kinds(&mut self, (primary, secondary): Kinds, tip: bool) {
+        let show = |kind: Option<ErrorKind>| kind.map_or("ok", ErrorKind::as_str);
+        if primary != secondary {
+            self.at("error.kind", |here| {
+                here.add(show(primary), show(secondary), tip);
+            });
         }
     }
 
@@ -255,15 +267,19 @@ fn compare_input(here: &mut Differences, ours: &TransactionInput, theirs: &Trans
         &theirs.previous_output,
         std::string::ToString::to_string,
     );
-    here.field(".script_sig", &ours.script_sig, &theirs.script_sig, |s| {
-        s.to_hex_string()
-    });
     here.field(
         ".sequence",
         &ours.sequence,
         &theirs.sequence,
         ToString::to_string,
     );
+    compare_unlocking(here, ours, theirs);
+}
+
+fn compare_unlocking(here: &mut Differences, ours: &TransactionInput, theirs: &TransactionInput) {
+    here.field(".script_sig", &ours.script_sig, &theirs.script_sig, |s| {
+        s.to_hex_string()
+    });
     if ours.witness != theirs.witness {
         let (ours, theirs) = (ours.witness.to_vec(), theirs.witness.to_vec());
         here.at(".witness", |here| {
@@ -293,6 +309,9 @@ fn hex(bytes: &[u8]) -> String {
     btc_iface::rust_bitcoin::hex::DisplayHex::to_lower_hex_string(bytes)
 }
 
+/// The kinds of error of the primary and of the secondary; none for an answer.
+pub(crate) type Kinds = (Option<ErrorKind>, Option<ErrorKind>);
+
 /// Judges two answers: the verdict and the differences behind it.
 ///
 /// Errors compare by kind. A failure to reach the node on either side is inconclusive; a
@@ -305,30 +324,35 @@ pub fn judge<T: Compare>(
         primary.as_ref().err().map(btc_iface::BitcoinError::kind),
         secondary.as_ref().err().map(btc_iface::BitcoinError::kind),
     );
-    if kinds.1 == Some(ErrorKind::Unsupported) {
-        return (Verdict::Skipped, Vec::new());
-    }
-    if [kinds.0, kinds.1]
-        .into_iter()
-        .flatten()
-        .any(ErrorKind::is_transport)
-    {
-        return (Verdict::Inconclusive, Vec::new());
+    if let Some(verdict) = settled(kinds) {
+        return (verdict, Vec::new());
     }
     let mut differences = Differences::default();
-    match (primary, secondary) {
-        (Ok(ours), Ok(theirs)) => ours.compare(theirs, &mut differences),
-        _ if kinds.0 == kinds.1 => {}
-        _ => {
-            // What one side has and the other does not may be on its way.
-            let tip = [kinds.0, kinds.1].contains(&Some(ErrorKind::NotFound))
-                && [kinds.0, kinds.1].contains(&None);
-            let show = |kind: Option<ErrorKind>| kind.map_or("ok", ErrorKind::as_str);
-            differences.at("error.kind", |here| {
-                here.add(show(kinds.0), show(kinds.1), tip);
-            });
-        }
+    if let (Ok(ours), Ok(theirs)) = (primary, secondary) {
+        ours.compare(theirs, &mut differences);
+    } else {
+        // What one side has and the other does not may be on its way.
+        let tip = [kinds.0, kinds.1].contains(&Some(ErrorKind::NotFound))
+            && [kinds.0, kinds.1].contains(&None);
+        differences.kinds(kinds, tip);
     }
+    conclude(differences)
+}
+
+/// The verdict of kinds of error after which there is nothing to compare.
+pub(crate) fn settled(kinds: Kinds) -> Option<Verdict> {
+    if kinds.1 == Some(ErrorKind::Unsupported) {
+        return Some(Verdict::Skipped);
+    }
+    let is_unreached = [kinds.0, kinds.1]
+        .into_iter()
+        .flatten()
+        .any(ErrorKind::is_transport);
+    is_unreached.then_some(Verdict::Inconclusive)
+}
+
+/// The verdict that follows from the differences.
+pub(crate) fn conclude(differences: Differences) -> (Verdict, Vec<Difference>) {
     let differences = differences.into_vec();
     let verdict = if differences.is_empty() {
         Verdict::Match

@@ -11,12 +11,15 @@
 pub mod analysis;
 mod books;
 pub mod compare;
+mod finding;
 mod observation;
 pub mod parity;
 mod policy;
+mod reader;
 pub mod record;
 mod shadow;
 pub mod sink;
+mod wallet;
 
 pub use crate::books::{Books, Counts};
 pub use crate::policy::Policy;

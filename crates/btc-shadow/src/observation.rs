@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use btc_iface::{BitcoinError, BitcoinResult, ErrorKind, Operation};
 
+use crate::finding::Asked;
+
 /// An answer and its cost.
 pub(crate) struct Observation<T> {
     pub(crate) result: BitcoinResult<T>,
@@ -33,5 +35,18 @@ impl<T> Observation<T> {
                 ))
             })
         })
+    }
+
+    /// The kind of error, if it failed.
+    pub(crate) fn error(&self) -> Option<ErrorKind> {
+        self.result.as_ref().err().map(BitcoinError::kind)
+    }
+
+    /// What of it is recorded.
+    pub(crate) fn asked(&self) -> Asked {
+        Asked {
+            duration: self.duration,
+            error: self.error(),
+        }
     }
 }

@@ -1,23 +1,26 @@
 //! `Shadow`: asks both implementations, returns the primary's answer, records the comparison.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use std::{process, thread};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use btc_iface::rust_bitcoin::hashes::{Hash, HashEngine, sha256};
 use btc_iface::{
     AddressType, BitcoinAddress, BitcoinImplementationType, BitcoinInterface, BitcoinResult,
-    BitcoinTransaction, Operation,
+    BitcoinTransaction, Operation, SnapshotWallet, WalletTwin,
 };
 
 use crate::books::{Books, Entry};
 use crate::compare::{Balance, Compare, Difference, FeeRate, Height, Verdict, judge};
+use crate::finding::{Asked, Finding};
 use crate::observation::Observation;
 use crate::policy::Policy;
+use crate::reader::Reader;
 use crate::record::{Build, Comparison, Event, Line, Side, Start, Totals, VERSION};
 use crate::sink::Sink;
+use crate::wallet::{Payment, Twins};
 
 /// A `totals` line is written after this many calls, and at the end.
 const CALLS_BETWEEN_TOTALS: u64 = 1000;
@@ -29,6 +32,7 @@ const CALLS_BETWEEN_TOTALS: u64 = 1000;
 pub struct Shadow {
     primary: Arc<dyn BitcoinInterface>,
     secondary: Reader,
+    wallet: Option<Wallet>,
     policy: Policy,
     sink: Box<dyn Sink>,
     log_all: bool,
@@ -37,36 +41,10 @@ pub struct Shadow {
     books: Arc<Books>,
 }
 
-/// The secondary as shadow mode sees it: what it can be asked has no effect, by type.
-struct Reader(Arc<dyn BitcoinInterface>);
-
-impl Reader {
-    fn get_transaction(&self, txid: &str) -> BitcoinResult<BitcoinTransaction> {
-        self.0.get_transaction(txid)
-    }
-    fn get_block(&self, hash: &str) -> BitcoinResult<Vec<BitcoinTransaction>> {
-        self.0.get_block(hash)
-    }
-    fn get_block_height(&self) -> BitcoinResult<u32> {
-        self.0.get_block_height()
-    }
-    fn get_balance(&self) -> BitcoinResult<u64> {
-        self.0.get_balance()
-    }
-    fn estimate_fee(&self, target_blocks: u8) -> BitcoinResult<u64> {
-        self.0.estimate_fee(target_blocks)
-    }
-    fn implementation_type(&self) -> BitcoinImplementationType {
-        self.0.implementation_type()
-    }
-}
-
-/// What became of one call.
-struct Judged {
-    operation: Operation,
-    verdict: Verdict,
-    differences: Vec<Difference>,
-    reason: Option<String>,
+/// The wallet's two sides.
+struct Wallet {
+    primary: Arc<dyn SnapshotWallet>,
+    twins: Twins,
 }
 
 impl Shadow {
@@ -86,7 +64,8 @@ impl Shadow {
         let digest = sha256::Hash::hash(name.as_bytes());
         let shadow = Self {
             primary,
-            secondary: Reader(secondary),
+            secondary: Reader::new(secondary),
+            wallet: None,
             policy,
             sink,
             log_all,
@@ -112,6 +91,30 @@ impl Shadow {
         Arc::clone(&self.books)
     }
 
+    /// Compares the wallet's operations too, through the secondary's effect-free twins. Without,
+    /// only the primary is asked to reserve, build and send, and nothing is compared.
+    ///
+    /// - `primary` is the primary given to [`new`](Self::new), whose place it takes, so that all
+    ///   operations have the same one. It builds transactions in the deterministic mode.
+    /// - `secondary` is the secondary's wallet.
+    /// - `primary_twin` is the primary's wallet once more. With it, a difference that a moving
+    ///   chain may explain is judged on what both sides say now, and balances that differ are
+    ///   taken apart to the coin.
+    #[must_use]
+    pub fn with_wallet(
+        mut self,
+        primary: Arc<dyn SnapshotWallet>,
+        secondary: Arc<dyn WalletTwin>,
+        primary_twin: Option<Arc<dyn WalletTwin>>,
+    ) -> Self {
+        self.primary = Arc::clone(&primary) as Arc<dyn BitcoinInterface>;
+        self.wallet = Some(Wallet {
+            primary,
+            twins: Twins::new(secondary, primary_twin, self.policy.clone()),
+        });
+        self
+    }
+
     /// Asks both sides, judges, records, and returns the primary's answer.
     fn both<T: Compare>(
         &self,
@@ -120,90 +123,71 @@ impl Shadow {
         primary: impl Fn(&dyn BitcoinInterface) -> BitcoinResult<T>,
         secondary: impl Fn(&Reader) -> BitcoinResult<T>,
     ) -> BitcoinResult<T> {
+        self.both_explained(operation, input, primary, secondary, Vec::new)
+    }
+
+    /// As [`both`](Self::both); `explain` says more about a difference that the tip did not.
+    fn both_explained<T: Compare>(
+        &self,
+        operation: Operation,
+        input: &[u8],
+        primary: impl Fn(&dyn BitcoinInterface) -> BitcoinResult<T>,
+        secondary: impl Fn(&Reader) -> BitcoinResult<T>,
+        explain: impl FnOnce() -> Vec<Difference>,
+    ) -> BitcoinResult<T> {
         let entry = self.books.offer(operation);
         let ours = Observation::of(|| primary(&*self.primary));
         let theirs = Observation::guarded(operation, || secondary(&self.secondary));
-        let (mut verdict, differences) = judge(&ours.result, &theirs.result);
-        if verdict == Verdict::Mismatch && differences.iter().all(|difference| difference.tip) {
-            let again = || {
-                let ours = Observation::guarded(operation, || primary(&*self.primary));
-                let theirs = Observation::guarded(operation, || secondary(&self.secondary));
-                judge(&ours.result, &theirs.result).0 == Verdict::Match
-            };
-            if self.agrees_later(again) {
-                verdict = Verdict::Recovered;
-            }
+        let judged = judge(&ours.result, &theirs.result);
+        let finding = Finding::of(judged, ours.error(), &theirs);
+        let mut finding = finding.recheck(&self.policy, || {
+            let ours = Observation::guarded(operation, || primary(&*self.primary));
+            let theirs = Observation::guarded(operation, || secondary(&self.secondary));
+            judge(&ours.result, &theirs.result).0 == Verdict::Match
+        });
+        if finding.differs_with_the_tip() {
+            finding.differences.extend(explain());
         }
-        let reason =
-            (verdict == Verdict::Skipped).then(|| "unsupported by the secondary".to_owned());
-        let sides = (self.side(&ours, false), Some(self.side(&theirs, true)));
-        let judged = Judged {
-            operation,
-            verdict,
-            differences,
-            reason,
-        };
-        self.record(entry, judged, input, sides);
+        self.record(entry, operation, input, ours.asked(), finding);
         ours.result
     }
 
-    /// Asks the primary only, because the operation has an effect, and records that.
-    fn primary_only<T>(
+    /// Asks the primary only, because the operation has an effect, and compares its answer with
+    /// what `compare` learns without one.
+    fn act<T>(
         &self,
         operation: Operation,
         input: &[u8],
         primary: impl FnOnce() -> BitcoinResult<T>,
+        compare: impl FnOnce(&BitcoinResult<T>) -> Finding,
     ) -> BitcoinResult<T> {
         let entry = self.books.offer(operation);
         let ours = Observation::of(primary);
-        let sides = (self.side(&ours, false), None);
-        let judged = Judged {
-            operation,
-            verdict: Verdict::Skipped,
-            differences: Vec::new(),
-            reason: Some("only the primary may act".to_owned()),
-        };
-        self.record(entry, judged, input, sides);
+        let finding = Finding::guarded(|| compare(&ours.result));
+        self.record(entry, operation, input, ours.asked(), finding);
         ours.result
     }
 
-    fn agrees_later(&self, again: impl Fn() -> bool) -> bool {
-        self.policy.recheck_after_ms.iter().any(|wait_ms| {
-            thread::sleep(Duration::from_millis(*wait_ms));
-            again()
-        })
-    }
-
-    fn side<T>(&self, observation: &Observation<T>, is_secondary: bool) -> Side {
-        let implementation = if is_secondary {
-            self.secondary.implementation_type()
-        } else {
-            self.primary.implementation_type()
-        };
-        Side {
-            implementation,
-            duration_ns: u64::try_from(observation.duration.as_nanos()).unwrap_or(u64::MAX),
-            error: observation
-                .result
-                .as_ref()
-                .err()
-                .map(btc_iface::BitcoinError::kind),
-        }
+    /// What the wallet's twins find, if there are any.
+    fn ask_twins(&self, ask: impl FnOnce(&Twins) -> Finding) -> Finding {
+        let wallet = self.wallet.as_ref();
+        wallet.map_or_else(unwatched, |wallet| ask(&wallet.twins))
     }
 
     fn record(
         &self,
         entry: Entry<'_>,
-        judged: Judged,
+        operation: Operation,
         input: &[u8],
-        (primary, secondary): (Side, Option<Side>),
+        primary: Asked,
+        finding: Finding,
     ) {
-        let Judged {
-            operation,
+        let Finding {
             verdict,
             differences,
             reason,
-        } = judged;
+            asked: secondary,
+        } = finding;
         entry.close(verdict);
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
         if self.log_all || verdict != Verdict::Match {
@@ -215,8 +199,8 @@ impl Shadow {
                 operation,
                 verdict,
                 input: short_hex(&sha256::Hash::from_engine(engine), 8),
-                primary,
-                secondary,
+                primary: side(self.primary.implementation_type(), primary),
+                secondary: secondary.map(|asked| side(self.secondary.implementation_type(), asked)),
                 differences,
                 reason,
             }));
@@ -285,10 +269,12 @@ impl BitcoinInterface for Shadow {
     }
 
     fn generate_address(&self, address_type: AddressType) -> BitcoinResult<BitcoinAddress> {
-        let operation = Operation::GenerateAddress;
-        self.primary_only(operation, address_type.as_str().as_bytes(), || {
-            self.primary.generate_address(address_type)
-        })
+        self.act(
+            Operation::GenerateAddress,
+            address_type.as_str().as_bytes(),
+            || self.primary.generate_address(address_type),
+            |ours| self.ask_twins(|twins| twins.reserved(address_type, ours)),
+        )
     }
 
     fn create_transaction(
@@ -296,25 +282,48 @@ impl BitcoinInterface for Shadow {
         outputs: Vec<(String, u64)>,
         fee_rate: u64,
     ) -> BitcoinResult<BitcoinTransaction> {
+        let operation = Operation::CreateTransaction;
         let input = format!("{outputs:?} {fee_rate}");
-        self.primary_only(Operation::CreateTransaction, input.as_bytes(), || {
-            self.primary.create_transaction(outputs, fee_rate)
-        })
+        let Some(Wallet { primary, twins }) = &self.wallet else {
+            return self.act(
+                operation,
+                input.as_bytes(),
+                || self.primary.create_transaction(outputs, fee_rate),
+                |_| unwatched(),
+            );
+        };
+        let payment = Payment {
+            outputs: outputs.clone(),
+            fee_rate,
+        };
+        let built = self.act(
+            operation,
+            input.as_bytes(),
+            || primary.create_transaction_with_snapshot(outputs, fee_rate),
+            |ours| twins.built(&payment, ours),
+        );
+        built.map(|(transaction, _)| transaction)
     }
 
     fn broadcast_transaction(&self, transaction: &BitcoinTransaction) -> BitcoinResult<String> {
-        let input = transaction.wtxid.to_byte_array();
-        self.primary_only(Operation::BroadcastTransaction, &input, || {
-            self.primary.broadcast_transaction(transaction)
-        })
+        self.act(
+            Operation::BroadcastTransaction,
+            &transaction.wtxid.to_byte_array(),
+            || self.primary.broadcast_transaction(transaction),
+            |ours| self.ask_twins(|twins| twins.sent(transaction, ours)),
+        )
     }
 
     fn get_balance(&self) -> BitcoinResult<u64> {
-        let balance = self.both(
+        let balance = self.both_explained(
             Operation::GetBalance,
             &[],
             |primary| primary.get_balance().map(Balance),
             |secondary| secondary.get_balance().map(Balance),
+            || {
+                let wallet = self.wallet.as_ref();
+                wallet.map_or_else(Vec::new, |wallet| wallet.twins.states())
+            },
         );
         balance.map(|balance| balance.0)
     }
@@ -331,6 +340,18 @@ impl BitcoinInterface for Shadow {
 
     fn implementation_type(&self) -> BitcoinImplementationType {
         self.primary.implementation_type()
+    }
+}
+
+fn unwatched() -> Finding {
+    Finding::skipped("only the primary may act")
+}
+
+fn side(implementation: BitcoinImplementationType, asked: Asked) -> Side {
+    Side {
+        implementation,
+        duration_ns: u64::try_from(asked.duration.as_nanos()).unwrap_or(u64::MAX),
+        error: asked.error,
     }
 }
 

@@ -7,5 +7,7 @@ mod table;
 
 pub use self::operation::OperationStats;
 pub use self::reader::{Analysis, Problem};
-pub use self::report::{Conclusion, ErrorCount, FieldPath, OperationReport, Report, Times};
+pub use self::report::{
+    Conclusion, ErrorCount, FieldPath, OperationReport, ReasonCount, Report, Times,
+};
 pub use self::table::render_table;

@@ -11,6 +11,8 @@ use crate::record::{Comparison, Side};
 /// Durations are kept to three significant digits, up to an hour.
 const SIGNIFICANT_DIGITS: u8 = 3;
 const MAX_DURATION_NS: u64 = 3_600_000_000_000;
+/// Shadow mode gives a handful of reasons; more than these come from elsewhere.
+const MAX_REASONS: usize = 32;
 
 /// What the log says about one operation.
 #[derive(Debug, Default)]
@@ -25,6 +27,8 @@ pub struct OperationStats {
     pub errors: BTreeMap<(BitcoinImplementationType, ErrorKind), u64>,
     /// Field paths without indices: how often they differed, and the first difference.
     pub paths: BTreeMap<String, (u64, Difference)>,
+    /// Why calls were not compared, and how often.
+    pub reasons: BTreeMap<(Verdict, String), u64>,
 }
 
 impl OperationStats {
@@ -35,6 +39,12 @@ impl OperationStats {
         self.add_side(&comparison.primary);
         if let Some(secondary) = &comparison.secondary {
             self.add_side(secondary);
+        }
+        if let Some(reason) = &comparison.reason {
+            let key = (comparison.verdict, reason.clone());
+            if self.reasons.len() < MAX_REASONS || self.reasons.contains_key(&key) {
+                *self.reasons.entry(key).or_default() += 1;
+            }
         }
         if comparison.verdict != Verdict::Mismatch {
             return;

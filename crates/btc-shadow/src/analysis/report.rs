@@ -72,6 +72,8 @@ pub struct OperationReport {
     pub errors: Vec<ErrorCount>,
     /// The fields that differed, most frequent first.
     pub paths: Vec<FieldPath>,
+    /// Why logged calls were not compared.
+    pub reasons: Vec<ReasonCount>,
 }
 
 /// How long one implementation took.
@@ -111,6 +113,17 @@ pub struct FieldPath {
     pub count: u64,
     /// The first difference.
     pub sample: Difference,
+}
+
+/// Why calls were not compared.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReasonCount {
+    /// What they ended in.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: String,
+    /// Logged calls that ended so.
+    pub count: u64,
 }
 
 impl Report {
@@ -198,6 +211,15 @@ impl OperationReport {
                 })
                 .collect(),
             paths,
+            reasons: stats
+                .reasons
+                .iter()
+                .map(|((verdict, reason), count)| ReasonCount {
+                    verdict: *verdict,
+                    reason: reason.clone(),
+                    count: *count,
+                })
+                .collect(),
         }
     }
 }

@@ -37,6 +37,7 @@ pub fn render_table(report: &Report) -> String {
     }
     list_errors(&mut out, report);
     list_paths(&mut out, report);
+    list_reasons(&mut out, report);
     if report.problem_count > 0 {
         let _ = writeln!(out, "\nproblems in the log: {}", report.problem_count);
         for problem in &report.problems {
@@ -149,6 +150,30 @@ fn list_paths(out: &mut String, report: &Report) {
                 plain(&p.sample.path),
                 plain(&p.sample.primary),
                 plain(&p.sample.secondary)
+            );
+        }
+    }
+}
+
+fn list_reasons(out: &mut String, report: &Report) {
+    let uncompared: Vec<_> = report
+        .operations
+        .iter()
+        .filter(|o| !o.reasons.is_empty())
+        .collect();
+    if uncompared.is_empty() {
+        return;
+    }
+    out.push_str("\nnot compared\n");
+    for o in uncompared {
+        for r in &o.reasons {
+            let _ = writeln!(
+                out,
+                "  {} {} {} times: {}",
+                o.operation,
+                r.verdict.as_str(),
+                r.count,
+                plain(&r.reason)
             );
         }
     }

@@ -9,3 +9,4 @@ mod log;
 mod output;
 mod samples;
 mod sink;
+mod wallet;

@@ -1,7 +1,7 @@
 //! The report as people read it, and as JSON.
 
 use btc_shadow::analysis::{Analysis, render_table};
-use btc_shadow::compare::Verdict::{Match, Mismatch};
+use btc_shadow::compare::Verdict::{Inconclusive, Match, Mismatch, Skipped};
 use btc_shadow::record::Event;
 
 use crate::samples::{comparison, line, start, totals};
@@ -54,6 +54,30 @@ fn a_field_that_differs_is_shown_with_both_values() {
     ] {
         assert!(table.contains(shown), "{shown} in\n{table}");
     }
+}
+
+#[test]
+fn what_was_not_compared_is_listed_with_the_reason() {
+    let because = |sequence, verdict, reason: &str| {
+        let mut event = comparison(sequence, verdict);
+        if let Event::Comparison(comparison) = &mut event {
+            comparison.reason = Some(reason.to_owned());
+        }
+        event
+    };
+    let table = table([
+        start(true),
+        because(1, Skipped, "unsupported by the secondary"),
+        because(2, Skipped, "unsupported by the secondary"),
+        because(3, Inconclusive, "no answer\nAGREE"),
+        totals(3, &[(Skipped, 2), (Inconclusive, 1)]),
+    ]);
+    let (_, listed) = table.split_once("\nnot compared\n").expect("a list");
+    assert_eq!(
+        listed,
+        "  get_block_height inconclusive 1 times: no answer\u{fffd}AGREE\n  \
+         get_block_height skipped 2 times: unsupported by the secondary\n"
+    );
 }
 
 #[test]

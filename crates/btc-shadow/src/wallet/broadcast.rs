@@ -1,0 +1,165 @@
+//! `broadcast_transaction`: only the primary sends, the secondary checks the bytes on its own.
+
+use btc_iface::rust_bitcoin::consensus::encode;
+use btc_iface::rust_bitcoin::{Amount, Sequence, Transaction, TxIn, TxOut, absolute, transaction};
+use btc_iface::{
+    BitcoinError, BitcoinResult, BitcoinTransaction, BroadcastCheck, BroadcastVerdict, ErrorKind,
+    Operation,
+};
+
+use super::Twins;
+use crate::compare::{Difference, Differences, Verdict, conclude, settled};
+use crate::finding::Finding;
+use crate::observation::Observation;
+
+/// What a message of `sendrawtransaction` says where `testmempoolaccept` has a name of its own,
+/// in lower case.
+const OTHER_NAMES: [(&str, &str); 3] = [
+    ("missing-inputs", "bad-txns-inputs-missingorspent"),
+    ("missing-inputs", "inputs missing or spent"),
+    ("max-fee-exceeded", "fee exceeds maximum configured by user"),
+];
+
+impl Twins {
+    /// Compares what became of a transaction that the primary sent, or did not.
+    pub(crate) fn sent(
+        &self,
+        transaction: &BitcoinTransaction,
+        ours: &BitcoinResult<String>,
+    ) -> Finding {
+        let error = ours.as_ref().err().map(BitcoinError::kind);
+        if let Some(kind) = error.filter(|kind| kind.is_transport()) {
+            return Finding::unreached(kind);
+        }
+        // The bytes are made here from the fields, so that the secondary decodes and hashes what
+        // the caller sees, whatever the primary made of it.
+        let bytes = serialise(transaction);
+        let check = || {
+            let call = || self.secondary.check_broadcast(&bytes);
+            Observation::guarded(Operation::BroadcastTransaction, call)
+        };
+        let theirs = check();
+        let finding = Finding::of(
+            judge_sent(transaction, ours, &theirs.result),
+            error,
+            &theirs,
+        );
+        let is_taken = |check: &BroadcastCheck| check.verdict == BroadcastVerdict::Acceptable;
+        if is_burn_refused(ours) && theirs.result.as_ref().is_ok_and(is_taken) {
+            return finding.cannot_say("the node's test does not know the limit on burnt value");
+        }
+        finding.recheck(&self.policy, || {
+            judge_sent(transaction, ours, &check().result).0 == Verdict::Match
+        })
+    }
+}
+
+/// Judges the primary's outcome by the secondary's check.
+fn judge_sent(
+    transaction: &BitcoinTransaction,
+    ours: &BitcoinResult<String>,
+    theirs: &BitcoinResult<BroadcastCheck>,
+) -> (Verdict, Vec<Difference>) {
+    let error = ours.as_ref().err().map(BitcoinError::kind);
+    let would_be = match theirs {
+        Ok(check) if !belong(transaction, check) => Some(ErrorKind::InvalidInput),
+        Ok(check) if check.verdict == BroadcastVerdict::Refused => Some(ErrorKind::Rejected),
+        Ok(_) => None,
+        Err(error) => Some(error.kind()),
+    };
+    if let Some(verdict) = settled((error, would_be)) {
+        return (verdict, Vec::new());
+    }
+    let mut differences = Differences::default();
+    let here = &mut differences;
+    match theirs {
+        Ok(check) if error != Some(ErrorKind::InvalidInput) => {
+            let fields = transaction.txid.to_string();
+            let answer = ours.as_ref().unwrap_or(&fields);
+            here.field(".txid", answer, &check.txid.to_string(), Clone::clone);
+            if check.txid.to_string() == *answer {
+                let txid = &transaction.txid;
+                here.field(".txid", txid, &check.txid, ToString::to_string);
+            }
+            let wtxid = &transaction.wtxid;
+            here.field(".wtxid", wtxid, &check.wtxid, ToString::to_string);
+            compare_verdict(here, ours, check);
+        }
+        _ => here.kinds((error, would_be), false),
+    }
+    conclude(differences)
+}
+
+/// The node's word may change with the next block or transaction, and between two nodes.
+fn compare_verdict(here: &mut Differences, ours: &BitcoinResult<String>, check: &BroadcastCheck) {
+    use BroadcastVerdict::{Acceptable, Known, Refused};
+    let reason = check.reason.as_deref();
+    match (ours, check.verdict) {
+        (Ok(_), Known) => {}
+        // A node that would take it has not got it.
+        (Ok(_), Acceptable) => here.at(".verdict", |here| here.add("known", "acceptable", true)),
+        (Ok(_), Refused) => {
+            here.kinds((None, Some(ErrorKind::Rejected)), true);
+            let reason = reason.unwrap_or("none");
+            here.at("error.reason", |here| here.add("none", reason, true));
+        }
+        (Err(error), Refused) if error.kind() == ErrorKind::Rejected => {
+            let message = error.message();
+            if let Some(reason) = reason.filter(|reason| !holds_reason(message, reason)) {
+                here.at("error.reason", |here| here.add(message, reason, true));
+            }
+        }
+        (Err(error), Refused) => {
+            here.kinds((Some(error.kind()), Some(ErrorKind::Rejected)), false);
+        }
+        (Err(error), _) => {
+            here.kinds(
+                (Some(error.kind()), None),
+                error.kind() == ErrorKind::Rejected,
+            );
+        }
+    }
+}
+
+/// Whether the identifiers that the secondary computed are those of the transaction.
+fn belong(transaction: &BitcoinTransaction, check: &BroadcastCheck) -> bool {
+    (transaction.txid, transaction.wtxid) == (check.txid, check.wtxid)
+}
+
+/// Whether the primary's message holds the reason's class: what stands before the details that
+/// Bitcoin Core adds.
+fn holds_reason(message: &str, reason: &str) -> bool {
+    let message = message.to_lowercase();
+    let class = reason.split([',', ':', '(']).next().unwrap_or_default();
+    let class = class.trim().to_lowercase();
+    let is_named_otherwise =
+        |(name, other): &(&str, &str)| *name == class && message.contains(other);
+    message.contains(&class) || OTHER_NAMES.iter().any(is_named_otherwise)
+}
+
+/// Whether the primary's node refused value in an unspendable output, which it does before it
+/// tests anything else.
+fn is_burn_refused(ours: &BitcoinResult<String>) -> bool {
+    ours.as_ref().is_err_and(|error| {
+        error.kind() == ErrorKind::Rejected && error.message().contains("maxburnamount")
+    })
+}
+
+fn serialise(transaction: &BitcoinTransaction) -> Vec<u8> {
+    let input = transaction.inputs.iter().map(|input| TxIn {
+        previous_output: input.previous_output,
+        script_sig: input.script_sig.clone(),
+        sequence: Sequence(input.sequence),
+        witness: input.witness.clone(),
+    });
+    let output = transaction.outputs.iter().map(|output| TxOut {
+        value: Amount::from_sat(output.value_sat),
+        script_pubkey: output.script_pubkey.clone(),
+    });
+    encode::serialize(&Transaction {
+        version: transaction::Version(transaction.version),
+        lock_time: absolute::LockTime::from_consensus(transaction.lock_time),
+        input: input.collect(),
+        output: output.collect(),
+    })
+}
