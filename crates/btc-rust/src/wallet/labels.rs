@@ -27,10 +27,7 @@ pub fn parse_jsonl(text: &str) -> BitcoinResult<Vec<Label>> {
 
 /// Writes labels as BIP329 does, one JSON object a line.
 pub fn format_jsonl(labels: &[Label]) -> String {
-    let lines = labels
-        .iter()
-        .map(|label| serde_json::to_string(label).expect("plain data with text keys") + "\n");
-    lines.collect()
+    labels.iter().map(format_line).collect()
 }
 
 /// Makes the table of labels unless it is there.
@@ -153,6 +150,10 @@ fn import_one(books: &Connection, label: &Label) -> BitcoinResult<bool> {
     };
     let changed = write().map_err(|cause| failed(books, cause))?;
     Ok(changed > 0)
+}
+
+fn format_line(label: &Label) -> String {
+    serde_json::to_string(label).expect("plain data with text keys") + "\n"
 }
 
 fn parse_line(line: &str, number: usize) -> BitcoinResult<Option<Label>> {
@@ -365,6 +366,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn what_is_written_is_read_back(labels in labels()) {
             let text = format_jsonl(&labels);

@@ -62,7 +62,6 @@ impl Protection {
             Self::PlainRegtestOnly if network != Network::Regtest => Err(fault::invalid(
                 "a secret in the clear is for regtest only; give a passphrase",
             )),
-            Self::PlainRegtestOnly => Ok(()),
             Self::Passphrase { passphrase, .. } if passphrase.expose().is_empty() => {
                 Err(fault::invalid("the passphrase is empty; give one"))
             }
@@ -72,7 +71,7 @@ impl Protection {
                 let message = format!("the work factor is from 1 to {MAX_WORK_FACTOR}");
                 Err(fault::invalid(message))
             }
-            Self::Passphrase { .. } => Ok(()),
+            Self::PlainRegtestOnly | Self::Passphrase { .. } => Ok(()),
         }
     }
 }

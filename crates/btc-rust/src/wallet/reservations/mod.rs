@@ -59,9 +59,6 @@ impl Reservations {
     /// `Configuration`: damaged, or a newer version wrote it.
     pub fn open(dir: &Path) -> BitcoinResult<Self> {
         let path = dir.join(RESERVATIONS);
-        if !path.exists() && dir.is_dir() {
-            tracing::warn!(path = %path.display(), "the reservations are missing; making new ones");
-        }
         let connection = schema::open(&path, schema::Access::Write)?;
         Ok(Self { connection, path })
     }

@@ -28,13 +28,16 @@ const TABLES: &str = "
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
     Read,
+    /// Makes a file that is missing or empty, and warns.
     Write,
+    /// Makes the file.
+    Create,
 }
 
 /// Makes the file in a wallet's new folder.
 pub(in crate::wallet) fn create(dir: &Path) -> BitcoinResult<()> {
     let path = dir.join(RESERVATIONS);
-    let connection = open(&path, Access::Write)?;
+    let connection = open(&path, Access::Create)?;
     // Closing moves what the -wal file holds into the file itself and synchronises it.
     connection
         .close()
@@ -80,19 +83,21 @@ pub(super) fn open(path: &Path, access: Access) -> BitcoinResult<Connection> {
 fn connect(path: &Path, access: Access) -> rusqlite::Result<Connection> {
     let mode = match access {
         Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
-        Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+        Access::Write | Access::Create => {
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE
+        }
     };
     let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    if access == Access::Write {
-        prepare(&connection)?;
+    if access != Access::Read {
+        prepare(&connection, access)?;
     }
     Ok(connection)
 }
 
 /// Makes the tables of a new file; leaves one that has its schema as it is.
-fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+fn prepare(connection: &Connection, access: Access) -> rusqlite::Result<()> {
     let has_schema = connection
         .query_row("SELECT 1 FROM sqlite_schema LIMIT 1", (), |_| Ok(()))
         .optional()?
@@ -106,6 +111,9 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     }
     if has_schema {
         return Ok(());
+    }
+    if access == Access::Write {
+        tracing::warn!("the wallet's reservations are missing; making new ones");
     }
     connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} COMMIT;"))
 }

@@ -1,0 +1,12 @@
+//! Tests of the wallet's files, on real disks and with processes that are killed.
+
+mod child;
+mod crash;
+mod damage;
+mod disk;
+mod folder;
+mod message;
+mod reservations;
+mod rules;
+mod secret;
+mod support;
