@@ -2,6 +2,8 @@
 
 mod node;
 mod plan;
+mod request;
+mod request_money;
 mod samples;
 mod signatures;
 mod verify;

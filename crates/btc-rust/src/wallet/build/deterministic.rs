@@ -4,10 +4,10 @@ use std::cmp::Ordering;
 use std::collections::HashSet;
 
 use bitcoin::hashes::Hash;
-use btc_iface::{BitcoinResult, Chain, Operation, SnapshotCoin, WalletSnapshot};
+use btc_iface::{BitcoinResult, SnapshotCoin, WalletSnapshot};
 
-use super::cover::Needs;
-use super::draft::{Change, Draft, lock_time_at, output, unsigned, vout_at};
+use super::cover::{Needs, Rest};
+use super::draft::{ChangePlace, Draft, lock_time_at, unsigned};
 use super::outputs::parse_outputs;
 use super::wrong;
 use crate::wallet::keys::Keyring;
@@ -54,23 +54,16 @@ pub fn plan(
     let taken = needs.take(&[], coins)?;
     check_distinct(&coins[..taken.count])?;
 
-    let split = needs.split(&taken, snapshot.change_type)?;
-    let change = match split.change_sat {
-        None => None,
-        Some(value_sat) => {
-            let keychain = (snapshot.change_type, Chain::Change);
-            let script = keyring
-                .script(keychain, snapshot.change_index)
-                .map_err(|error| error.during(Operation::CreateTransaction))?;
-            let vout = vout_at(paid.len());
-            paid.push(output(script, value_sat));
-            Some(Change {
-                vout,
-                index: snapshot.change_index,
-                value_sat,
-            })
-        }
+    let place = ChangePlace {
+        address_type: snapshot.change_type,
+        index: snapshot.change_index,
     };
+    let split = needs.split(&taken, Rest::change(place.address_type))?;
+    let mut change = None;
+    if let Some(value_sat) = split.rest_sat {
+        change = Some(place.at(paid.len(), value_sat));
+        paid.push(place.output(keyring, value_sat)?);
+    }
     let inputs = coins[..taken.count].to_vec();
     let outpoints = inputs.iter().map(|coin| coin.outpoint);
     Ok(Draft {
@@ -95,7 +88,8 @@ fn is_in_order(coins: &[SnapshotCoin]) -> bool {
     coins.is_sorted_by(|a, b| deterministic_order(a, b).is_le())
 }
 
-fn check_distinct(coins: &[SnapshotCoin]) -> BitcoinResult<()> {
+/// Refuses a coin that is spent twice.
+pub(super) fn check_distinct(coins: &[SnapshotCoin]) -> BitcoinResult<()> {
     let mut seen = HashSet::with_capacity(coins.len());
     match coins.iter().find(|coin| !seen.insert(coin.outpoint)) {
         None => Ok(()),

@@ -3,7 +3,11 @@
 use bitcoin::{
     Amount, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Witness, absolute, transaction,
 };
-use btc_iface::{BitcoinError, BitcoinResult, ErrorKind, Operation, SnapshotCoin};
+use btc_iface::{
+    AddressType, BitcoinError, BitcoinResult, Chain, ErrorKind, Operation, SnapshotCoin,
+};
+
+use crate::wallet::keys::Keyring;
 
 /// An unsigned transaction, with what is known about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,10 +30,41 @@ pub struct Draft {
 pub struct Change {
     /// Which output it is.
     pub vout: u32,
-    /// The index on the change chain.
+    /// Its script type.
+    pub address_type: AddressType,
+    /// The index on the change chain of that type.
     pub index: u32,
     /// The amount in satoshi.
     pub value_sat: u64,
+}
+
+/// Where change goes, if there is any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ChangePlace {
+    /// Its script type.
+    pub address_type: AddressType,
+    /// The index on the change chain of that type.
+    pub index: u32,
+}
+
+impl ChangePlace {
+    /// The output that takes this change.
+    pub(super) fn output(self, keyring: &Keyring, value_sat: u64) -> BitcoinResult<TxOut> {
+        let script = keyring
+            .script((self.address_type, Chain::Change), self.index)
+            .map_err(|error| error.during(Operation::CreateTransaction))?;
+        Ok(output(script, value_sat))
+    }
+
+    /// What that output is when it stands at this place among the outputs.
+    pub(super) fn at(self, place: usize, value_sat: u64) -> Change {
+        Change {
+            vout: vout_at(place),
+            address_type: self.address_type,
+            index: self.index,
+            value_sat,
+        }
+    }
 }
 
 /// An unsigned transaction of version 2 whose inputs signal replacement (BIP125).

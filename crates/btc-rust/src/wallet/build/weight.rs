@@ -60,6 +60,14 @@ impl Weigher {
     pub fn fee_sat(&self, fee_rate_sat_per_vb: u64) -> u128 {
         fee_of_weight_sat(self.weight_wu(), fee_rate_sat_per_vb)
     }
+
+    /// The fee of everything but the inputs, as if one of them had a witness.
+    pub(super) fn frame_fee_sat(&self, fee_rate_sat_per_vb: u64) -> u128 {
+        let counts = compact_size_bytes(self.inputs) + compact_size_bytes(self.outputs);
+        let frame_wu =
+            VERSION_AND_LOCK_TIME_WU + counts * SCALE + self.outputs_wu + MARKER_AND_FLAG_WU;
+        fee_of_weight_sat(frame_wu, fee_rate_sat_per_vb)
+    }
 }
 
 /// The fee of so many weight units in satoshi, rounded up.
