@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Any
 
 from bitcoin.core import b2x, x
 
 from btc_legacy import fees, wire
 from btc_legacy.config import Config
+from btc_legacy.core_errors import MAX_REASON_CHARS
 from btc_legacy.decode import decode_block, decode_transaction
 from btc_legacy.encode import encode_transaction
 from btc_legacy.errors import BitcoinError, ErrorKind
-from btc_legacy.protocol import Address, FeeEstimate, Transaction
+from btc_legacy.protocol import (
+    Address,
+    BroadcastCheck,
+    FeeEstimate,
+    PlannedTransaction,
+    Transaction,
+    WalletSnapshot,
+    WalletState,
+)
 from btc_legacy.rpc import RpcClient, RpcError
+from btc_legacy.wallet import Wallet
 
 _CHAIN_OF_NETWORK = {
     "mainnet": "main",
@@ -23,6 +34,13 @@ _CHAIN_OF_NETWORK = {
 }
 
 _VERIFY_ERROR, _VERIFY_REJECTED, _ALREADY_IN_CHAIN = -25, -26, -27
+
+# What `testmempoolaccept` says of a transaction in the mempool, or in a block and not all spent.
+_KNOWN_REASONS = (
+    "txn-already-in-mempool",
+    "txn-same-nonwitness-data-in-mempool",
+    "txn-already-known",
+)
 
 
 class LegacyBackend:
@@ -40,6 +58,11 @@ class LegacyBackend:
                 f"the node is on {found!s:.40}, the configuration says {config.network}: correct "
                 "network (BITCOIN_NETWORK) or rpc_url (BITCOIN_RPC_URL)",
             )
+        self._wallet = (
+            None
+            if config.wallet_dir is None
+            else Wallet(Path(config.wallet_dir), config, self._rpc)
+        )
 
     def get_transaction(self, txid: str) -> Transaction:
         """Asks `getrawtransaction`; a node without -txindex only knows its mempool."""
@@ -85,26 +108,76 @@ class LegacyBackend:
             if error.code == _ALREADY_IN_CHAIN:
                 return txid
             # Core names missing inputs when the transaction is mined and its outputs are spent.
-            if error.code in (_VERIFY_ERROR, _VERIFY_REJECTED) and self._knows(txid, error):
+            if error.code in (_VERIFY_ERROR, _VERIFY_REJECTED) and self._knows(txid, error.message):
                 return txid
             raise
         if sent != txid:
             raise _nonsense(f"another txid than that of the transaction it was sent, {txid}")
         return txid
 
+    def check_broadcast(self, transaction_hex: str) -> BroadcastCheck:
+        """Asks `testmempoolaccept`, and `getrawtransaction` about one that is refused."""
+        try:
+            raw = wire.byte_hex("transaction", transaction_hex)
+        except wire.WrongShape as error:
+            raise BitcoinError(ErrorKind.INVALID_INPUT, str(error)) from error
+        # Core judges the bytes before python-bitcoinlib, which forgives more, reads them.
+        answer = self._rpc.read("testmempoolaccept", [raw])
+        allowed = _field(answer[0] if isinstance(answer, list) and answer else None, "allowed")
+        transaction = decode_transaction(_bytes(raw))
+        reason = None if allowed else str(answer[0].get("reject-reason"))[:MAX_REASON_CHARS]
+        is_known = reason in _KNOWN_REASONS or (reason and self._knows(transaction["txid"], reason))
+        return {
+            "txid": transaction["txid"],
+            "wtxid": transaction["wtxid"],
+            "verdict": "known" if is_known else "refused" if reason else "acceptable",
+            "reason": None if is_known else reason,
+        }
+
     def generate_address(self, address_type: str) -> Address:
-        """Not offered without a wallet."""
-        _no_wallet()
+        """Promises the next address of the wallet."""
+        return self._open_wallet.generate_address(address_type)
+
+    def derive_address(self, address_type: str, index: int) -> Address:
+        """An address of the wallet; promises nothing."""
+        return self._open_wallet.derive_address(address_type, index)
 
     def create_transaction(self, outputs: list[tuple[str, int]], fee_rate: int) -> Transaction:
-        """Not offered without a wallet."""
-        _no_wallet()
+        """Builds, signs and reserves."""
+        return self._open_wallet.create_transaction(outputs, fee_rate)[0]
+
+    def create_transaction_with_snapshot(
+        self, outputs: list[tuple[str, int]], fee_rate: int
+    ) -> tuple[Transaction, WalletSnapshot]:
+        """The same, with the coins it chose from."""
+        return self._open_wallet.create_transaction(outputs, fee_rate)
+
+    def plan_transaction(
+        self, outputs: list[tuple[str, int]], fee_rate: int, snapshot: WalletSnapshot
+    ) -> PlannedTransaction:
+        """Builds and signs from the snapshot's coins; reserves nothing."""
+        return self._open_wallet.plan_transaction(outputs, fee_rate, snapshot)
 
     def get_balance(self) -> int:
-        """Not offered without a wallet."""
-        _no_wallet()
+        """Follows the chain and answers what is confirmed or trusted."""
+        return self._open_wallet.get_balance()
 
-    def _knows(self, txid: str, rejection: RpcError) -> bool:
+    def wallet_state(self) -> WalletState:
+        """Follows the chain and answers with all the wallet's coins."""
+        return self._open_wallet.state()
+
+    def close(self) -> None:
+        """Closes the wallet, so that another process can open it."""
+        if self._wallet is not None:
+            self._wallet.close()
+
+    @property
+    def _open_wallet(self) -> Wallet:
+        if self._wallet is None:
+            raise BitcoinError(ErrorKind.UNSUPPORTED, "no wallet is configured")
+        return self._wallet
+
+    def _knows(self, txid: str, rejection: str) -> bool:
         """Whether the transaction is in the mempool or in a block of the active chain."""
         try:
             answer = self._rpc.read("getrawtransaction", txid, 1)
@@ -113,15 +186,10 @@ class LegacyBackend:
                 return False
             raise BitcoinError(
                 error.kind,
-                f"{rejection.message}; whether it already has the transaction is unknown: "
-                f"{error.message}",
+                f"{rejection}; whether it already has the transaction is unknown: {error.message}",
             ) from error
         # The index keeps transactions of abandoned blocks; those have a block and no confirmation.
         return "blockhash" not in answer or _is_confirmed(answer)
-
-
-def _no_wallet() -> NoReturn:
-    raise BitcoinError(ErrorKind.UNSUPPORTED, "no wallet is configured")
 
 
 def _hash(value: object, what: str) -> str:

@@ -13,6 +13,15 @@ NETWORKS = ("mainnet", "testnet3", "testnet4", "signet", "regtest")
 
 DEFAULT_TIMEOUT_SECS = 30.0
 
+_OPTIONAL_TEXTS = (
+    "rpc_user",
+    "rpc_password",
+    "rpc_cookie_file",
+    "wallet_dir",
+    "wallet_words",
+    "wallet_passphrase",
+)
+
 
 def split_rpc_url(url: str) -> SplitResult:
     """Splits the node's URL and refuses what the client cannot use.
@@ -42,7 +51,9 @@ def split_rpc_url(url: str) -> SplitResult:
 class Config:
     """Where the node is, how to log in, and which network it must be on.
 
-    `rpc_user` with `rpc_password` wins over `rpc_cookie_file`; both are optional.
+    `rpc_user` with `rpc_password` wins over `rpc_cookie_file`; both are optional. `wallet_dir` is
+    the wallet's folder; without it there is no wallet. `wallet_words` and `wallet_passphrase`
+    (BIP39) unlock it.
     """
 
     network: str
@@ -51,6 +62,9 @@ class Config:
     rpc_password: str | None = field(default=None, repr=False)
     rpc_cookie_file: str | None = None
     timeout_secs: float = DEFAULT_TIMEOUT_SECS
+    wallet_dir: str | None = None
+    wallet_words: str | None = field(default=None, repr=False)
+    wallet_passphrase: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.network not in NETWORKS:
@@ -60,6 +74,10 @@ class Config:
             raise _wrong("rpc_user and rpc_password belong together: set both or neither")
         if not math.isfinite(self.timeout_secs) or self.timeout_secs <= 0:
             raise _wrong("timeout_secs must be a number of seconds above 0")
+        if self.wallet_words is not None and self.wallet_dir is None:
+            raise _wrong("wallet_words need a wallet: set wallet_dir (WALLET_DIR)")
+        if self.wallet_passphrase is not None and self.wallet_words is None:
+            raise _wrong("wallet_passphrase belongs to wallet_words: set both or neither")
 
     @classmethod
     def from_wire(cls, value: object) -> Config:
@@ -73,7 +91,7 @@ class Config:
         for name in ("network", "rpc_url"):
             if not isinstance(value.get(name), str):
                 raise _wrong(f"{name} must be a string")
-        for name in ("rpc_user", "rpc_password", "rpc_cookie_file"):
+        for name in _OPTIONAL_TEXTS:
             if not isinstance(value.get(name), str | None):
                 raise _wrong(f"{name} must be a string or null")
         timeout = value.get("timeout_secs", DEFAULT_TIMEOUT_SECS)
@@ -82,10 +100,8 @@ class Config:
         return cls(
             network=value["network"],
             rpc_url=value["rpc_url"],
-            rpc_user=value.get("rpc_user"),
-            rpc_password=value.get("rpc_password"),
-            rpc_cookie_file=value.get("rpc_cookie_file"),
             timeout_secs=float(timeout),
+            **{name: value.get(name) for name in _OPTIONAL_TEXTS},
         )
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from btc_legacy import wire
-from btc_legacy.protocol import Transaction
+from btc_legacy.protocol import Transaction, WalletSnapshot
 
 _TXID_BYTES = 32
 
@@ -55,6 +55,13 @@ def _txid(where: str, value: object) -> str:
     return wire.hash_hex(where, value)
 
 
+def _transaction_with_snapshot(where: str, value: object) -> tuple[Transaction, WalletSnapshot]:
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise wire.WrongShape(where, value, "a pair of transaction and snapshot")
+    transaction, snapshot = value
+    return _transaction(f"{where}[0]", transaction), wire.wallet_snapshot(f"{where}[1]", snapshot)
+
+
 _RESULTS: dict[str, Callable[[str, object], object]] = {
     "get_transaction": _transaction,
     "create_transaction": _transaction,
@@ -64,6 +71,11 @@ _RESULTS: dict[str, Callable[[str, object], object]] = {
     "get_balance": wire.u64,
     "broadcast_transaction": _txid,
     "generate_address": wire.address,
+    "derive_address": wire.address,
+    "plan_transaction": wire.planned_transaction,
+    "check_broadcast": wire.broadcast_check,
+    "wallet_state": wire.wallet_state,
+    "create_transaction_with_snapshot": _transaction_with_snapshot,
 }
 
 

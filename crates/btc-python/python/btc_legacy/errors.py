@@ -31,12 +31,16 @@ class ErrorKind(str, Enum):
 
 
 class BitcoinError(Exception):
-    """A failure with its kind and a message that says what to do. Never holds a secret."""
+    """A failure with its kind and a message that says what to do. Never holds a secret.
 
-    def __init__(self, kind: ErrorKind | str, message: str) -> None:
+    `context` are values at hand, each with its name, such as the amount that is missing.
+    """
+
+    def __init__(self, kind: ErrorKind | str, message: str, **context: object) -> None:
         super().__init__(message)
         self.kind = ErrorKind(kind)
         self.message = message
+        self.context = {name: str(value) for name, value in context.items()}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.kind.value!r}, {self.message!r})"

@@ -51,6 +51,13 @@ _METHODS = {
     "generate_address": _Method((wire.address_type,), judged_by_backend=True),
     "create_transaction": _Method((_payments, wire.u64), judged_by_backend=True),
     "get_balance": _Method(()),
+    "derive_address": _Method((wire.address_type, wire.u32), judged_by_backend=True),
+    "plan_transaction": _Method(
+        (_payments, wire.u64, wire.wallet_snapshot), judged_by_backend=True
+    ),
+    "check_broadcast": _Method((wire.byte_hex,), judged_by_backend=True),
+    "wallet_state": _Method(()),
+    "create_transaction_with_snapshot": _Method((_payments, wire.u64), judged_by_backend=True),
 }
 
 
@@ -121,13 +128,17 @@ class Host:
                 error = error.original
             else:
                 kind, message = classify(error, "btc_legacy.host", input_suspect=False)
-            if not isinstance(error, BitcoinError):
+            context: dict[str, str] = {}
+            if isinstance(error, BitcoinError):
+                context = error.context
+            else:
                 message = self._redacted(message)
             return _encode(
                 {
                     "error": {
                         "kind": kind.value,
                         "message": _clean(message)[:MAX_MESSAGE_CHARS],
+                        "context": [[name, _clean(text)] for name, text in context.items()],
                         "python_type": _clean(type_name(error)),
                         "traceback": self._redacted(traceback_of(error)),
                     }
@@ -138,7 +149,7 @@ class Host:
             return _LAST_RESORT
 
     def _redacted(self, text: str) -> str:
-        """Hides the password in text that we did not write."""
+        """Hides the secrets in text that we did not write."""
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return text
@@ -155,7 +166,7 @@ class _Raised(Exception):
 
 _LAST_RESORT = (
     b'{"error":{"kind":"internal","message":"the python backend failed and so did the '
-    b'description of its failure","python_type":"","traceback":""}}'
+    b'description of its failure","context":[],"python_type":"","traceback":""}}'
 )
 
 
@@ -216,6 +227,11 @@ def _not_importable(module_name: str, error: BaseException) -> BitcoinError:
             ErrorKind.CONFIGURATION,
             "python-bitcoinlib is not installed for this python: run `cargo xtask setup`",
         )
+    if missing == "embit" or missing.startswith("embit."):
+        return BitcoinError(
+            ErrorKind.CONFIGURATION,
+            "embit is not installed for this python: run `cargo xtask setup`",
+        )
     if _is_libssl_missing(error):
         return BitcoinError(
             ErrorKind.CONFIGURATION,
@@ -240,8 +256,9 @@ def _misconfigured(what: str) -> BitcoinError:
 
 
 def _secrets(config: Config) -> tuple[str, ...]:
-    password = config.rpc_password
-    return (password, quote(password, safe="")) if password else ()
+    secrets = [config.rpc_password, config.wallet_words, config.wallet_passphrase]
+    secrets += [quote(config.rpc_password, safe="")] if config.rpc_password else []
+    return tuple(secret for secret in secrets if secret)
 
 
 def _clean(text: str) -> str:

@@ -81,6 +81,77 @@ class FeeEstimate(TypedDict):
     """The target that was asked for."""
 
 
+class BlockRef(TypedDict):
+    """A block of the chain."""
+
+    height: int
+    hash: str
+
+
+class WalletBalance(TypedDict):
+    """A wallet's coins in satoshi, each in one bucket."""
+
+    confirmed_sat: int
+    """Confirmed, without immature coinbase outputs."""
+    trusted_pending_sat: int
+    """Unconfirmed, from transactions that spend only confirmed or trusted coins of this wallet."""
+    untrusted_pending_sat: int
+    """Unconfirmed, from anybody else."""
+    immature_sat: int
+    """Coinbase outputs with fewer than 100 confirmations."""
+
+
+class WalletState(TypedDict):
+    """A wallet's view of the chain at one moment."""
+
+    tip: BlockRef
+    balance: WalletBalance
+    coins: list[tuple[str, int]]
+    """Its unspent outputs as `<txid>:<vout>` with satoshi, ascending by the bytes of the txid."""
+
+
+class SnapshotCoin(TypedDict):
+    """A coin: its place in the chain and its place in the wallet."""
+
+    outpoint: str
+    value_sat: int
+    address_type: str
+    chain: str
+    """`receive` or `change`."""
+    index: int
+
+
+class WalletSnapshot(TypedDict):
+    """What a transaction was built on: enough to build the same one again."""
+
+    tip: BlockRef
+    coins: list[SnapshotCoin]
+    """The coins that could be spent."""
+    change_type: str
+    change_index: int
+
+
+class PlannedTransaction(TypedDict):
+    """A transaction that was built and signed without reserving anything."""
+
+    transaction: Transaction
+    tip: BlockRef
+    """This side's own tip at the time."""
+    unknown_coins: list[str]
+    """Coins of the snapshot that this side does not know as spendable, as they stand there."""
+
+
+class BroadcastCheck(TypedDict):
+    """What would become of a transaction at the node."""
+
+    txid: str
+    wtxid: str
+    verdict: str
+    """`acceptable`, `known` or `refused`."""
+    reason: str | None
+    """The node's reason, when it refuses."""
+
+
 # python-bitcoinlib has no type information; these names say which of its classes is meant.
 CTransaction: TypeAlias = Any
 CBlock: TypeAlias = Any
@@ -123,3 +194,24 @@ class Backend(Protocol):
 
     def get_balance(self) -> int:
         """The wallet's balance in satoshi."""
+
+    # What shadow mode asks of the other side: nothing below but the last one has an effect.
+
+    def derive_address(self, address_type: str, index: int) -> Address:
+        """The wallet's receiving address of this type at this index."""
+
+    def plan_transaction(
+        self, outputs: list[tuple[str, int]], fee_rate: int, snapshot: WalletSnapshot
+    ) -> PlannedTransaction:
+        """What `create_transaction` would build from these coins; reserves nothing."""
+
+    def check_broadcast(self, transaction_hex: str) -> BroadcastCheck:
+        """Whether the node would take these bytes."""
+
+    def wallet_state(self) -> WalletState:
+        """What the wallet owns at the node's tip."""
+
+    def create_transaction_with_snapshot(
+        self, outputs: list[tuple[str, int]], fee_rate: int
+    ) -> tuple[Transaction | CTransaction, WalletSnapshot]:
+        """`create_transaction`, with what it was built on."""

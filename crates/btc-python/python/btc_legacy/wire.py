@@ -12,10 +12,25 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from btc_legacy.config import NETWORKS
-from btc_legacy.protocol import Address, FeeEstimate, Input, Output, Transaction
+from btc_legacy.protocol import (
+    Address,
+    BlockRef,
+    BroadcastCheck,
+    FeeEstimate,
+    Input,
+    Output,
+    PlannedTransaction,
+    SnapshotCoin,
+    Transaction,
+    WalletBalance,
+    WalletSnapshot,
+    WalletState,
+)
 
 FEE_SOURCES = ("core", "mempool", "minimum_relay")
 ADDRESS_TYPES = ("p2pkh", "p2sh-p2wpkh", "p2wpkh", "p2tr")
+CHAINS = ("receive", "change")
+VERDICTS = ("acceptable", "known", "refused")
 
 U8_MAX = 2**8 - 1
 U32_MAX = 2**32 - 1
@@ -144,6 +159,50 @@ def fee_estimate(where: str, value: object) -> FeeEstimate:
     }
 
 
+def wallet_state(where: str, value: object) -> WalletState:
+    """A wallet's state with all its fields and no others."""
+    at = _Fields(where, value, WalletState)
+    return {
+        "tip": at.take("tip", _block_ref),
+        "balance": at.take("balance", _wallet_balance),
+        "coins": at.take("coins", lambda path, items: array(path, items, _outpoint_value)),
+    }
+
+
+def wallet_snapshot(where: str, value: object) -> WalletSnapshot:
+    """A snapshot with all its fields and no others."""
+    at = _Fields(where, value, WalletSnapshot)
+    return {
+        "tip": at.take("tip", _block_ref),
+        "coins": at.take("coins", lambda path, items: array(path, items, _snapshot_coin)),
+        "change_type": at.take("change_type", address_type),
+        "change_index": at.take("change_index", u32),
+    }
+
+
+def planned_transaction(where: str, value: object) -> PlannedTransaction:
+    """A plan with all its fields and no others."""
+    at = _Fields(where, value, PlannedTransaction)
+    return {
+        "transaction": at.take("transaction", transaction),
+        "tip": at.take("tip", _block_ref),
+        "unknown_coins": at.take(
+            "unknown_coins", lambda path, items: array(path, items, _outpoint)
+        ),
+    }
+
+
+def broadcast_check(where: str, value: object) -> BroadcastCheck:
+    """A check with all its fields and no others."""
+    at = _Fields(where, value, BroadcastCheck)
+    return {
+        "txid": at.take("txid", hash_hex),
+        "wtxid": at.take("wtxid", hash_hex),
+        "verdict": at.take("verdict", lambda path, item: _one_of(path, item, VERDICTS)),
+        "reason": at.take("reason", lambda path, item: optional(path, item, text)),
+    }
+
+
 def address_type(where: str, value: object) -> str:
     """The name of an address type."""
     return _one_of(where, value, ADDRESS_TYPES)
@@ -190,6 +249,38 @@ def _output(where: str, value: object) -> Output:
         "value_sat": at.take("value_sat", u64),
         "script_pubkey": at.take("script_pubkey", byte_hex),
     }
+
+
+def _block_ref(where: str, value: object) -> BlockRef:
+    at = _Fields(where, value, BlockRef)
+    return {"height": at.take("height", u32), "hash": at.take("hash", hash_hex)}
+
+
+def _wallet_balance(where: str, value: object) -> WalletBalance:
+    at = _Fields(where, value, WalletBalance)
+    return {
+        "confirmed_sat": at.take("confirmed_sat", u64),
+        "trusted_pending_sat": at.take("trusted_pending_sat", u64),
+        "untrusted_pending_sat": at.take("untrusted_pending_sat", u64),
+        "immature_sat": at.take("immature_sat", u64),
+    }
+
+
+def _snapshot_coin(where: str, value: object) -> SnapshotCoin:
+    at = _Fields(where, value, SnapshotCoin)
+    return {
+        "outpoint": at.take("outpoint", _outpoint),
+        "value_sat": at.take("value_sat", u64),
+        "address_type": at.take("address_type", address_type),
+        "chain": at.take("chain", lambda path, item: _one_of(path, item, CHAINS)),
+        "index": at.take("index", u32),
+    }
+
+
+def _outpoint_value(where: str, value: object) -> tuple[str, int]:
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise WrongShape(where, value, "a pair of outpoint and amount")
+    return _outpoint(f"{where}[0]", value[0]), u64(f"{where}[1]", value[1])
 
 
 def _outpoint(where: str, value: object) -> str:

@@ -32,7 +32,7 @@ def ask(host: Host, method: str, *params: Any) -> dict[str, Any]:
     parsed: dict[str, Any] = json.loads(answer)
     assert parsed.keys() in ({"ok"}, {"error"})
     if error := parsed.get("error"):
-        assert error.keys() == {"kind", "message", "python_type", "traceback"}
+        assert error.keys() == {"kind", "message", "context", "python_type", "traceback"}
         assert ErrorKind(error["kind"])
         assert "hunter2-secret" not in answer.decode()
     return parsed

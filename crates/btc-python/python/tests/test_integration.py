@@ -5,16 +5,9 @@ Needs `BITCOIND_EXE`, the path of a bitcoind; a wallet is not needed.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import socket
-import subprocess
-import tempfile
 import threading
-import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,106 +20,26 @@ from bitcoin.core import (
     CTxWitness,
     lx,
 )
-from bitcoin.core.script import CScript, CScriptWitness
+from bitcoin.core.script import CScriptWitness
 
 from btc_legacy.backend import LegacyBackend
-from btc_legacy.config import Config
 from btc_legacy.decode import transaction_to_wire
 from btc_legacy.errors import BitcoinError, ErrorKind
 from btc_legacy.host import Host
 from btc_legacy.protocol import Transaction
-from btc_legacy.rpc import RpcClient
 from tests import vectors
+from tests.regtest import ANYONE, FEE_SAT, PAY_TO_ANYONE, Node, needs_bitcoind, running_node
 
-BITCOIND_EXE = os.environ.get("BITCOIND_EXE")
-
-pytestmark = pytest.mark.skipif(
-    not BITCOIND_EXE, reason="BITCOIND_EXE is not set to the path of a bitcoind"
-)
+pytestmark = needs_bitcoind
 
 REGTEST_GENESIS = "0f9188f13cb7b2c71f2a335e3a4fc328bf5beb436012afca590b1a11466e2206"
-COINBASE_MATURITY = 100
-START_SECS = 60.0
-
-# Anyone may spend these coins: no wallet and no key is needed.
-ANYONE = CScript(b"\x51")
-PAY_TO_ANYONE = CScript(b"\x00\x20" + hashlib.sha256(ANYONE).digest())
-FEE_SAT = 1000
-
-
-class Node:
-    """A bitcoind with its data in a folder of the test."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.cookie = folder / "regtest" / ".cookie"
-        self.rpc = RpcClient(self.url, cookie_file=str(self.cookie))
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def config(self, **changes: Any) -> Config:
-        """The configuration of a backend that uses this node."""
-        settings = {
-            "network": "regtest",
-            "rpc_url": self.url,
-            "rpc_cookie_file": str(self.cookie),
-        }
-        return Config(**(settings | changes))
-
-    def start(self) -> None:
-        """Starts bitcoind and waits until it answers."""
-        assert BITCOIND_EXE
-        self._process = subprocess.Popen(
-            [
-                BITCOIND_EXE,
-                "-regtest",
-                f"-datadir={self.folder}",
-                f"-rpcport={self.port}",
-                "-listen=0",
-                "-txindex=1",
-                "-printtoconsole=0",
-            ]
-        )
-        deadline = time.monotonic() + START_SECS
-        while True:
-            try:
-                self.rpc.read("getblockcount")
-            except BitcoinError as error:
-                transient = (ErrorKind.UNAVAILABLE, ErrorKind.AUTH)
-                if error.kind not in transient or time.monotonic() > deadline:
-                    raise
-                assert self._process.poll() is None, "bitcoind ended while starting"
-                time.sleep(0.05)
-            else:
-                return
-
-    def stop(self) -> None:
-        """Stops bitcoind and waits for its end."""
-        assert self._process
-        self.rpc.close()
-        self._process.terminate()
-        self._process.wait(timeout=START_SECS)
-
-    def mine(self, count: int = 1) -> list[str]:
-        """Mines blocks whose coins anyone may spend; returns their hashes."""
-        descriptor = self.rpc.read("getdescriptorinfo", f"raw({PAY_TO_ANYONE.hex()})")["descriptor"]
-        hashes: list[str] = self.rpc.write("generatetodescriptor", count, descriptor)
-        self.rpc.read("syncwithvalidationinterfacequeue")
-        return hashes
 
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[Node]:
     """A running node with some mature coins."""
-    with tempfile.TemporaryDirectory(prefix="btc-legacy-") as folder:
-        node = Node(Path(folder))
-        node.start()
-        node.mine(COINBASE_MATURITY + 20)
+    with running_node(coins=20) as node:
         yield node
-        node.stop()
 
 
 @pytest.fixture(scope="module")

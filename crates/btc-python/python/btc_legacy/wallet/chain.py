@@ -1,0 +1,132 @@
+"""Follows the node's active chain, from the wallet's birthday on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from btc_legacy.errors import BitcoinError, ErrorKind
+from btc_legacy.wallet.build import Outpoint
+from btc_legacy.wallet.node import Block, BlockRef, Node
+from btc_legacy.wallet.store import BlockEffect, Coin, Store
+from btc_legacy.wallet.window import Window
+
+_MAX_ATTEMPTS = 20
+
+# How many blocks are fetched between two looks at what was promised meanwhile.
+_BATCH = 16
+
+
+class Chain:
+    """Brings the store up to the node's best block."""
+
+    def __init__(
+        self,
+        node: Node,
+        store: Store,
+        window: Window,
+        birthday: int,
+        read_promises: Callable[[], None],
+    ) -> None:
+        """`read_promises` moves the window with the addresses given out by anybody.
+
+        It is called between fetching a block and looking into it: what pays an address can only
+        be mined after the address was promised.
+        """
+        self._node = node
+        self._store = store
+        self._window = window
+        self._birthday = birthday
+        self._read_promises = read_promises
+
+    def follow(self) -> BlockRef:
+        """Reaches the node's best block and returns it."""
+        tip = self._reach_tip()
+        while (watched := self._store.first_scan) is not None:
+            if watched == len(self._window):
+                self._store.end_first_scan()
+            else:
+                # An address found late may have been paid early.
+                self._store.restart_first_scan(len(self._window))
+                tip = self._reach_tip()
+        return tip
+
+    def _reach_tip(self) -> BlockRef:
+        for _ in range(_MAX_ATTEMPTS):
+            best_hash = self._node.best_hash()
+            tip = self._store.tip
+            if tip is not None and tip.hash == best_hash:
+                return tip
+            target = BlockRef(self._node.height(best_hash), best_hash)
+            if self._reach(target):
+                return target
+        raise BitcoinError(
+            ErrorKind.UNAVAILABLE, "the chain changes faster than it can be followed: try again"
+        )
+
+    def _reach(self, target: BlockRef) -> bool:
+        """Undoes and applies blocks up to this one; False if the chain changed on the way."""
+        fork = self._fork_height(target)
+        if self._store.tip is not None and fork < self._store.tip.height:
+            self._store.undo_above(fork)
+        if self._store.tip is None:
+            self._read_promises()
+            self._store.restart_first_scan(len(self._window))
+        for first in range(fork + 1, target.height + 1, _BATCH):
+            last = min(first + _BATCH - 1, target.height)
+            blocks = list(self._fetch(first, last))
+            self._read_promises()
+            for block in blocks:
+                if not self._follows_tip(block):
+                    return False
+                self._store.apply(self._examine(block))
+            if len(blocks) < last - first + 1:
+                return False
+        return target.height < self._birthday or self._store.tip == target
+
+    def _fork_height(self, target: BlockRef) -> int:
+        """The height of the last block that the node's chain and the store share."""
+        low = self._birthday - 1
+        tip = self._store.tip
+        high = low if tip is None else min(tip.height, target.height)
+        # Mostly the chain has only grown.
+        middle = high
+        while low < high:
+            if self._store.block_hash(middle) == self._node.block_hash(middle):
+                low = middle
+            else:
+                high = middle - 1
+            middle = (low + high + 1) // 2
+        return low
+
+    def _fetch(self, first: int, last: int) -> Iterator[Block]:
+        """The blocks at these heights, until the chain turns out to be shorter."""
+        for height in range(first, last + 1):
+            block_hash = self._node.block_hash(height)
+            if block_hash is None:
+                return
+            yield self._node.block(BlockRef(height, block_hash))
+
+    def _follows_tip(self, block: Block) -> bool:
+        tip = self._store.tip
+        return tip is None or (tip.height + 1, tip.hash) == (block.ref.height, block.previous)
+
+    def _examine(self, block: Block) -> BlockEffect:
+        effect = BlockEffect(block.ref, {}, [])
+        for number, tx in enumerate(block.transactions):
+            for txin in tx.vin:
+                outpoint = Outpoint(txin.prevout.hash, txin.prevout.n)
+                if outpoint in self._store.coins or outpoint in effect.received:
+                    effect.spent.append(outpoint)
+            found = self._window.find(tx.vout)
+            # The txid is only computed for the few transactions that matter.
+            txid = tx.GetTxid() if found else b""
+            for vout, place in found.items():
+                outpoint = Outpoint(txid, vout)
+                effect.received[outpoint] = Coin(
+                    outpoint=outpoint,
+                    value_sat=tx.vout[vout].nValue,
+                    place=place,
+                    height=block.ref.height,
+                    is_coinbase=number == 0,
+                )
+        return effect

@@ -1,0 +1,194 @@
+"""Keys and scripts: words to accounts, descriptors to scripts, places to secret keys."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from embit import bip32, bip39
+from embit.descriptor import Descriptor
+from embit.descriptor.checksum import checksum
+from embit.ec import PrivateKey
+
+from btc_legacy.errors import BitcoinError, ErrorKind
+from btc_legacy.wallet.addresses import PARAMETERS
+from btc_legacy.wire import CHAINS
+
+HARDENED = 2**31
+
+# BIP44, BIP49, BIP84, BIP86.
+_PURPOSES = {"p2pkh": 44, "p2sh-p2wpkh": 49, "p2wpkh": 84, "p2tr": 86}
+
+_DESCRIPTORS = {
+    "p2pkh": "pkh({})",
+    "p2sh-p2wpkh": "sh(wpkh({}))",
+    "p2wpkh": "wpkh({})",
+    "p2tr": "tr({})",
+}
+
+_WORD_COUNTS = (12, 15, 18, 21, 24)
+
+
+class Keychain(NamedTuple):
+    """One of the wallet's chains of keys: an address type, and receive or change."""
+
+    address_type: str
+    chain: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a key is in the wallet."""
+
+    keychain: Keychain
+    index: int
+
+
+class Account(NamedTuple):
+    """The public descriptors of one address type, as in `wallet.json`."""
+
+    address_type: str
+    receive: str
+    change: str
+
+
+class Keyring:
+    """The public side: every script of the wallet."""
+
+    def __init__(self, network: str, accounts: Iterable[Account]) -> None:
+        """Reads the descriptors; one that cannot be watched is an error of configuration."""
+        self.network = network
+        self._descriptors: dict[Keychain, Descriptor] = {}
+        for account in accounts:
+            for chain, text in (("receive", account.receive), ("change", account.change)):
+                keychain = Keychain(account.address_type, chain)
+                if keychain in self._descriptors:
+                    raise _wrong(f"two accounts of type {account.address_type}: keep one")
+                self._descriptors[keychain] = _parse_descriptor(keychain, text, network)
+        if not self._descriptors:
+            raise _wrong("no descriptor: give one account at least")
+
+    @property
+    def keychains(self) -> tuple[Keychain, ...]:
+        """The chains of keys that the wallet has."""
+        return tuple(self._descriptors)
+
+    def script(self, place: Place) -> bytes:
+        """The script of the output at this place."""
+        descriptor = self._descriptors.get(place.keychain)
+        if descriptor is None:
+            raise _no_account(place.keychain.address_type)
+        _check_index(place.index)
+        return bytes(descriptor.derive(place.index).script_pubkey().data)
+
+
+class Signer:
+    """The secret side: the four accounts' extended private keys. Has no repr that shows them."""
+
+    def __init__(self, network: str, words: str, passphrase: str) -> None:
+        """Derives the accounts from words (BIP39) and a passphrase, which may be empty."""
+        parameters = PARAMETERS[network]
+        seed = _seed(words, passphrase)
+        self._master = bip32.HDKey.from_seed(seed, version=parameters["xprv"])
+        coin_type = parameters["bip32"]
+        self._paths = {
+            address_type: [HARDENED + purpose, HARDENED + coin_type, HARDENED]
+            for address_type, purpose in _PURPOSES.items()
+        }
+        self._keychains = {
+            Keychain(address_type, chain): self._master.derive([*path, branch])
+            for address_type, path in self._paths.items()
+            for branch, chain in enumerate(CHAINS)
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the master key (BIP32), in hexadecimal."""
+        return bytes(self._master.my_fingerprint).hex()
+
+    def accounts(self) -> list[Account]:
+        """The public descriptors of the four accounts."""
+        return [self._account(address_type) for address_type in self._paths]
+
+    def key(self, place: Place) -> PrivateKey:
+        """The secret key at this place."""
+        keychain = self._keychains.get(place.keychain)
+        if keychain is None:
+            raise _no_account(place.keychain.address_type)
+        _check_index(place.index)
+        return keychain.child(place.index).key
+
+    def _account(self, address_type: str) -> Account:
+        path = self._paths[address_type]
+        steps = "/".join(f"{step - HARDENED}'" for step in path)
+        xpub = self._master.derive(path).to_public().to_base58()
+        receive, change = (
+            _DESCRIPTORS[address_type].format(f"[{self.fingerprint}/{steps}]{xpub}/{branch}/*")
+            for branch in range(len(CHAINS))
+        )
+        return Account(address_type, receive, change)
+
+
+def _seed(words: str, passphrase: str) -> bytes:
+    """The seed, after checks whose messages do not repeat the words."""
+    split = unicodedata.normalize("NFKD", words).split()
+    if len(split) not in _WORD_COUNTS:
+        raise _wrong(f"{len(split)} words: BIP39 has 12, 15, 18, 21 or 24")
+    for position, word in enumerate(split, 1):
+        if word not in bip39.WORDLIST:
+            raise _wrong(f"word {position} is not in the English list of BIP39: check its spelling")
+    mnemonic = " ".join(split)
+    if not bip39.mnemonic_is_valid(mnemonic):
+        raise _wrong("the checksum of the words is wrong: check their order and each word")
+    # embit takes the passphrase as it is; BIP39 wants it in this form.
+    return bytes(bip39.mnemonic_to_seed(mnemonic, unicodedata.normalize("NFKD", passphrase)))
+
+
+def _parse_descriptor(keychain: Keychain, text: str, network: str) -> Descriptor:
+    # No message repeats the text: someone may have put a secret key into it.
+    where = f"the {keychain.chain} descriptor of type {keychain.address_type}"
+    body, hash_sign, given = text.partition("#")
+    try:
+        descriptor = Descriptor.from_string(body)
+        is_intact = not hash_sign or checksum(body) == given
+    except Exception:
+        # embit raises anything from AssertionError to IndexError.
+        raise _wrong(f"{where} cannot be read: give a public BIP380 descriptor") from None
+    if not is_intact:
+        raise _wrong(f"{where} has a wrong checksum: copy it again")
+    if _type_of(descriptor) != keychain.address_type:
+        raise _wrong(f"{where} is of another type: use pkh, sh(wpkh), wpkh or tr with one key")
+    key = descriptor.key
+    steps = key.allowed_derivation.indexes if key.allowed_derivation else []
+    if not steps or steps[-1] is not None or not all(isinstance(step, int) for step in steps[:-1]):
+        raise _wrong(f"{where} must end in one wildcard, like /0/*")
+    if key.is_private or key.key.version != PARAMETERS[network]["xpub"]:
+        raise _wrong(f"{where} needs an extended public key of {network}")
+    return descriptor
+
+
+def _type_of(descriptor: Descriptor) -> str | None:
+    if descriptor.key is None or descriptor.taptree:
+        return None
+    if descriptor.is_taproot:
+        return "p2tr"
+    if descriptor.sh:
+        return "p2sh-p2wpkh" if descriptor.wpkh else None
+    return "p2wpkh" if descriptor.wpkh else "p2pkh"
+
+
+def _check_index(index: int) -> None:
+    if not 0 <= index < HARDENED:
+        raise BitcoinError(ErrorKind.INVALID_INPUT, f"index {index}: use one below {HARDENED}")
+
+
+def _no_account(address_type: str) -> BitcoinError:
+    return BitcoinError(
+        ErrorKind.UNSUPPORTED, f"the wallet has no account of type {address_type:.40}"
+    )
+
+
+def _wrong(message: str) -> BitcoinError:
+    return BitcoinError(ErrorKind.CONFIGURATION, message)
