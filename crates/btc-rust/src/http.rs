@@ -20,12 +20,17 @@ use crate::connection::{Answer, Connections, ExchangeError};
 /// Waits before the second and the third attempt of a read.
 const BACKOFF: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(250)];
 /// RPC methods without effect. Everything else is sent at most once.
-const READS: [&str; 6] = [
+const READS: [&str; 11] = [
     "estimatesmartfee",
     "getblock",
     "getblockchaininfo",
     "getblockcount",
+    "getblockfilter",
     "getblockhash",
+    "getblockheader",
+    "getindexinfo",
+    "getpeerinfo",
+    "getrawmempool",
     "getrawtransaction",
 ];
 
