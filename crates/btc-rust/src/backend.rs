@@ -9,7 +9,7 @@ use btc_iface::{
 };
 
 use crate::convert::{self, DecodeError};
-use crate::core::{self, Core, Sent};
+use crate::core::{self, Core};
 use crate::fees;
 
 /// The Rust implementation. Connections are pooled and shared by all threads.
@@ -37,19 +37,6 @@ impl RustBitcoin {
     /// Source: Bitcoin Core RPC `getblockhash`.
     pub fn get_block_hash(&self, height: u32) -> BitcoinResult<BlockHash> {
         self.core.block_hash(height)
-    }
-
-    /// Whether the node knows this transaction already, in mempool or chain.
-    fn knows(&self, txid: &Txid) -> BitcoinResult<bool> {
-        match self
-            .core
-            .raw_transaction(Operation::BroadcastTransaction, txid)
-        {
-            // Known only in a block off the active chain is not known.
-            Ok(raw) => Ok(raw.blockhash.is_none() || raw.is_confirmed()),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
-        }
     }
 }
 
@@ -124,29 +111,8 @@ impl BitcoinInterface for RustBitcoin {
                 cause.to_string(),
             ));
         }
-        let txid = transaction.txid;
-        match self.core.send_raw_transaction(&bytes) {
-            Ok(Sent::AlreadyInChain) => Ok(txid.to_string()),
-            Ok(Sent::Accepted(sent)) if sent == txid => Ok(txid.to_string()),
-            Ok(Sent::Accepted(sent)) => {
-                let message = "the node accepted the transaction under another txid";
-                Err(
-                    BitcoinError::new(ErrorKind::InvalidResponse, operation, message)
-                        .with_context("txid", txid)
-                        .with_context("received", sent),
-                )
-            }
-            // Core also refuses what is in the chain with its outputs spent again.
-            Err(error) if error.kind() == ErrorKind::Rejected => match self.knows(&txid) {
-                Ok(true) => Ok(txid.to_string()),
-                Ok(false) => Err(error.with_context("txid", txid)),
-                // Whether it is known decides between success and refusal, so neither is said.
-                Err(lookup) => Err(lookup
-                    .with_context("txid", txid)
-                    .with_context("refused before", error.message())),
-            },
-            Err(error) => Err(error.with_context("txid", txid)),
-        }
+        self.core.broadcast(&bytes, transaction.txid)?;
+        Ok(transaction.txid.to_string())
     }
 
     fn get_balance(&self) -> BitcoinResult<u64> {

@@ -14,6 +14,8 @@ use crate::error;
 use crate::fees::{Mempool, Waiting};
 use crate::http::Http;
 
+mod chain;
+
 /// A connection to one node.
 pub(crate) struct Core {
     rpc: Client,
@@ -38,7 +40,7 @@ impl RawTransaction {
 }
 
 /// What became of a transaction handed to the node.
-pub(crate) enum Sent {
+enum Sent {
     /// It is in the mempool, under this txid.
     Accepted(Txid),
     /// It was mined before.
@@ -148,17 +150,22 @@ impl Core {
                     return Err(BitcoinError::new(ErrorKind::NotFound, operation, message));
                 }
                 // Not REST's own words: fall through to RPC, which says precisely what is wrong.
-                404 if self.has_rest.swap(false, Ordering::Relaxed) => {
-                    tracing::warn!(
-                        "the node does not serve REST; blocks come over RPC, which is slower. \
-                             Start it with -rest to change that"
-                    );
-                }
+                404 => self.note_missing_rest(),
                 _ => {}
             }
         }
         let hex: String = self.call(operation, "getblock", &[json!(hash), json!(0)])?;
         decode_hex(operation, &hex)
+    }
+
+    /// Remembers that the node does not serve REST, and says so once.
+    fn note_missing_rest(&self) {
+        if self.has_rest.swap(false, Ordering::Relaxed) {
+            tracing::warn!(
+                "the node does not serve REST; blocks come over RPC, which is slower. Start it \
+                 with -rest to change that"
+            );
+        }
     }
 
     /// The node's estimate in sat/kvB, if it has one.
@@ -191,7 +198,44 @@ impl Core {
         Ok(waiting)
     }
 
-    pub(crate) fn send_raw_transaction(&self, bytes: &[u8]) -> BitcoinResult<Sent> {
+    /// Hands a transaction to the node, once. What it knows already is success.
+    pub(crate) fn broadcast(&self, bytes: &[u8], txid: Txid) -> BitcoinResult<()> {
+        let operation = Operation::BroadcastTransaction;
+        match self.send_raw_transaction(bytes) {
+            Ok(Sent::AlreadyInChain) => Ok(()),
+            Ok(Sent::Accepted(sent)) if sent == txid => Ok(()),
+            Ok(Sent::Accepted(sent)) => {
+                let message = "the node accepted the transaction under another txid";
+                Err(
+                    BitcoinError::new(ErrorKind::InvalidResponse, operation, message)
+                        .with_context("txid", txid)
+                        .with_context("received", sent),
+                )
+            }
+            // Core also refuses what is in the chain with its outputs spent again.
+            Err(error) if error.kind() == ErrorKind::Rejected => match self.knows(&txid) {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(error.with_context("txid", txid)),
+                // Whether it is known decides between success and refusal, so neither is said.
+                Err(lookup) => Err(lookup
+                    .with_context("txid", txid)
+                    .with_context("refused before", error.message())),
+            },
+            Err(error) => Err(error.with_context("txid", txid)),
+        }
+    }
+
+    /// Whether the node knows this transaction already, in mempool or chain.
+    fn knows(&self, txid: &Txid) -> BitcoinResult<bool> {
+        match self.raw_transaction(Operation::BroadcastTransaction, txid) {
+            // Known only in a block off the active chain is not known.
+            Ok(raw) => Ok(raw.blockhash.is_none() || raw.is_confirmed()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn send_raw_transaction(&self, bytes: &[u8]) -> BitcoinResult<Sent> {
         let hex = bitcoin::hex::DisplayHex::to_lower_hex_string(bytes);
         match self.rpc.call("sendrawtransaction", &[json!(hex)]) {
             Ok(txid) => Ok(Sent::Accepted(txid)),

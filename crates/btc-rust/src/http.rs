@@ -20,15 +20,20 @@ use crate::connection::{Answer, Connections, ExchangeError};
 /// Waits before the second and the third attempt of a read.
 const BACKOFF: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(250)];
 /// RPC methods without effect. Everything else is sent at most once.
-const READS: [&str; 8] = [
+const READS: [&str; 13] = [
     "estimatesmartfee",
     "getblock",
     "getblockchaininfo",
     "getblockcount",
+    "getblockfilter",
     "getblockhash",
+    "getblockheader",
+    "getindexinfo",
     "getmempoolinfo",
+    "getpeerinfo",
     "getrawmempool",
     "getrawtransaction",
+    "testmempoolaccept",
 ];
 /// The longest answer that is read: a full block in hexadecimal is 8 MB.
 const MAX_BODY_BYTES: u64 = 32 << 20;

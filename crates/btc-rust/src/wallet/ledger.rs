@@ -1,1 +1,0 @@
-//! The wallet's books: its chain, its transactions, its coins.

@@ -1,0 +1,252 @@
+//! How the books take news from a source.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bdk_chain::bdk_core::spk_client::FullScanResponse;
+use bdk_chain::{BlockId, ConfirmationBlockTime};
+use bitcoin::{Block, OutPoint, ScriptBuf, Transaction, Txid};
+use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, Operation};
+
+use super::{Ledger, now_secs};
+use crate::wallet::keys::Keychain;
+use crate::wallet::source::{Follower, Piece};
+use crate::wallet::store::Position;
+
+impl Follower for Ledger {
+    fn checkpoints(&self) -> Vec<BlockRef> {
+        self.blocks.descending().collect()
+    }
+
+    fn birthday(&self) -> u32 {
+        self.birthday
+    }
+
+    fn is_first_scan(&self) -> bool {
+        self.position.first_scan.is_some()
+    }
+
+    fn scanned(&self) -> Option<BlockRef> {
+        self.position.scanned
+    }
+
+    fn watched(&self) -> &[ScriptBuf] {
+        &self.watched
+    }
+
+    fn owned(&self) -> Vec<OutPoint> {
+        let outpoints = self.graph.index.outpoints().iter();
+        outpoints.map(|(_, outpoint)| *outpoint).collect()
+    }
+
+    fn concerns(&self, transaction: &Transaction) -> bool {
+        self.graph.index.inner().is_relevant(transaction)
+    }
+
+    fn unconfirmed(&self) -> Vec<Txid> {
+        self.view().unconfirmed().collect()
+    }
+
+    fn take(&mut self, piece: Piece) -> BitcoinResult<()> {
+        match piece {
+            Piece::Disconnect { fork } => self.disconnect(fork),
+            Piece::Block { height, block } => self.connect(height, &block),
+            Piece::Scanned(block) => {
+                self.insert_block(block, false)?;
+                self.set_position(Position {
+                    scanned: Some(block),
+                    ..self.position
+                });
+                self.save()
+            }
+            Piece::Mempool {
+                arrived,
+                gone,
+                kept,
+            } => {
+                self.refresh(arrived, &gone, &kept);
+                self.save()
+            }
+            Piece::Update(update) => {
+                self.update(*update)?;
+                self.save()
+            }
+        }
+    }
+
+    fn at_tip(&mut self) -> BitcoinResult<bool> {
+        let Some(watched_before) = self.position.first_scan else {
+            return Ok(false);
+        };
+        let has_moved = self.watched.len() > watched_before;
+        self.set_position(if has_moved {
+            Position {
+                scanned: None,
+                first_scan: Some(self.watched.len()),
+            }
+        } else {
+            Position {
+                first_scan: None,
+                ..self.position
+            }
+        });
+        self.save()?;
+        Ok(has_moved)
+    }
+
+    fn progress(&mut self, done: u32, total: u32) {
+        if let Some(told) = &mut self.on_progress {
+            told(done, total);
+        }
+    }
+}
+
+impl Ledger {
+    /// Undoes everything above the fork. Its transactions count again when they turn up in a
+    /// block or in the mempool, and not before.
+    fn disconnect(&mut self, fork: BlockRef) -> BitcoinResult<()> {
+        let changes = self.blocks.truncate(fork.height);
+        self.stage_chain(changes);
+        self.give_up_above(fork.height, &HashSet::new());
+        self.insert_block(fork, false)?;
+        if let Some(scanned) = self.position.scanned
+            && scanned.height > fork.height
+        {
+            self.set_position(Position {
+                scanned: (fork.height >= self.birthday).then_some(fork),
+                ..self.position
+            });
+        }
+        Ok(())
+    }
+
+    fn connect(&mut self, height: u32, block: &Block) -> BitcoinResult<()> {
+        if height < self.birthday {
+            return Ok(());
+        }
+        let here = BlockRef {
+            height,
+            hash: block.block_hash(),
+        };
+        let anchor = ConfirmationBlockTime {
+            block_id: BlockId {
+                height,
+                hash: here.hash,
+            },
+            confirmation_time: u64::from(block.header.time),
+        };
+        for transaction in &block.txdata {
+            if !self.concerns(transaction) {
+                continue;
+            }
+            self.insert_block(here, true)?;
+            let txid = self.insert(&Arc::new(transaction.clone()));
+            let changes = self.graph.insert_anchor(txid, anchor);
+            self.stage(changes);
+        }
+        Ok(())
+    }
+
+    fn refresh(&mut self, arrived: Vec<(Transaction, u64)>, gone: &[Txid], kept: &[Txid]) {
+        for (transaction, seen_secs) in arrived {
+            if !transaction.is_coinbase() {
+                self.insert_seen(&Arc::new(transaction), seen_secs);
+            }
+        }
+        let now = now_secs();
+        for txid in kept {
+            let node = self.graph.graph().get_tx_node(*txid);
+            let last_seen = node.and_then(|node| node.last_seen);
+            let evicted = self.graph.graph().get_last_evicted(*txid);
+            if last_seen.is_some() && evicted >= last_seen {
+                self.mark_seen(*txid, now);
+            }
+        }
+        for txid in gone {
+            self.mark_gone(*txid, now);
+        }
+    }
+
+    /// Takes over the findings of a source that keeps histories by script.
+    fn update(&mut self, update: FullScanResponse<Keychain>) -> BitcoinResult<()> {
+        let changes = self
+            .graph
+            .index
+            .reveal_to_target_multi(&update.last_active_indices);
+        self.stage(changes.into());
+        let mut tx_update = update.tx_update;
+        let graph = self.graph.graph();
+        // Of two events in one second, the one that the source tells of now is the later one.
+        let seen = tx_update.seen_ats.iter().map(|(txid, at)| {
+            let evicted = graph.get_last_evicted(*txid);
+            (*txid, evicted.map_or(*at, |it| (*at).max(it + 1)))
+        });
+        let seen: HashSet<_> = seen.collect();
+        let evicted = tx_update.evicted_ats.iter().map(|(txid, at)| {
+            let node = graph.get_tx_node(*txid);
+            let last_seen = node.and_then(|node| node.last_seen);
+            (*txid, last_seen.map_or(*at, |it| (*at).max(it)))
+        });
+        tx_update.evicted_ats = evicted.collect();
+        let present = seen.iter().map(|(txid, _)| *txid).collect();
+        tx_update.seen_ats = seen;
+        let transactions = tx_update.txs.clone();
+        let heights: HashSet<_> = tx_update
+            .anchors
+            .iter()
+            .map(|(anchor, _)| anchor.block_id.height)
+            .collect();
+        let changes = self.graph.apply_update(tx_update);
+        self.stage(changes);
+        for transaction in &transactions {
+            self.note_foreign(transaction);
+        }
+        self.watch_new();
+        if let Some(chain) = update.chain_update {
+            let is_relevant = |height| heights.contains(&height);
+            let (changes, dropped) = self.blocks.update(chain, is_relevant).map_err(|cause| {
+                let message = "the source's chain has no block in common with the wallet's; check \
+                               that it is on the wallet's network";
+                BitcoinError::new(ErrorKind::InvalidResponse, Operation::Sync, message)
+                    .with_source(cause)
+            })?;
+            self.stage_chain(changes);
+            if let Some(dropped) = dropped {
+                self.give_up_above(dropped.saturating_sub(1), &present);
+            }
+            // Histories by script are complete: there is nothing to look for again.
+            self.set_position(Position {
+                scanned: Some(self.blocks.tip()),
+                first_scan: None,
+            });
+        }
+        Ok(())
+    }
+
+    /// No longer counts transactions whose blocks above this height are gone, but those `present`
+    /// in the mempool.
+    fn give_up_above(&mut self, height: u32, present: &HashSet<Txid>) {
+        let above: Vec<_> = self
+            .graph
+            .graph()
+            .txids_by_descending_anchor_height()
+            .take_while(|(confirmed, _)| *confirmed > height)
+            .map(|(_, txid)| txid)
+            .filter(|txid| !present.contains(txid))
+            .collect();
+        let now = now_secs();
+        for txid in above {
+            self.mark_gone(txid, now);
+        }
+    }
+
+    fn insert_block(&mut self, block: BlockRef, is_relevant: bool) -> BitcoinResult<()> {
+        let changes = self.blocks.insert(block, is_relevant).map_err(|cause| {
+            let message = "the source mixes two chains; ask again, or ask another source";
+            BitcoinError::new(ErrorKind::InvalidResponse, Operation::Sync, message)
+                .with_source(cause)
+        })?;
+        self.stage_chain(changes);
+        Ok(())
+    }
+}

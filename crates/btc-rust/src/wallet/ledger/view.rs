@@ -1,0 +1,255 @@
+//! `View`: what the wallet owns at one moment, computed once after each change.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use bdk_chain::{BlockId, CanonicalizationParams, ChainPosition};
+use bitcoin::{OutPoint, ScriptBuf, Transaction, Txid};
+use btc_iface::{BlockRef, CoinState, HistoryEntry, WalletBalance};
+
+use super::chain::Blocks;
+use super::{Graph, Keychain};
+
+/// Confirmations from which on a coinbase output may be spent.
+const MATURITY: u32 = 100;
+
+/// An unspent output of the wallet's.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Unspent {
+    /// The output.
+    pub outpoint: OutPoint,
+    /// Its amount in satoshi.
+    pub value_sat: u64,
+    /// The script that locks it.
+    pub script_pubkey: ScriptBuf,
+    /// The chain of keys it is on.
+    pub keychain: Keychain,
+    /// The derivation index on that chain.
+    pub index: u32,
+    /// Where it stands.
+    pub state: CoinState,
+    /// The block it is in, when it is confirmed.
+    pub block: Option<BlockRef>,
+}
+
+/// A transaction of the wallet's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownTransaction {
+    /// It.
+    pub transaction: Arc<Transaction>,
+    /// The block it is in, when it is confirmed.
+    pub block: Option<BlockRef>,
+    /// Whether it is in the chain or the mempool now.
+    pub is_counted: bool,
+}
+
+/// What the wallet owns at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// The last block known.
+    pub tip: BlockRef,
+    /// The unspent outputs, in the order in which both implementations choose: value descending,
+    /// then txid (its internal bytes) and output number ascending.
+    pub coins: Vec<Unspent>,
+    /// Their sums.
+    pub balance: WalletBalance,
+    /// Every transaction that counts, with its block and the block's time in seconds.
+    counted: HashMap<Txid, Option<(BlockRef, u64)>>,
+}
+
+impl View {
+    /// The unconfirmed transactions that count.
+    pub fn unconfirmed(&self) -> impl Iterator<Item = Txid> {
+        let all = self.counted.iter();
+        all.filter(|(_, block)| block.is_none())
+            .map(|(txid, _)| *txid)
+    }
+
+    /// None: it does not count. Otherwise the block it is in, if it is in one.
+    #[expect(clippy::option_option, reason = "the two levels say different things")]
+    pub(super) fn position_of(&self, txid: Txid) -> Option<Option<BlockRef>> {
+        let position = self.counted.get(&txid)?;
+        Some(position.map(|(block, _)| block))
+    }
+
+    pub(super) fn of(graph: &Graph, blocks: &Blocks) -> Self {
+        let tip = blocks.tip();
+        let tip_id = BlockId {
+            height: tip.height,
+            hash: tip.hash,
+        };
+        let mut counted = HashMap::new();
+        let mut spent = HashSet::new();
+        let mut unconfirmed = HashMap::new();
+        let params = CanonicalizationParams::default();
+        for canonical in graph.graph().list_canonical_txs(blocks, tip_id, params) {
+            let node = canonical.tx_node;
+            let inputs = node.tx.input.iter();
+            spent.extend(inputs.map(|input| input.previous_output));
+            let position = match canonical.chain_position {
+                ChainPosition::Confirmed { anchor, .. } => {
+                    let block = BlockRef {
+                        height: anchor.block_id.height,
+                        hash: anchor.block_id.hash,
+                    };
+                    Some((block, anchor.confirmation_time))
+                }
+                ChainPosition::Unconfirmed { .. } => {
+                    unconfirmed.insert(node.txid, node.tx);
+                    None
+                }
+            };
+            counted.insert(node.txid, position);
+        }
+        let trusted = trusted(graph, &counted, &unconfirmed);
+        let mut coins = Vec::new();
+        let mut balance = WalletBalance::default();
+        for ((keychain, index), outpoint) in graph.index.outpoints() {
+            let Some(position) = counted.get(&outpoint.txid) else {
+                continue;
+            };
+            if spent.contains(outpoint) {
+                continue;
+            }
+            let Some((_, output)) = graph.index.txout(*outpoint) else {
+                continue;
+            };
+            let state = match position {
+                Some((block, _)) if is_immature(graph, outpoint, *block, tip) => {
+                    CoinState::Immature
+                }
+                Some(_) => CoinState::Confirmed,
+                None if trusted.contains(&outpoint.txid) => CoinState::TrustedPending,
+                None => CoinState::UntrustedPending,
+            };
+            let value_sat = output.value.to_sat();
+            let bucket = match state {
+                CoinState::Confirmed => &mut balance.confirmed_sat,
+                CoinState::TrustedPending => &mut balance.trusted_pending_sat,
+                CoinState::UntrustedPending => &mut balance.untrusted_pending_sat,
+                CoinState::Immature => &mut balance.immature_sat,
+            };
+            // Real coins never come near the limit; a hostile source's must not wrap.
+            *bucket = bucket.saturating_add(value_sat);
+            coins.push(Unspent {
+                outpoint: *outpoint,
+                value_sat,
+                script_pubkey: output.script_pubkey.clone(),
+                keychain: *keychain,
+                index: *index,
+                state,
+                block: position.map(|(block, _)| block),
+            });
+        }
+        coins.sort_unstable_by(|a, b| {
+            let by_value = b.value_sat.cmp(&a.value_sat);
+            by_value.then_with(|| a.outpoint.cmp(&b.outpoint))
+        });
+        Self {
+            tip,
+            coins,
+            balance,
+            counted,
+        }
+    }
+}
+
+/// The history as of this view.
+pub(super) fn history(graph: &Graph, view: &View) -> Vec<HistoryEntry> {
+    let mut entries: Vec<_> = view
+        .counted
+        .iter()
+        .filter_map(|(txid, position)| {
+            let node = graph.graph().get_tx_node(*txid)?;
+            let (sent, received) = graph.index.sent_and_received(&node.tx, ..);
+            Some(HistoryEntry {
+                txid: *txid,
+                sent_sat: sent.to_sat(),
+                received_sat: received.to_sat(),
+                fee_sat: fee_sat(graph, &node.tx),
+                block: position.map(|(block, _)| block),
+                time_secs: position.map(|(_, time)| time).or(node.first_seen),
+                label: None,
+            })
+        })
+        .collect();
+    entries.sort_unstable_by_key(|entry| {
+        let height = entry.block.map_or(u32::MAX, |block| block.height);
+        let is_confirmed = entry.block.is_some();
+        let first_seen = if is_confirmed { None } else { entry.time_secs };
+        (std::cmp::Reverse((height, first_seen)), entry.txid)
+    });
+    entries
+}
+
+/// Inputs minus outputs, when every input is known and the sum makes sense.
+fn fee_sat(graph: &Graph, transaction: &Transaction) -> Option<u64> {
+    if transaction.is_coinbase() {
+        return None;
+    }
+    let inputs = transaction.input.iter().try_fold(0_u64, |sum, input| {
+        let output = graph.graph().get_txout(input.previous_output)?;
+        sum.checked_add(output.value.to_sat())
+    })?;
+    let outputs = transaction.output.iter();
+    let outputs = outputs
+        .map(|output| output.value.to_sat())
+        .try_fold(0_u64, u64::checked_add)?;
+    inputs.checked_sub(outputs)
+}
+
+fn is_immature(graph: &Graph, outpoint: &OutPoint, block: BlockRef, tip: BlockRef) -> bool {
+    let confirmations = (tip.height + 1).saturating_sub(block.height);
+    confirmations < MATURITY
+        && graph
+            .graph()
+            .get_tx(outpoint.txid)
+            .is_some_and(|transaction| transaction.is_coinbase())
+}
+
+/// The unconfirmed transactions all of whose inputs spend coins of this wallet that are confirmed
+/// or themselves trusted. Each is judged once, its parents first, without recursion: chains may
+/// be long.
+fn trusted(
+    graph: &Graph,
+    counted: &HashMap<Txid, Option<(BlockRef, u64)>>,
+    unconfirmed: &HashMap<Txid, Arc<Transaction>>,
+) -> HashSet<Txid> {
+    let mut judged: HashMap<Txid, bool> = HashMap::new();
+    for txid in unconfirmed.keys() {
+        let mut stack = vec![*txid];
+        while let Some(txid) = stack.last().copied() {
+            if judged.contains_key(&txid) {
+                stack.pop();
+                continue;
+            }
+            let Some(transaction) = unconfirmed.get(&txid) else {
+                judged.insert(txid, false);
+                continue;
+            };
+            let mut is_trusted = true;
+            let mut open = Vec::new();
+            for input in &transaction.input {
+                let spent = input.previous_output;
+                let is_ours = graph.index.txout(spent).is_some();
+                let is_good = match counted.get(&spent.txid) {
+                    _ if !is_ours => false,
+                    Some(Some(_)) => true,
+                    Some(None) => judged.get(&spent.txid).copied().unwrap_or_else(|| {
+                        open.push(spent.txid);
+                        true
+                    }),
+                    None => false,
+                };
+                is_trusted &= is_good;
+            }
+            if is_trusted && !open.is_empty() {
+                stack.extend(open);
+            } else {
+                judged.insert(txid, is_trusted);
+            }
+        }
+    }
+    let trusted = judged.into_iter().filter(|(_, verdict)| *verdict);
+    trusted.map(|(txid, _)| txid).collect()
+}
