@@ -2,6 +2,7 @@
 
 mod node;
 mod plan;
+mod psbt;
 mod request;
 mod request_money;
 mod samples;

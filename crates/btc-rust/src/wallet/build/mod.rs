@@ -8,6 +8,7 @@ mod cover;
 mod deterministic;
 mod draft;
 mod outputs;
+mod psbt;
 mod request;
 mod select;
 mod sign;
@@ -16,6 +17,9 @@ mod weight;
 pub use self::deterministic::{deterministic_order, plan};
 pub use self::draft::{Change, ChangePlace, Draft};
 pub use self::outputs::{dust_limit_sat, parse_address};
+pub use self::psbt::{
+    combine_psbts, extract_psbt, finalize_psbt, format_psbt, parse_psbt, sign_psbt, to_psbt,
+};
 pub use self::request::{Candidate, Hold, MAX_DATA_BYTES, MAX_FEE_RATE_SAT_PER_VB, draft_request};
 pub use self::sign::{sign, to_bitcoin_transaction};
 pub use self::weight::{MAX_STANDARD_WEIGHT_WU, Weigher, input_weight_wu, output_weight_wu};

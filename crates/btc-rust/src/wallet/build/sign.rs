@@ -6,7 +6,7 @@ use bitcoin::key::{Keypair, TapTweak};
 use bitcoin::secp256k1::{Message, PublicKey, SecretKey};
 use bitcoin::sighash::{Prevouts, SighashCache};
 use bitcoin::{
-    Amount, EcdsaSighashType, PubkeyHash, ScriptBuf, TapSighashType, Transaction, TxOut,
+    Amount, EcdsaSighashType, PubkeyHash, Script, ScriptBuf, TapSighashType, Transaction, TxOut,
     WPubkeyHash, Witness, consensus::encode, ecdsa, script, taproot,
 };
 use btc_iface::{
@@ -117,6 +117,16 @@ impl Key {
         })
     }
 
+    /// The script this key unlocks.
+    pub(super) fn script_pubkey(&self) -> &Script {
+        &self.script_pubkey
+    }
+
+    /// The public key, before any tweak.
+    pub(super) fn public(&self) -> PublicKey {
+        self.public
+    }
+
     /// Whether the keyring has this key's script at this place. What holds for one index holds
     /// for its whole chain of keys.
     fn check(&self, keyring: &Keyring, keychain: Keychain, index: u32) -> BitcoinResult<()> {
@@ -149,7 +159,8 @@ impl Key {
         let value = prevouts[index].value;
         let unlocked = match self.address_type {
             AddressType::P2tr => {
-                let signature = self.sign_schnorr(cache, index, prevouts)?;
+                let sighash_type = TapSighashType::Default;
+                let signature = self.sign_schnorr(cache, index, prevouts, sighash_type)?;
                 (ScriptBuf::new(), Witness::p2tr_key_spend(&signature))
             }
             AddressType::P2wpkh => {
@@ -207,8 +218,8 @@ impl Key {
         cache: &mut SighashCache<&Transaction>,
         index: usize,
         prevouts: &[TxOut],
+        sighash_type: TapSighashType,
     ) -> BitcoinResult<taproot::Signature> {
-        let sighash_type = TapSighashType::Default;
         let sighash = cache
             .taproot_key_spend_signature_hash(index, &Prevouts::All(prevouts), sighash_type)
             .map_err(no_sighash)?;
@@ -251,7 +262,7 @@ fn pubkey_hash(public: &PublicKey) -> PubkeyHash {
 }
 
 /// The P2WPKH script: the output's own, or what a P2SH output hashes (BIP141).
-fn redeem_script(public: &PublicKey) -> ScriptBuf {
+pub(super) fn redeem_script(public: &PublicKey) -> ScriptBuf {
     let hash = WPubkeyHash::from(bitcoin::CompressedPublicKey(*public));
     ScriptBuf::new_p2wpkh(&hash)
 }
