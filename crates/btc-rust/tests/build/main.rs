@@ -1,9 +1,13 @@
 //! Tests of the building of transactions: the rules of money, signatures, and a real node's word.
 
+mod bump;
+mod bump_money;
 mod node;
 mod plan;
 mod psbt;
+mod psbt_claims;
 mod request;
+mod request_coins;
 mod request_money;
 mod samples;
 mod signatures;

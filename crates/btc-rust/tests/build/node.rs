@@ -1,12 +1,20 @@
 //! A real node's word on what is built.
 
+use std::collections::BTreeSet;
+
 use bitcoin::consensus::encode::serialize_hex;
-use bitcoin::{Amount, OutPoint, ScriptBuf, Transaction, Txid};
+use bitcoin::{Amount, OutPoint, Psbt, ScriptBuf, Transaction, Txid};
 use btc_iface::{AddressType, Chain, SnapshotCoin};
 use btc_regtest::{Chain as Blocks, Node};
-use btc_rust::wallet::build::{plan, sign};
+use btc_rust::wallet::build::{
+    ChangePlace, NewFee, Original, Parent, accelerate, bump, finalize_psbt, format_psbt, plan,
+    sign, sign_psbt, to_psbt,
+};
 use serde_json::{Value, json};
 
+use crate::bump::{at, original};
+use crate::psbt::is_mine;
+use crate::request::candidate;
 use crate::samples::{address, keyring, signer, snapshot};
 
 /// Coins of these values on the wallet's first addresses, of each type in turn, confirmed.
@@ -37,11 +45,7 @@ pub(crate) fn fund(blocks: &mut Blocks, values: &[u64]) -> Vec<SnapshotCoin> {
 
 /// Finds each coin among the transaction's outputs.
 fn place(node: &Node, txid: Txid, mut wanted: Vec<SnapshotCoin>) -> Vec<SnapshotCoin> {
-    let hex: String = node
-        .call("getrawtransaction", &[json!(txid)])
-        .expect("its transaction");
-    let transaction: Transaction =
-        bitcoin::consensus::encode::deserialize_hex(&hex).expect("the node's bytes");
+    let transaction = previous(node, txid);
     for coin in &mut wanted {
         let script = crate::samples::script(coin);
         let vout = transaction
@@ -94,4 +98,178 @@ fn a_node_takes_all_four_types_alone_and_mixed() {
         assert!(used >= 3, "{address_type}: {used}");
     }
     assert_eq!(build(coins, 2_200_000, AddressType::P2tr), 16);
+}
+
+/// A node with 120 blocks, and coins of these values for the wallet.
+fn funded(node: &Node, values: &[u64]) -> (Vec<SnapshotCoin>, u32) {
+    let mut blocks = Blocks::new(node, 4).expect("a factory");
+    blocks.mine(120).expect("blocks");
+    let coins = fund(&mut blocks, values);
+    (coins, blocks.height())
+}
+
+fn send(node: &Node, transaction: &Transaction) -> Txid {
+    node.call("sendrawtransaction", &[json!(serialize_hex(transaction))])
+        .expect("accepted")
+}
+
+fn in_mempool(node: &Node) -> BTreeSet<Txid> {
+    let txids: Vec<Txid> = node.call("getrawmempool", &[]).expect("a list");
+    txids.into_iter().collect()
+}
+
+fn previous(node: &Node, txid: Txid) -> Transaction {
+    let hex: String = node
+        .call("getrawtransaction", &[json!(txid)])
+        .expect("known to the node");
+    bitcoin::consensus::encode::deserialize_hex(&hex).expect("the node's bytes")
+}
+
+#[test]
+fn a_node_reads_and_finishes_the_psbt() {
+    let node = Node::builder()
+        .txindex(true)
+        .start()
+        .expect("a private node");
+    let (coins, height) = funded(&node, &[50_000; 4]);
+    let mut snapshot = snapshot(coins, AddressType::P2wpkh);
+    snapshot.tip.height = height;
+    let outputs = [(address(2), 150_000)];
+    let draft = plan(keyring(), &snapshot, &outputs, 4).expect("enough");
+    let mut psbt =
+        to_psbt(&draft, keyring(), |txid| Ok(Some(previous(&node, txid)))).expect("all is at hand");
+    let analyze = |psbt: &Psbt| -> Value {
+        node.call("analyzepsbt", &[json!(format_psbt(psbt))])
+            .expect("a good PSBT")
+    };
+    let first = analyze(&psbt);
+    for (input, coin) in draft.inputs.iter().enumerate() {
+        if coin.address_type == AddressType::P2tr {
+            continue;
+        }
+        // Of a taproot input the node never says that its signature is all that is missing.
+        let next = &first["inputs"][input]["next"];
+        assert_eq!(next, &json!("signer"), "{}: {first:#}", coin.address_type);
+    }
+    let signed = sign_psbt(&mut psbt, signer(), is_mine, |_| None).expect("own coins");
+    assert_eq!(signed, draft.inputs.len());
+    assert_eq!(analyze(&psbt)["next"], json!("finalizer"));
+    let answer: Value = node
+        .call("finalizepsbt", &[json!(format_psbt(&psbt))])
+        .expect("a good PSBT");
+    let direct = sign(&draft, keyring(), signer()).expect("own coins");
+    assert_eq!(answer["hex"], json!(serialize_hex(&direct)));
+    assert!(finalize_psbt(&mut psbt).expect("a good PSBT"));
+    assert_eq!(analyze(&psbt)["next"], json!("extractor"));
+    assert_eq!(accepted_fee_sat(&node, &direct), draft.fee_sat);
+}
+
+#[test]
+fn a_node_takes_a_replacement_at_the_lowest_rate_and_none_below() {
+    let node = Node::builder()
+        .txindex(true)
+        .start()
+        .expect("a private node");
+    let (coins, height) = funded(&node, &[90_000, 80_000, 70_000, 60_000]);
+    let info: Value = node.call("getnetworkinfo", &[]).expect("an answer");
+    let incremental = info["incrementalfee"].as_f64().expect("in BTC/kvB");
+    let incremental = Amount::from_btc(incremental).expect("an amount").to_sat();
+    let mut snapshot = snapshot(coins, AddressType::P2wpkh);
+    snapshot.tip.height = height;
+    let old = plan(keyring(), &snapshot, &[(address(2), 60_000)], 5).expect("enough");
+    let signed = sign(&old, keyring(), signer()).expect("own coins");
+    let old_txid = send(&node, &signed);
+
+    // A child of its change makes the replacement dearer.
+    let change = old.change.expect("there is change");
+    let coin = SnapshotCoin {
+        outpoint: OutPoint::new(old_txid, change.vout),
+        value_sat: change.value_sat,
+        address_type: change.address_type,
+        chain: Chain::Change,
+        index: change.index,
+    };
+    let mut small = snapshot.clone();
+    small.coins = vec![coin];
+    let child = plan(keyring(), &small, &[(address(3), 20_000)], 6).expect("enough");
+    let child_txid = send(
+        &node,
+        &sign(&child, keyring(), signer()).expect("own coins"),
+    );
+    assert_eq!(in_mempool(&node), BTreeSet::from([old_txid, child_txid]));
+
+    let mut it = original(&old, &signed);
+    it.descendants_fee_sat = child.fee_sat;
+    let further: Vec<_> = snapshot.coins[1..].iter().copied().map(candidate).collect();
+    let place = ChangePlace {
+        address_type: AddressType::P2tr,
+        index: 0,
+    };
+    let make = |it: &Original<'_>, rate: u64| {
+        let fee = NewFee {
+            incremental_sat_per_kvb: incremental,
+            ..at(rate)
+        };
+        bump(keyring(), it, &further, height, place, fee)
+    };
+    let mut rate = 6;
+    let new = loop {
+        match make(&it, rate) {
+            Ok(new) => break new,
+            Err(_) => rate += 1,
+        }
+    };
+    assert!(rate > 6, "the child's fee counts");
+    it.descendants_fee_sat = 0;
+    let cheap = make(&it, rate - 1).expect("enough, were there no child");
+    let cheap = sign(&cheap, keyring(), signer()).expect("own coins");
+    let refused: Result<Txid, _> = node.call("sendrawtransaction", &[json!(serialize_hex(&cheap))]);
+    assert!(refused.is_err(), "the node wants as much as we do");
+    let new_txid = send(&node, &sign(&new, keyring(), signer()).expect("own coins"));
+    assert_eq!(in_mempool(&node), BTreeSet::from([new_txid]));
+}
+
+#[test]
+fn a_node_counts_the_child_in() {
+    let node = Node::builder()
+        .txindex(true)
+        .start()
+        .expect("a private node");
+    let (coins, height) = funded(&node, &[90_000, 80_000]);
+    let mut snapshot = snapshot(coins, AddressType::P2tr);
+    snapshot.tip.height = height;
+    let parent = plan(keyring(), &snapshot, &[(address(2), 120_000)], 1).expect("enough");
+    let signed = sign(&parent, keyring(), signer()).expect("own coins");
+    let txid = send(&node, &signed);
+    let change = parent.change.expect("there is change");
+    let coins = [SnapshotCoin {
+        outpoint: OutPoint::new(txid, change.vout),
+        value_sat: change.value_sat,
+        address_type: change.address_type,
+        chain: Chain::Change,
+        index: change.index,
+    }];
+    let it = Parent {
+        transaction: &signed,
+        fee_sat: parent.fee_sat,
+        ancestors: &[],
+        coins: &coins,
+    };
+    let place = ChangePlace {
+        address_type: AddressType::P2wpkh,
+        index: 1,
+    };
+    let child = accelerate(keyring(), &it, height, place, 25, false).expect("enough");
+    let child = send(
+        &node,
+        &sign(&child, keyring(), signer()).expect("own coins"),
+    );
+    let entry: Value = node
+        .call("getmempoolentry", &[json!(child)])
+        .expect("in the mempool");
+    let size = entry["ancestorsize"].as_u64().expect("in vB");
+    let fees = entry["fees"]["ancestor"].as_f64().expect("in BTC");
+    let fees = Amount::from_btc(fees).expect("an amount").to_sat();
+    assert!(fees >= 25 * size, "{fees} sat for {size} vB");
+    assert!(fees <= 27 * size, "{fees} sat for {size} vB");
 }

@@ -7,7 +7,7 @@ use super::outputs::{change_dust_limit_sat, dust_limit_sat, sum_sat};
 use super::weight::{MAX_STANDARD_WEIGHT_WU, Weigher, script_bytes};
 use super::{MAX_MONEY_SAT, wrong};
 
-/// What the coins have to pay for.
+/// What the coins have to pay for: outputs or, besides the transaction's own, a fee.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Needs {
     outputs: Weigher,
@@ -51,6 +51,22 @@ impl Needs {
             outputs_sat: sum_sat(outputs),
             fee_rate,
         }
+    }
+
+    /// No outputs, but so many satoshi of fee besides that of the transaction.
+    ///
+    /// # Errors
+    /// `Rejected`: more than there can be.
+    pub(super) fn fee_only(extra_sat: u128, fee_rate: u64) -> BitcoinResult<Self> {
+        let outputs_sat = u64::try_from(extra_sat)
+            .ok()
+            .filter(|extra_sat| *extra_sat <= MAX_MONEY_SAT)
+            .ok_or_else(|| missing(extra_sat))?;
+        Ok(Self {
+            outputs: Weigher::default(),
+            outputs_sat,
+            fee_rate,
+        })
     }
 
     /// Takes all of `required` and then of `optional`, in order, until they pay for the outputs

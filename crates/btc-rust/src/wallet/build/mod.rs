@@ -4,6 +4,8 @@
 //! reserves and persists around them. What both implementations must agree on to the byte is in
 //! `docs/wallet.md`, "Building".
 
+mod accelerate;
+mod bump;
 mod cover;
 mod deterministic;
 mod draft;
@@ -14,6 +16,8 @@ mod select;
 mod sign;
 mod weight;
 
+pub use self::accelerate::{Ancestor, Parent, accelerate};
+pub use self::bump::{NewFee, Original, bump};
 pub use self::deterministic::{deterministic_order, plan};
 pub use self::draft::{Change, ChangePlace, Draft};
 pub use self::outputs::{dust_limit_sat, parse_address};
