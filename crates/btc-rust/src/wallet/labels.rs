@@ -276,9 +276,25 @@ mod tests {
         assert_eq!(get().as_deref(), Some("rent"));
         let mut label = get_all(&books).expect("readable").remove(0);
         label.label = None;
-        assert_eq!(import(&books, &[label]).expect("valid"), 0);
+        assert_eq!(
+            import(&books, std::slice::from_ref(&label)).expect("valid"),
+            0
+        );
         assert_eq!(get().as_deref(), Some("rent"), "no text leaves it");
         assert!(!set(&books, LabelKind::Addr, &lower, "rent").expect("valid"));
+        label.label = Some("rent".to_owned());
+        label.origin = Some("wpkh([d34db33f/84'/0'/0'])".to_owned());
+        assert_eq!(
+            import(&books, std::slice::from_ref(&label)).expect("valid"),
+            1
+        );
+        assert!(set(&books, LabelKind::Addr, &lower, "food").expect("valid"));
+        label.label = Some("food".to_owned());
+        assert_eq!(
+            get_all(&books).expect("readable"),
+            [label],
+            "no origin leaves it"
+        );
         assert!(set(&books, LabelKind::Addr, &lower, "").expect("valid"));
         assert_eq!(get(), None);
     }

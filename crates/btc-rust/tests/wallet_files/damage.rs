@@ -112,6 +112,23 @@ proptest! {
 }
 
 #[test]
+fn a_coin_that_the_index_does_not_find_is_told() {
+    let copy = copy();
+    let path = copy.path().join("reservations.sqlite");
+    let mut bytes = fs::read(&path).expect("there");
+    let txid: bitcoin::Txid = bitcoin::hashes::Hash::hash(b"a transaction");
+    let txid = txid.to_string();
+    let place = bytes
+        .windows(txid.len())
+        .position(|window| window == txid.as_bytes())
+        .expect("reserved coins");
+    bytes[place] = if bytes[place] == b'0' { b'1' } else { b'0' };
+    fs::write(&path, bytes).expect("room");
+    let error = Reservations::open(copy.path()).expect_err("damaged");
+    assert!(is_told(&error, "reservations.sqlite"), "{error}");
+}
+
+#[test]
 fn words_in_the_clear_are_checked_too() {
     let parent = tempfile::tempdir().expect("a folder for the test");
     let dir = parent.path().join("wallet");
