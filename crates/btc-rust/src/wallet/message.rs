@@ -4,8 +4,10 @@ use std::str::FromStr;
 
 use bip322::Verification;
 use bitcoin::address::{AddressType as AddressKind, NetworkUnchecked};
+use bitcoin::base64::Engine as _;
+use bitcoin::base64::engine::general_purpose::STANDARD;
 use bitcoin::secp256k1::SecretKey;
-use bitcoin::{Address, PrivateKey};
+use bitcoin::{Address, PrivateKey, Witness};
 use btc_iface::{AddressType, BitcoinError, BitcoinResult, ErrorKind, Network, SignedMessage};
 
 use super::fault;
@@ -82,12 +84,7 @@ fn sign_with(
         AddressType::P2pkh => bip322::sign_legacy(address, message, &key[0])
             .map(|signature| (signature.to_base64(), LEGACY)),
         _ => bip322::sign_simple(address, message, &key, None).map(|witness| {
-            let witness = bitcoin::consensus::serialize(&witness);
-            let text = bitcoin::base64::Engine::encode(
-                &bitcoin::base64::engine::general_purpose::STANDARD,
-                witness,
-            );
-            let text = format!("{}{text}", bip322::SIMPLE_SIGNATURE_PREFIX);
+            let text = format!("{}{}", bip322::SIMPLE_SIGNATURE_PREFIX, encode(&witness));
             (text, BIP322_SIMPLE)
         }),
     };
@@ -100,6 +97,10 @@ fn sign_with(
         signature,
         format: format.to_owned(),
     })
+}
+
+fn encode(witness: &Witness) -> String {
+    STANDARD.encode(bitcoin::consensus::serialize(witness))
 }
 
 fn read_address(text: &str, network: Network) -> BitcoinResult<Address> {
@@ -250,6 +251,16 @@ mod tests {
         let address = "bc1pyrgrm6cu6n54jrvkdjd9rvyd3xfyu84s2623awu2srn6mxhscwpsm5644w";
         assert_eq!(
             refused(address, signature, Network::Bitcoin),
+            ErrorKind::Unsupported
+        );
+        // A script that only an interpreter of scripts could judge.
+        let script = bitcoin::ScriptBuf::from_bytes(vec![0x51]);
+        let address = Address::p2wsh(&script, Network::Bitcoin).to_string();
+        let nothing: [&[u8]; 2] = [&[], &[]];
+        let mut witness = Witness::from_slice(&nothing);
+        witness.push(script.as_bytes());
+        assert_eq!(
+            refused(&address, &encode(&witness), Network::Bitcoin),
             ErrorKind::Unsupported
         );
         // A witness program of version 2, for which there are no rules yet.

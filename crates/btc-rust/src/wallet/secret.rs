@@ -236,7 +236,8 @@ fn open(
     let signer = secret
         .signer(wallet.network)
         .map_err(|_| fault::damaged(&path, "holds wrong words", ADVICE))?;
-    if signer.accounts() != wallet.accounts || Some(signer.fingerprint()) != wallet.fingerprint {
+    // The descriptors name the master key too.
+    if signer.accounts() != wallet.accounts {
         let what = "holds the words of another wallet than wallet.json describes";
         return Err(fault::damaged(&path, what, "bring the two files together"));
     }

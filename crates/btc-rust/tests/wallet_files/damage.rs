@@ -1,41 +1,43 @@
 //! Any flipped bit in any file: an error that has a kind, or no harm.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::sync::LazyLock;
 
 use btc_iface::{BitcoinError, ErrorKind, Network};
-use btc_rust::wallet::folder::{Folder, create};
+use btc_rust::wallet::folder::Folder;
 use btc_rust::wallet::reservations::{Reservations, now_ms};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use crate::support::{CHANGE, RECEIVE, cheap, from_words, secret, watch_only};
+use crate::support::{CHANGE, RECEIVE, cheap, from_words, secret, wallet, watch_only};
 
-/// A wallet with something in each file, closed.
-static WALLET: LazyLock<TempDir> = LazyLock::new(|| {
-    let parent = tempfile::tempdir().expect("a folder for the test");
-    let dir = parent.path().join("wallet");
-    create(&dir, &from_words(Network::Regtest, cheap("pass"))).expect("a new wallet");
+/// The files of a wallet with something in each, closed.
+static FILES: LazyLock<Vec<(OsString, Vec<u8>)>> = LazyLock::new(|| {
+    let (_parent, dir) = wallet(&from_words(Network::Regtest, cheap("pass")));
     let mut reservations = Reservations::open(&dir).expect("a new wallet");
     reservations.take_index(RECEIVE, 5).expect("sound");
     reservations.take_index(CHANGE, 0).expect("sound");
     let txid = bitcoin::hashes::Hash::hash(b"a transaction");
     let booking = reservations.begin(now_ms()).expect("sound");
     for vout in 0..40 {
-        booking
-            .lock(bitcoin::OutPoint::new(txid, vout))
-            .expect("sound");
+        let coin = bitcoin::OutPoint::new(txid, vout);
+        booking.lock(coin).expect("sound");
     }
     booking.commit().expect("sound");
-    parent
+    drop(reservations);
+    let entries = fs::read_dir(&dir).expect("there");
+    let names = entries.map(|entry| entry.expect("readable").file_name());
+    names
+        .map(|name| (name.clone(), fs::read(dir.join(name)).expect("readable")))
+        .collect()
 });
 
 fn copy() -> TempDir {
     let copy = tempfile::tempdir().expect("a folder for the test");
-    for entry in fs::read_dir(WALLET.path().join("wallet")).expect("there") {
-        let entry = entry.expect("readable");
-        fs::copy(entry.path(), copy.path().join(entry.file_name())).expect("room");
+    for (name, bytes) in &*FILES {
+        fs::write(copy.path().join(name), bytes).expect("room");
     }
     copy
 }
@@ -112,10 +114,25 @@ proptest! {
 }
 
 #[test]
+fn a_coin_that_the_index_does_not_find_is_told() {
+    let copy = copy();
+    let path = copy.path().join("reservations.sqlite");
+    let mut bytes = fs::read(&path).expect("there");
+    let txid: bitcoin::Txid = bitcoin::hashes::Hash::hash(b"a transaction");
+    let txid = txid.to_string();
+    let place = bytes
+        .windows(txid.len())
+        .position(|window| window == txid.as_bytes())
+        .expect("reserved coins");
+    bytes[place] = if bytes[place] == b'0' { b'1' } else { b'0' };
+    fs::write(&path, bytes).expect("room");
+    let error = Reservations::open(copy.path()).expect_err("damaged");
+    assert!(is_told(&error, "reservations.sqlite"), "{error}");
+}
+
+#[test]
 fn words_in_the_clear_are_checked_too() {
-    let parent = tempfile::tempdir().expect("a folder for the test");
-    let dir = parent.path().join("wallet");
-    create(&dir, &watch_only()).expect("a new wallet");
+    let (_parent, dir) = wallet(&watch_only());
     let folder = Folder::open(&dir).expect("a new wallet");
     for text in [
         "",

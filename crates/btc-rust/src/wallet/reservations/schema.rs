@@ -117,3 +117,20 @@ fn prepare(connection: &Connection, access: Access) -> rusqlite::Result<()> {
     }
     connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} COMMIT;"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_promise_is_on_disk_before_it_is_given() {
+        const FULL: i64 = 2;
+        let dir = tempfile::tempdir().expect("a folder for the test");
+        create(dir.path()).expect("a new file");
+        let connection = open(&dir.path().join(RESERVATIONS), Access::Write).expect("sound");
+        let level: i64 = connection
+            .query_row("PRAGMA synchronous", (), |row| row.get(0))
+            .expect("a number");
+        assert_eq!(level, FULL);
+    }
+}
