@@ -3,9 +3,11 @@
 use std::sync::mpsc;
 use std::thread;
 
+use btc_iface::rust_bitcoin::hex::DisplayHex;
 use btc_iface::{
     AddressType, BitcoinAddress, BitcoinError, BitcoinImplementationType, BitcoinInterface,
-    BitcoinResult, BitcoinTransaction, ErrorKind, FeeEstimate, FeeEstimator, Operation,
+    BitcoinResult, BitcoinTransaction, BroadcastCheck, ErrorKind, FeeEstimate, FeeEstimator,
+    Operation, PlannedTransaction, SnapshotWallet, WalletSnapshot, WalletState, WalletTwin,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -45,7 +47,12 @@ impl PythonBitcoin {
             }
             PythonMode::Worker => {
                 let workers = Workers::new(config.clone());
-                let lanes = Lanes::new(workers, config.timeout, config.max_lanes);
+                let limit = match config.wallet {
+                    // A second process could not open it.
+                    Some(_) => 1,
+                    None => config.max_lanes,
+                };
+                let lanes = Lanes::new(workers, config.timeout, limit);
                 // Started now, so that what is wrong shows here and not at the first operation.
                 lanes.call(Operation::Connect, Vec::new())?;
                 Way::Lanes(lanes)
@@ -123,6 +130,48 @@ impl BitcoinInterface for PythonBitcoin {
 impl FeeEstimator for PythonBitcoin {
     fn explain_fee(&self, target_blocks: u8) -> BitcoinResult<FeeEstimate> {
         self.call_method(Operation::EstimateFee, "explain_fee", [target_blocks])
+    }
+}
+
+impl WalletTwin for PythonBitcoin {
+    fn derive_address(
+        &self,
+        address_type: AddressType,
+        index: u32,
+    ) -> BitcoinResult<BitcoinAddress> {
+        let operation = Operation::GenerateAddress;
+        self.call_method(operation, "derive_address", (address_type, index))
+    }
+
+    fn plan_transaction(
+        &self,
+        outputs: &[(String, u64)],
+        fee_rate: u64,
+        snapshot: &WalletSnapshot,
+    ) -> BitcoinResult<PlannedTransaction> {
+        let operation = Operation::CreateTransaction;
+        self.call_method(operation, "plan_transaction", (outputs, fee_rate, snapshot))
+    }
+
+    fn check_broadcast(&self, bytes: &[u8]) -> BitcoinResult<BroadcastCheck> {
+        let hex = bytes.to_lower_hex_string();
+        self.call_method(Operation::BroadcastTransaction, "check_broadcast", [hex])
+    }
+
+    fn wallet_state(&self) -> BitcoinResult<WalletState> {
+        self.call_method(Operation::GetBalance, "wallet_state", NONE)
+    }
+}
+
+impl SnapshotWallet for PythonBitcoin {
+    fn create_transaction_with_snapshot(
+        &self,
+        outputs: Vec<(String, u64)>,
+        fee_rate: u64,
+    ) -> BitcoinResult<(BitcoinTransaction, WalletSnapshot)> {
+        let operation = Operation::CreateTransaction;
+        let method = "create_transaction_with_snapshot";
+        self.call_method(operation, method, (outputs, fee_rate))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use btc_iface::NodeConfig;
+use btc_iface::{NodeConfig, Secret};
 
 /// What the Python implementation needs to start.
 ///
@@ -14,7 +14,8 @@ use btc_iface::NodeConfig;
 /// | `venv` | `.venv` of the workspace this crate was built in |
 /// | `package_dir` | `python/` beside this crate's manifest, if it is still there |
 /// | `timeout` | 60 s |
-/// | `max_lanes` | 16 embedded, 4 as workers |
+/// | `max_lanes` | 16 embedded, 4 as workers; one worker where there is a wallet |
+/// | `wallet` | none |
 #[derive(Debug, Clone)]
 pub struct PythonConfig {
     /// The node the class is told to ask.
@@ -33,8 +34,22 @@ pub struct PythonConfig {
     /// on the caller's thread, at the least cost and without protection against a class that
     /// hangs; workers wait for ever.
     pub timeout: Option<Duration>,
-    /// How many calls run side by side: threads of one interpreter, or worker processes.
+    /// How many calls run side by side: threads of one interpreter, or worker processes. A wallet
+    /// is open in one process at a time, so that with one there is one worker whatever this says.
     pub max_lanes: usize,
+    /// The wallet behind the wallet operations, which are `Unsupported` without one.
+    pub wallet: Option<PythonWallet>,
+}
+
+/// A wallet's folder, and what unlocks it.
+#[derive(Debug, Clone)]
+pub struct PythonWallet {
+    /// The folder, as `docs/wallet.md` describes it.
+    pub dir: PathBuf,
+    /// The BIP39 words; without them the wallet is watch-only.
+    pub words: Option<Secret>,
+    /// The BIP39 passphrase that belongs to the words; `None` is the empty one.
+    pub passphrase: Option<Secret>,
 }
 
 /// Where the interpreter runs.
@@ -68,6 +83,7 @@ impl PythonConfig {
                 PythonMode::Embedded => 16,
                 PythonMode::Worker => 4,
             },
+            wallet: None,
         }
     }
 

@@ -4,14 +4,18 @@
 //! in `python/README.md`; a transaction is written as serde writes `BitcoinTransaction`.
 
 use btc_iface::types::network;
-use btc_iface::{BitcoinError, BitcoinResult, Credentials, ErrorKind, Operation};
+use btc_iface::{BitcoinError, BitcoinResult, Credentials, ErrorKind, Operation, Secret};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::config::PythonConfig;
 
 /// The version of the format; the package answers `start` with its own.
 pub(crate) const PROTOCOL: u32 = 1;
+
+/// Room for a start request at once: a buffer that grows leaves what it held behind.
+const START_BYTES: usize = 16 << 10;
 
 /// An exception that a Python class raised.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +51,9 @@ struct Response<T> {
 struct WireError {
     kind: String,
     message: String,
+    /// Absent in a host of an older version.
+    #[serde(default)]
+    context: Vec<(String, String)>,
     #[serde(default)]
     python_type: String,
     #[serde(default)]
@@ -67,6 +74,9 @@ struct StartConfig<'a> {
     rpc_password: Option<&'a str>,
     rpc_cookie_file: Option<String>,
     timeout_secs: f64,
+    wallet_dir: Option<String>,
+    wallet_words: Option<&'a str>,
+    wallet_passphrase: Option<&'a str>,
 }
 
 #[derive(Deserialize)]
@@ -74,8 +84,8 @@ struct Started {
     protocol: u32,
 }
 
-/// The request that names the class and its configuration.
-pub(crate) fn start_request(config: &PythonConfig) -> BitcoinResult<Vec<u8>> {
+/// The request that names the class and its configuration, secrets included: wiped when dropped.
+pub(crate) fn start_request(config: &PythonConfig) -> BitcoinResult<Zeroizing<Vec<u8>>> {
     let (user, password, cookie) = match &config.node.credentials {
         Credentials::UserPassword { user, password } => {
             (Some(user.as_str()), Some(password.expose()), None)
@@ -83,7 +93,8 @@ pub(crate) fn start_request(config: &PythonConfig) -> BitcoinResult<Vec<u8>> {
         Credentials::CookieFile(path) => (None, None, Some(path.display().to_string())),
         _ => (None, None, None),
     };
-    let config = Start {
+    let wallet = config.wallet.as_ref();
+    let start = Start {
         backend: &config.backend,
         config: StartConfig {
             network: network::name(config.node.network),
@@ -92,15 +103,20 @@ pub(crate) fn start_request(config: &PythonConfig) -> BitcoinResult<Vec<u8>> {
             rpc_password: password,
             rpc_cookie_file: cookie,
             timeout_secs: config.node.timeout.as_secs_f64(),
+            wallet_dir: wallet.map(|wallet| wallet.dir.display().to_string()),
+            wallet_words: wallet.and_then(|wallet| wallet.words.as_ref().map(Secret::expose)),
+            wallet_passphrase: wallet
+                .and_then(|wallet| wallet.passphrase.as_ref().map(Secret::expose)),
         },
     };
-    encode(
-        Operation::Connect,
-        &Request {
-            method: "start",
-            params: config,
-        },
-    )
+    let request = Request {
+        method: "start",
+        params: start,
+    };
+    let mut bytes = Zeroizing::new(Vec::with_capacity(START_BYTES));
+    serde_json::to_writer(&mut *bytes, &request)
+        .map_err(|cause| unwritable(Operation::Connect, cause))?;
+    Ok(bytes)
 }
 
 /// Checks the answer to [`start_request`].
@@ -132,14 +148,12 @@ pub(crate) fn call_request(
 }
 
 fn encode(operation: Operation, request: &impl Serialize) -> BitcoinResult<Vec<u8>> {
-    serde_json::to_vec(request).map_err(|cause| {
-        BitcoinError::new(
-            ErrorKind::Internal,
-            operation,
-            "the request cannot be written as JSON",
-        )
-        .with_source(cause)
-    })
+    serde_json::to_vec(request).map_err(|cause| unwritable(operation, cause))
+}
+
+fn unwritable(operation: Operation, cause: serde_json::Error) -> BitcoinError {
+    let message = "the request cannot be written as JSON";
+    BitcoinError::new(ErrorKind::Internal, operation, message).with_source(cause)
 }
 
 /// Reads an answer of the Python side: a value of the operation's type, or an exception.
@@ -178,10 +192,15 @@ fn exception(operation: Operation, error: WireError) -> BitcoinError {
     if message.is_empty() {
         message = format!("the Python class raised {}", error.python_type);
     }
-    BitcoinError::new(kind, operation, message).with_source(PythonException {
-        python_type: error.python_type,
-        message: error.message,
-        traceback: Traceback(error.traceback),
+    let without_context =
+        BitcoinError::new(kind, operation, message).with_source(PythonException {
+            python_type: error.python_type,
+            message: error.message,
+            traceback: Traceback(error.traceback),
+        });
+    let context = error.context.into_iter();
+    context.fold(without_context, |told, (name, value)| {
+        told.with_context(name, value)
     })
 }
 
@@ -224,6 +243,39 @@ mod tests {
             causes,
             ["builtins.IndexError: no such tx", "Traceback: line 1"]
         );
+    }
+
+    #[test]
+    fn the_context_of_an_exception_becomes_the_errors() {
+        let text = br#"{"error": {"kind": "rejected", "message": "not enough",
+            "context": [["missing_sat", "7"]]}}"#;
+        let error =
+            decode_response::<u32>(Operation::CreateTransaction, text).expect_err("an error");
+        assert_eq!(
+            error.context(),
+            [("missing_sat".to_owned(), "7".to_owned())]
+        );
+    }
+
+    #[test]
+    fn a_start_request_has_the_secrets_and_fits_its_buffer() {
+        let mut config = PythonConfig::new(
+            btc_iface::NodeConfig::new(btc_iface::Network::Regtest),
+            crate::PythonMode::Embedded,
+        );
+        config.wallet = Some(crate::PythonWallet {
+            dir: "/wallet".into(),
+            words: Some(Secret::new(["abandon"; 24].join(" "))),
+            passphrase: Some(Secret::new("\u{1}".repeat(100))),
+        });
+        let request = start_request(&config).expect("plain data");
+        assert_eq!(request.capacity(), START_BYTES);
+        let sent: serde_json::Value = serde_json::from_slice(&request).expect("JSON");
+        let settings = &sent["params"]["config"];
+        assert_eq!(settings["wallet_dir"], "/wallet");
+        assert_eq!(settings["wallet_words"], ["abandon"; 24].join(" "));
+        assert_eq!(settings["wallet_passphrase"], "\u{1}".repeat(100));
+        assert!(!format!("{config:?}").contains("abandon"));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! # Capabilities
 //! - all operations of the interface that the class has, and explain_fee; a method it lacks is
 //!   `Unsupported`
-//! - `btc_legacy` has no wallet: its wallet operations answer `Unsupported`
+//! - the wallet operations and their effect-free twins, where a wallet is configured
 //!
 //! # Configuration
 //! [`PythonConfig`].
@@ -20,5 +20,5 @@ mod lanes;
 mod worker;
 
 pub use crate::backend::PythonBitcoin;
-pub use crate::config::{PythonConfig, PythonMode};
+pub use crate::config::{PythonConfig, PythonMode, PythonWallet};
 pub use crate::convert::{PythonException, Traceback, decode_response};

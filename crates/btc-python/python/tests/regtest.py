@@ -61,6 +61,7 @@ class Node:
         self.rpc = RpcClient(self.url, cookie_file=str(self.cookie))
         self._process: subprocess.Popen[bytes] | None = None
         self._heights = itertools.count(1)
+        self._nonces = itertools.count()
 
     def config(self, **changes: Any) -> Config:
         """The configuration of a backend that uses this node."""
@@ -107,18 +108,31 @@ class Node:
 
     def mine(self, count: int = 1) -> list[str]:
         """Mines blocks whose coins anyone may spend; returns their hashes."""
-        descriptor = self.rpc.read("getdescriptorinfo", f"raw({PAY_TO_ANYONE.hex()})")["descriptor"]
-        hashes: list[str] = self.rpc.write("generatetodescriptor", count, descriptor)
+        return self._mine(count, PAY_TO_ANYONE)
+
+    def mine_branch(self, count: int = 1) -> list[str]:
+        """Mines blocks like no others, as a branch beside invalidated ones needs."""
+        return self._mine(count, b"\x6a\x08" + next(self._nonces).to_bytes(8, "big"))
+
+    def mine_empty(self, count: int = 1) -> None:
+        """Mines blocks like no others, without any transaction of the mempool."""
+        for _ in range(count):
+            nonce = next(self._nonces).to_bytes(8, "big")
+            self.rpc.write("generateblock", self._raw(b"\x6a\x08" + nonce), [])
+
+    def mine_to(self, address: str) -> None:
+        """Mines a block whose coin belongs to this address."""
+        self.rpc.write("generatetoaddress", 1, address)
+        self.rpc.read("syncwithvalidationinterfacequeue")
+
+    def _mine(self, count: int, script: bytes) -> list[str]:
+        hashes: list[str] = self.rpc.write("generatetodescriptor", count, self._raw(script))
         self.rpc.read("syncwithvalidationinterfacequeue")
         return hashes
 
-    def mine_block(self, *transactions: str, to: str | None = None) -> str:
-        """Mines one block of exactly these transactions, in this order, as hex."""
-        where = (
-            to or self.rpc.read("getdescriptorinfo", f"raw({PAY_TO_ANYONE.hex()})")["descriptor"]
-        )
-        block_hash: str = self.rpc.write("generateblock", where, list(transactions))["hash"]
-        return block_hash
+    def _raw(self, script: bytes) -> str:
+        descriptor: str = self.rpc.read("getdescriptorinfo", f"raw({script.hex()})")["descriptor"]
+        return descriptor
 
     def coin(self) -> COutPoint:
         """A mature coin that anyone may spend and that no other test spends."""
@@ -141,7 +155,10 @@ class Node:
         send: bool = True,
     ) -> CTransaction:
         """A transaction that pays scripts from this coin that anyone may spend."""
-        value = self.rpc.read("gettxout", coin.hash[::-1].hex(), coin.n, False)["value"]
+        where = coin.hash[::-1].hex(), coin.n
+        # One that the mempool spends already can be spent again, to replace that.
+        found = self.rpc.read("gettxout", *where, True) or self.rpc.read("gettxout", *where, False)
+        value = found["value"]
         left = int(value * 10**8) - sum(value for _, value in outputs) - fee_sat
         tx = CTransaction(
             vin=[CTxIn(coin, nSequence=0xFFFFFFFD)],

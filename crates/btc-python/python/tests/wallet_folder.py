@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from btc_legacy.wallet.keys import Account, Signer
+from btc_legacy.wallet.keys import Signer
 
 WORDS = "abandon " * 11 + "about"
 OTHER_WORDS = "legal winner thank year wave sausage worth useful legal winner thank yellow"
 
-RESERVATIONS = """
+_RESERVATIONS = """
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
     INSERT INTO meta VALUES ('schema', '1');
     CREATE TABLE next_index (
@@ -27,32 +28,31 @@ RESERVATIONS = """
 """
 
 
-def make_wallet(
-    folder: Path, *, words: str = WORDS, network: str = "regtest", **changes: Any
-) -> Path:
+def make_wallet(folder: Path, **changes: Any) -> Path:
     """A wallet's folder as format 1 says; `changes` replace fields of `wallet.json`."""
     folder.mkdir(parents=True)
-    signer = Signer(network, words, "")
-    description = {
+    (folder / "wallet.json").write_text(json.dumps(description() | changes))
+    with reservations(folder) as database:
+        database.executescript(_RESERVATIONS)
+    return folder
+
+
+def description() -> dict[str, Any]:
+    """The content of `wallet.json` for the test words on regtest."""
+    signer = Signer("regtest", WORDS, "")
+    return {
         "format": 1,
-        "network": network,
+        "network": "regtest",
         "fingerprint": signer.fingerprint,
         "birthday": 0,
         "gap_limit": 20,
         "change_type": "p2wpkh",
-        "accounts": [account_to_json(account) for account in signer.accounts()],
+        "accounts": [account._asdict() for account in signer.accounts()],
     }
-    (folder / "wallet.json").write_text(json.dumps(description | changes, indent=2))
-    make_reservations(folder)
-    return folder
 
 
-def make_reservations(folder: Path) -> None:
-    """An empty `reservations.sqlite`."""
-    with closing(sqlite3.connect(folder / "reservations.sqlite")) as database:
-        database.executescript(RESERVATIONS)
-
-
-def account_to_json(account: Account) -> dict[str, str]:
-    """An account as `wallet.json` has it."""
-    return account._asdict()
+@contextmanager
+def reservations(folder: Path) -> Iterator[sqlite3.Connection]:
+    """`reservations.sqlite`, as another program opens it; what it writes is committed."""
+    with closing(sqlite3.connect(folder / "reservations.sqlite")) as database, database:
+        yield database
