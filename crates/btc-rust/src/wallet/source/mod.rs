@@ -11,7 +11,7 @@ pub mod p2p;
 pub mod scan;
 
 use bdk_chain::bdk_core::spk_client::FullScanResponse;
-use bitcoin::{Block, ScriptBuf, Transaction, Txid};
+use bitcoin::{Block, OutPoint, ScriptBuf, Transaction, Txid};
 use btc_iface::{BitcoinResult, BlockRef};
 
 use super::keys::Keychain;
@@ -54,15 +54,23 @@ pub trait Follower {
     /// The height from which on blocks matter.
     fn birthday(&self) -> u32;
 
-    /// Whether the first scan has not come to its end: the source starts at
-    /// [`scanned`](Self::scanned) and, when the window moved on the way, again at the birthday.
+    /// Whether the first scan has not come to its end; see [`at_tip`](Self::at_tip).
     fn is_first_scan(&self) -> bool;
 
-    /// The last block that was examined, if any was.
+    /// The last block that was examined, if any was: the source goes on above it, and not below
+    /// the birthday.
     fn scanned(&self) -> Option<BlockRef>;
+
+    /// Told by a source that scans blocks when it has come to the tip. True: the window has moved
+    /// during the first scan, so [`scanned`](Self::scanned) is at the birthday again and the
+    /// source does one more pass.
+    fn at_tip(&mut self) -> BitcoinResult<bool>;
 
     /// The watched scripts. The number of them only grows; it changes when the window moves.
     fn watched(&self) -> &[ScriptBuf];
+
+    /// The outputs that pay watched scripts, spent or not.
+    fn owned(&self) -> Vec<OutPoint>;
 
     /// Whether the transaction spends or pays the wallet.
     fn concerns(&self, transaction: &Transaction) -> bool;
