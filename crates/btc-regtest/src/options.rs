@@ -138,7 +138,8 @@ impl NodeBuilder {
         self
     }
 
-    /// Build and serve compact filters (`-blockfilterindex`, BIP158).
+    /// Build compact filters (`-blockfilterindex`, BIP158), and serve them to peers if it listens
+    /// (`-peerblockfilters`, BIP157).
     pub fn block_filters(mut self, on: bool) -> Self {
         self.block_filters = on;
         self
@@ -204,6 +205,7 @@ impl NodeBuilder {
             on_off("txindex", self.txindex && self.prune.is_none()),
             on_off("rest", self.rest),
             on_off("blockfilterindex", self.block_filters),
+            on_off("peerblockfilters", self.block_filters && listen),
             on_off("listen", listen),
         ];
         args.extend(FIXED_ARGS.iter().map(OsString::from));

@@ -1,0 +1,59 @@
+//! Handing a transaction to configured peers, and finding out whether they keep it.
+
+use bitcoin::{Transaction, Txid};
+use btc_iface::{BitcoinError, BitcoinResult, ErrorKind, Operation};
+
+use super::failure::Failure;
+use super::peers::{Peers, failed};
+
+/// Hands the transaction to one peer after the other until one has it.
+pub(super) fn hand_over(peers: &Peers, transaction: &Transaction) -> BitcoinResult<Txid> {
+    let txid = transaction.compute_txid();
+    let has = |address: &str| -> Result<bool, Failure> {
+        // A new connection each time: a peer hands out what it had when the connection began.
+        Ok(peers.open(address)?.lacking(&[txid])?.is_empty())
+    };
+    let mut unreached = None;
+    let (mut is_refused, mut is_unknown) = (false, false);
+    for address in peers.in_order() {
+        match has(address) {
+            Ok(true) => return Ok(txid),
+            Ok(false) => {}
+            Err(failure) => {
+                unreached = Some(failed(address, failure));
+                continue;
+            }
+        }
+        let handed = peers
+            .open(address)
+            .and_then(|mut open| open.hand_over(transaction));
+        match handed.and_then(|()| has(address)) {
+            Ok(true) => return Ok(txid),
+            Ok(false) => is_refused = true,
+            Err(_) => is_unknown = true,
+        }
+    }
+    Err(match unreached {
+        _ if is_unknown => unknown(transaction),
+        Some(error) if !is_refused => error.during(Operation::BroadcastTransaction),
+        _ => refused(transaction),
+    })
+}
+
+pub(super) fn refused(transaction: &Transaction) -> BitcoinError {
+    let message = "the peers took the transaction and did not keep it, without a reason; check \
+                   its inputs, signatures and fee";
+    BitcoinError::new(
+        ErrorKind::Rejected,
+        Operation::BroadcastTransaction,
+        message,
+    )
+    .with_context("txid", transaction.compute_txid())
+}
+
+pub(super) fn unknown(transaction: &Transaction) -> BitcoinError {
+    let message = "no peer has confirmed that it has the transaction; the outcome is unknown, \
+                   look for it before sending it again";
+    BitcoinError::new(ErrorKind::Timeout, Operation::BroadcastTransaction, message)
+        .with_context("txid", transaction.compute_txid())
+}
