@@ -63,6 +63,7 @@ impl Subject {
             shadow: None,
             node: Some(config),
             python: PythonSettings::default(),
+            wallet: None,
             bitcoind_exe: None,
         };
         let facade = btc::connect(&facade_config)?;

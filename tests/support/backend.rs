@@ -8,7 +8,9 @@ use btc::shadow::compare::Verdict;
 use btc::shadow::record::Event;
 use btc::shadow::sink::MemorySink;
 use btc::shadow::{Books, Policy, Shadow};
-use btc::{BitcoinImplementationType, BitcoinInterface, BitcoinResult, FeeEstimator, NodeConfig};
+use btc::{
+    BitcoinImplementationType, BitcoinInterface, BitcoinResult, FeeEstimator, NodeConfig, Operation,
+};
 
 use crate::node::python_config;
 
@@ -161,11 +163,38 @@ impl Connected {
             Box::new(Arc::clone(&sink)),
             true,
         );
+        Self::recorded(shadow, sink)
+    }
+
+    /// One implementation on its own.
+    pub fn alone(bitcoin: Arc<dyn BitcoinInterface>) -> Self {
+        Self {
+            bitcoin,
+            shadow: None,
+        }
+    }
+
+    /// Shadow mode that records in this memory.
+    pub fn recorded(shadow: Shadow, sink: Arc<MemorySink>) -> Self {
         let books = shadow.books();
         Self {
             bitcoin: Arc::new(shadow),
             shadow: Some((books, sink)),
         }
+    }
+
+    /// How many comparisons matched or recovered, by operation; nothing outside shadow mode.
+    pub fn matches(&self, operation: Operation) -> usize {
+        let lines = self.shadow.iter().flat_map(|(_, sink)| sink.lines());
+        lines
+            .filter(|line| match &line.event {
+                Event::Comparison(comparison) => {
+                    comparison.operation == operation
+                        && matches!(comparison.verdict, Verdict::Match | Verdict::Recovered)
+                }
+                _ => false,
+            })
+            .count()
     }
 
     /// In shadow mode: that both sides agreed in everything, and that the books close.

@@ -15,6 +15,7 @@ mod lab;
 mod node;
 mod program;
 mod suite;
+mod wallet;
 
 pub use crate::backend::{Backend, Backends, Connected};
 pub use crate::check::{bounded, eventually, failure, is_alive, until_stopped};
@@ -25,3 +26,4 @@ pub use crate::lab::{Change, Lab};
 pub use crate::node::{builder, node_config, python_config};
 pub use crate::program::{Program, Run};
 pub use crate::suite::{Fault, Outcome, Suite, Test};
+pub use crate::wallet::{GAP_LIMIT, WalletFolder};

@@ -7,6 +7,7 @@ mod flags;
 mod node;
 mod output;
 mod progress;
+mod secret;
 mod suite;
 mod verbs;
 

@@ -71,8 +71,9 @@ pub trait WalletInterface: Send + Sync {
     /// Takes the transaction out of a final PSBT.
     ///
     /// # Errors
-    /// `InvalidInput`: an input is not final, or the fee is out of proportion.
-    fn extract_psbt(&self, psbt: &Psbt) -> BitcoinResult<BitcoinTransaction>;
+    /// `InvalidInput`: an input is not final, or the fee is out of proportion without
+    /// `allow_high_fee`.
+    fn extract_psbt(&self, psbt: &Psbt, allow_high_fee: bool) -> BitcoinResult<BitcoinTransaction>;
 
     /// Replaces an unconfirmed transaction of the wallet's by one at `fee_rate` in sat/vB
     /// (BIP125): the same recipients, change lowered or coins added. Signed unless watch-only.

@@ -9,8 +9,8 @@ use btc_iface::{
     BitcoinResult, BitcoinTransaction, BroadcastCheck, ErrorKind, FeeEstimate, FeeEstimator,
     Operation, PlannedTransaction, SnapshotWallet, WalletSnapshot, WalletState, WalletTwin,
 };
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::config::{PythonConfig, PythonMode};
 use crate::convert;
@@ -21,6 +21,7 @@ use crate::worker::Workers;
 /// The Python implementation. May be called from several threads at once.
 pub struct PythonBitcoin {
     way: Way,
+    has_wallet: bool,
 }
 
 enum Way {
@@ -58,7 +59,8 @@ impl PythonBitcoin {
                 Way::Lanes(lanes)
             }
         };
-        Ok(Self { way })
+        let has_wallet = config.wallet.is_some();
+        Ok(Self { way, has_wallet })
     }
 
     fn call<T: DeserializeOwned>(
@@ -82,6 +84,18 @@ impl PythonBitcoin {
             Way::Lanes(lanes) => lanes.call(operation, request)?,
         };
         convert::decode_response(operation, &response)
+    }
+}
+
+impl Drop for PythonBitcoin {
+    /// Closes the wallet at once; the interpreter would do so when it next cleans up.
+    fn drop(&mut self) {
+        if self.has_wallet {
+            let closed = self.call_method::<Closed>(Operation::Connect, "close", NONE);
+            if let Err(error) = closed {
+                tracing::warn!("the Python wallet could not be closed: {error}");
+            }
+        }
     }
 }
 
@@ -161,6 +175,10 @@ impl WalletTwin for PythonBitcoin {
     fn wallet_state(&self) -> BitcoinResult<WalletState> {
         self.call_method(Operation::GetBalance, "wallet_state", NONE)
     }
+
+    fn snapshot(&self) -> BitcoinResult<WalletSnapshot> {
+        self.call_method(Operation::CreateTransaction, "snapshot", NONE)
+    }
 }
 
 impl SnapshotWallet for PythonBitcoin {
@@ -174,6 +192,10 @@ impl SnapshotWallet for PythonBitcoin {
         self.call_method(operation, method, (outputs, fee_rate))
     }
 }
+
+/// The answer to `close`, which says nothing.
+#[derive(Deserialize)]
+struct Closed {}
 
 /// No parameters, which JSON writes as `[]`.
 const NONE: [(); 0] = [];

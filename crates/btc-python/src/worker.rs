@@ -202,7 +202,7 @@ impl Carrier for Worker {
         let pipes = self
             .ensure_started()
             .map_err(|error| error.during(operation))?;
-        if operation == Operation::Connect {
+        if request.is_empty() {
             // To be started is all that is asked.
             return Ok(Vec::new());
         }

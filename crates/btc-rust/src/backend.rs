@@ -1,6 +1,7 @@
 //! `RustBitcoin`: the interface over Bitcoin Core, decoded by rust-bitcoin.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use bitcoin::{BlockHash, Txid};
 use btc_iface::{
@@ -11,10 +12,12 @@ use btc_iface::{
 use crate::convert::{self, DecodeError};
 use crate::core::{self, Core};
 use crate::fees;
+use crate::wallet::RustWallet;
 
 /// The Rust implementation. Connections are pooled and shared by all threads.
 pub struct RustBitcoin {
     core: Core,
+    wallet: Option<Arc<RustWallet>>,
 }
 
 impl RustBitcoin {
@@ -26,6 +29,25 @@ impl RustBitcoin {
     pub fn connect(config: &NodeConfig) -> BitcoinResult<Self> {
         Ok(Self {
             core: Core::connect(config)?,
+            wallet: None,
+        })
+    }
+
+    /// With this wallet behind the wallet operations. Its source should be the same network.
+    #[must_use]
+    pub fn with_wallet(mut self, wallet: Arc<RustWallet>) -> Self {
+        self.wallet = Some(wallet);
+        self
+    }
+
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
+
+    pub(crate) fn wallet(&self, operation: Operation) -> BitcoinResult<&RustWallet> {
+        self.wallet.as_deref().ok_or_else(|| {
+            let message = "no wallet is configured";
+            BitcoinError::new(ErrorKind::Unsupported, operation, message)
         })
     }
 
@@ -77,16 +99,18 @@ impl BitcoinInterface for RustBitcoin {
         self.core.block_count()
     }
 
-    fn generate_address(&self, _address_type: AddressType) -> BitcoinResult<BitcoinAddress> {
-        Err(no_wallet(Operation::GenerateAddress))
+    fn generate_address(&self, address_type: AddressType) -> BitcoinResult<BitcoinAddress> {
+        self.wallet(Operation::GenerateAddress)?
+            .generate_address(address_type)
     }
 
     fn create_transaction(
         &self,
-        _outputs: Vec<(String, u64)>,
-        _fee_rate: u64,
+        outputs: Vec<(String, u64)>,
+        fee_rate: u64,
     ) -> BitcoinResult<BitcoinTransaction> {
-        Err(no_wallet(Operation::CreateTransaction))
+        self.wallet(Operation::CreateTransaction)?
+            .create_transaction(outputs, fee_rate)
     }
 
     fn broadcast_transaction(&self, transaction: &BitcoinTransaction) -> BitcoinResult<String> {
@@ -111,12 +135,16 @@ impl BitcoinInterface for RustBitcoin {
                 cause.to_string(),
             ));
         }
-        self.core.broadcast(&bytes, transaction.txid)?;
+        let send = || self.core.broadcast(&bytes, transaction.txid);
+        match &self.wallet {
+            Some(wallet) => wallet.noting(&bytes, |_| send())?,
+            None => send()?,
+        }
         Ok(transaction.txid.to_string())
     }
 
     fn get_balance(&self) -> BitcoinResult<u64> {
-        Err(no_wallet(Operation::GetBalance))
+        self.wallet(Operation::GetBalance)?.get_balance()
     }
 
     fn estimate_fee(&self, target_blocks: u8) -> BitcoinResult<u64> {
@@ -152,8 +180,4 @@ where
 fn undecodable(operation: Operation, cause: DecodeError) -> BitcoinError {
     let message = format!("the node's bytes cannot be used: {cause}");
     BitcoinError::new(ErrorKind::InvalidResponse, operation, message).with_source(cause)
-}
-
-fn no_wallet(operation: Operation) -> BitcoinError {
-    BitcoinError::new(ErrorKind::Unsupported, operation, "no wallet is configured")
 }

@@ -192,7 +192,7 @@ impl Core {
     }
 
     /// Every transaction of the mempool, in no order.
-    pub(crate) fn mempool(&self) -> BitcoinResult<Vec<Waiting>> {
+    pub(crate) fn waiting(&self) -> BitcoinResult<Vec<Waiting>> {
         let Mempool(waiting) =
             self.call(Operation::EstimateFee, "getrawmempool", &[json!(true)])?;
         Ok(waiting)
@@ -226,7 +226,7 @@ impl Core {
     }
 
     /// Whether the node knows this transaction already, in mempool or chain.
-    fn knows(&self, txid: &Txid) -> BitcoinResult<bool> {
+    pub(crate) fn knows(&self, txid: &Txid) -> BitcoinResult<bool> {
         match self.raw_transaction(Operation::BroadcastTransaction, txid) {
             // Known only in a block off the active chain is not known.
             Ok(raw) => Ok(raw.blockhash.is_none() || raw.is_confirmed()),
@@ -244,7 +244,7 @@ impl Core {
         }
     }
 
-    fn call<T: DeserializeOwned>(
+    pub(crate) fn call<T: DeserializeOwned>(
         &self,
         operation: Operation,
         method: &str,

@@ -32,7 +32,7 @@ pub(crate) fn explain(core: &Core, target_blocks: u8) -> BitcoinResult<FeeEstima
         Some(sat_per_kvb) => Some((sat_per_kvb.div_ceil(VB_PER_KVB), FeeSource::Core)),
         // The entries are many, and would only say the same.
         None if info.total_vb <= room_vb => None,
-        None => mempool_rate(core.mempool()?, room_vb)
+        None => mempool_rate(core.waiting()?, room_vb)
             .map(|sat_per_vb| (sat_per_vb, FeeSource::Mempool)),
     };
     let floor_sat_per_vb = info.min_sat_per_kvb().div_ceil(VB_PER_KVB).max(1);

@@ -3,7 +3,9 @@
 //! # Capabilities
 //! - get_transaction, get_block, get_block_height, estimate_fee, broadcast_transaction
 //! - explain_fee
-//! - no wallet: generate_address, create_transaction and get_balance answer `Unsupported`
+//! - with a wallet: generate_address, create_transaction, get_balance and the effect-free twins;
+//!   without one these answer `Unsupported`
+//! - [`wallet`]: `WalletInterface`, over Bitcoin Core, the peer-to-peer network or Electrum
 //!
 //! # Configuration
 //! [`btc_iface::NodeConfig`]: network, URL, credentials, timeout.
@@ -16,6 +18,7 @@ mod core;
 mod error;
 mod fees;
 mod http;
+mod twin;
 pub mod wallet;
 
 pub use crate::backend::RustBitcoin;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use btc_iface::{
     BitcoinError, BitcoinImplementationType, BitcoinInterface, BitcoinResult, ErrorKind,
-    FeeEstimator, NodeConfig, Operation,
+    FeeEstimator, NodeConfig, Operation, SnapshotWallet, WalletTwin,
 };
 
 use crate::config::Config;
@@ -52,10 +52,27 @@ pub fn connect_fees(config: &Config) -> BitcoinResult<Arc<dyn FeeEstimator>> {
     Ok(connect_whole(config, config.implementation)?)
 }
 
-/// An implementation with all that it offers.
-trait Whole: BitcoinInterface + FeeEstimator {}
+/// A wallet that shadow mode can have on either side: one that acts and says what on, and whose
+/// twins have no effect.
+pub trait ObservedWallet: SnapshotWallet + WalletTwin {}
 
-impl<T: BitcoinInterface + FeeEstimator> Whole for T {}
+impl<T: SnapshotWallet + WalletTwin> ObservedWallet for T {}
+
+/// Connects through one implementation, with the wallet that is configured.
+///
+/// # Errors
+/// As [`connect`].
+pub fn connect_observed(
+    config: &Config,
+    implementation: BitcoinImplementationType,
+) -> BitcoinResult<Arc<dyn ObservedWallet>> {
+    Ok(connect_whole(config, implementation)?)
+}
+
+/// An implementation with all that it offers.
+trait Whole: ObservedWallet + FeeEstimator {}
+
+impl<T: ObservedWallet + FeeEstimator> Whole for T {}
 
 fn connect_whole(
     config: &Config,
@@ -64,10 +81,16 @@ fn connect_whole(
     let node = node(config)?;
     match implementation {
         #[cfg(feature = "rust-bitcoin")]
-        BitcoinImplementationType::Rust => Ok(Arc::new(btc_rust::RustBitcoin::connect(node)?)),
+        BitcoinImplementationType::Rust => {
+            let rust = btc_rust::RustBitcoin::connect(node)?;
+            Ok(Arc::new(match &config.wallet {
+                Some(_) => rust.with_wallet(crate::wallet::connect_wallet(config)?),
+                None => rust,
+            }))
+        }
         #[cfg(feature = "python-bitcoin")]
         BitcoinImplementationType::Python => Ok(Arc::new(btc_python::PythonBitcoin::connect(
-            &python_config(config, node),
+            &python_config(config, node)?,
         )?)),
         #[allow(
             unreachable_patterns,
@@ -100,17 +123,23 @@ pub fn connect_shadow(
         _ => BitcoinImplementationType::Python,
     };
     let policy = btc_shadow::Policy::default();
-    let (primary, secondary) = (connect_to(config, primary)?, connect_to(config, secondary)?);
-    Ok(btc_shadow::Shadow::new(
-        primary,
-        secondary,
+    let primary = connect_whole(config, primary)?;
+    let secondary = connect_whole(config, secondary)?;
+    let shadow = btc_shadow::Shadow::new(
+        Arc::clone(&primary) as Arc<dyn BitcoinInterface>,
+        Arc::clone(&secondary) as Arc<dyn BitcoinInterface>,
         policy,
         open_log()?,
         log_all,
-    ))
+    );
+    if config.wallet.is_none() {
+        return Ok(shadow);
+    }
+    let twin = Arc::clone(&primary) as Arc<dyn WalletTwin>;
+    Ok(shadow.with_wallet(primary, secondary, Some(twin)))
 }
 
-fn node(config: &Config) -> BitcoinResult<&NodeConfig> {
+pub(crate) fn node(config: &Config) -> BitcoinResult<&NodeConfig> {
     config.node.as_ref().ok_or_else(|| {
         BitcoinError::new(
             ErrorKind::Configuration,
@@ -121,7 +150,7 @@ fn node(config: &Config) -> BitcoinResult<&NodeConfig> {
 }
 
 #[cfg(feature = "python-bitcoin")]
-fn python_config(config: &Config, node: &NodeConfig) -> btc_python::PythonConfig {
+fn python_config(config: &Config, node: &NodeConfig) -> BitcoinResult<btc_python::PythonConfig> {
     use btc_python::{PythonConfig, PythonMode};
 
     use crate::config::Limit;
@@ -144,11 +173,54 @@ fn python_config(config: &Config, node: &NodeConfig) -> btc_python::PythonConfig
         Limit::None => python.timeout = None,
         Limit::After(limit) => python.timeout = Some(limit),
     }
-    python
+    if let Some(wallet) = &config.wallet {
+        python.wallet = Some(python_wallet(wallet)?);
+        if settings.is_worker {
+            // One process may have the wallet open.
+            python.max_lanes = 1;
+        }
+    }
+    Ok(python)
+}
+
+/// The wallet with its words, when they can be had; else Python watches.
+#[cfg(all(feature = "python-bitcoin", feature = "rust-bitcoin"))]
+fn python_wallet(
+    settings: &crate::config::WalletSettings,
+) -> BitcoinResult<btc_python::PythonWallet> {
+    use btc_rust::wallet::{folder::Folder, secret};
+
+    let (file, _) = Folder::peek(&settings.dir)?;
+    let passphrase = settings.passphrase.as_ref();
+    let can_unlock = passphrase.is_some() || !secret::is_encrypted(&settings.dir);
+    let secret = (secret::exists(&settings.dir) && can_unlock)
+        .then(|| secret::reveal(&settings.dir, &file, passphrase))
+        .transpose()?;
+    let (words, passphrase) = secret
+        .map(|secret| (secret.words, secret.passphrase))
+        .unzip();
+    Ok(btc_python::PythonWallet {
+        dir: settings.dir.clone(),
+        words,
+        passphrase,
+    })
+}
+
+/// The wallet without its words: what decrypts them is part of the Rust implementation.
+#[cfg(all(feature = "python-bitcoin", not(feature = "rust-bitcoin")))]
+#[expect(clippy::unnecessary_wraps, reason = "one signature in every build")]
+fn python_wallet(
+    settings: &crate::config::WalletSettings,
+) -> BitcoinResult<btc_python::PythonWallet> {
+    Ok(btc_python::PythonWallet {
+        dir: settings.dir.clone(),
+        words: None,
+        passphrase: None,
+    })
 }
 
 #[allow(dead_code, reason = "not needed in a build with every feature")]
-fn not_built(what: &str, feature: &str) -> BitcoinError {
+pub(crate) fn not_built(what: &str, feature: &str) -> BitcoinError {
     let message = format!("this build has not {what}; enable the feature `{feature}` of btc");
     BitcoinError::new(ErrorKind::Configuration, Operation::Connect, message)
 }

@@ -18,6 +18,8 @@
 
 pub mod config;
 mod connect;
+#[cfg(feature = "rust-bitcoin")]
+mod wallet;
 
 /// rust-bitcoin, whose hash and script types the interface uses.
 pub use btc_iface::rust_bitcoin as bitcoin;
@@ -32,4 +34,6 @@ pub use btc_shadow as shadow;
 pub use crate::config::Config;
 #[cfg(feature = "shadow")]
 pub use crate::connect::connect_shadow;
-pub use crate::connect::{connect, connect_fees, connect_to};
+pub use crate::connect::{ObservedWallet, connect, connect_fees, connect_observed, connect_to};
+#[cfg(feature = "rust-bitcoin")]
+pub use crate::wallet::{connect_source, connect_wallet};

@@ -11,6 +11,7 @@ mod status;
 mod test;
 mod tx;
 mod variables;
+mod wallet;
 
 use btc::BitcoinImplementationType;
 
@@ -33,6 +34,17 @@ pub(crate) fn run(verb: Option<Verb>, output: Output) -> Done {
         Verb::Block { hash } => block::run(output, &hash),
         Verb::Fee { target } => fee::run(output, target),
         Verb::Broadcast(options) => broadcast::run(output, &options),
+        Verb::Wallet(verb) => wallet::wallet(output, &verb),
+        Verb::Address(verb) => wallet::address(output, &verb),
+        Verb::Balance => wallet::balance(output),
+        Verb::Utxo { verb } => wallet::utxo(output, verb.as_ref()),
+        Verb::History => wallet::history(output),
+        Verb::Send(options) => wallet::send(output, &options),
+        Verb::Bump(options) => wallet::bump(output, &options),
+        Verb::Psbt(verb) => wallet::psbt(output, &verb),
+        Verb::SignMessage(options) => wallet::sign_message(output, &options),
+        Verb::Peers => wallet::peers(output),
+        Verb::Parity(options) => wallet::parity(output, &options),
         Verb::Analyze { logs } => analyze::run(output, &logs),
         Verb::Demo(options) => demo::run(output, &options),
         Verb::Variables => variables::run(output),

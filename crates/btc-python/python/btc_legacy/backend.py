@@ -166,6 +166,10 @@ class LegacyBackend:
         """Follows the chain and answers with all the wallet's coins."""
         return self._open_wallet.state()
 
+    def snapshot(self) -> WalletSnapshot:
+        """Follows the chain and answers what a payment would be built on."""
+        return self._open_wallet.snapshot()
+
     def close(self) -> None:
         """Closes the wallet, so that another process can open it."""
         if self._wallet is not None:

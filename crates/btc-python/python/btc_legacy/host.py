@@ -57,6 +57,7 @@ _METHODS = {
     ),
     "check_broadcast": _Method((wire.byte_hex,), judged_by_backend=True),
     "wallet_state": _Method(()),
+    "snapshot": _Method(()),
     "create_transaction_with_snapshot": _Method((_payments, wire.u64), judged_by_backend=True),
 }
 
@@ -79,6 +80,8 @@ class Host:
     def _answer(self, method: object, params: object) -> object:
         if method == "start":
             return self._start(params)
+        if method == "close":
+            return self._close()
         known = _METHODS.get(method) if isinstance(method, str) else None
         if known is None:
             raise BitcoinError(ErrorKind.INVALID_INPUT, f"unknown method {method!r:.60}")
@@ -101,6 +104,14 @@ class Host:
             "backend": spec,
             "python": platform.python_version(),
         }
+
+    def _close(self) -> object:
+        """Lets go of what the backend holds open, if it has a way to."""
+        close = getattr(self._backend, "close", None)
+        if callable(close):
+            close()
+        self._backend = None
+        return {}
 
     def _call(self, method: str, known: _Method, params: list[Any]) -> object:
         if self._backend is None:

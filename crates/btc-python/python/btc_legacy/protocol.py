@@ -195,7 +195,7 @@ class Backend(Protocol):
     def get_balance(self) -> int:
         """The wallet's balance in satoshi."""
 
-    # What shadow mode asks of the other side: nothing below but the last one has an effect.
+    # What shadow mode asks of the other side: of these, only the one that creates has an effect.
 
     def derive_address(self, address_type: str, index: int) -> Address:
         """The wallet's receiving address of this type at this index."""
@@ -211,7 +211,13 @@ class Backend(Protocol):
     def wallet_state(self) -> WalletState:
         """What the wallet owns at the node's tip."""
 
+    def snapshot(self) -> WalletSnapshot:
+        """What `create_transaction` would build on now; reserves nothing."""
+
     def create_transaction_with_snapshot(
         self, outputs: list[tuple[str, int]], fee_rate: int
     ) -> tuple[Transaction | CTransaction, WalletSnapshot]:
         """`create_transaction`, with what it was built on."""
+
+    def close(self) -> None:
+        """Lets go of what is open, such as the wallet; called once, at the end."""

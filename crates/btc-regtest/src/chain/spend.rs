@@ -68,8 +68,29 @@ impl Chain<'_> {
         self.spend(coin, FEE_RATE)
     }
 
-    /// Another transaction that spends the same coin as one of [`Chain::spend_one`], pays someone
-    /// else and pays more for it, so that a mempool with the first takes it as a replacement.
+    /// The same, paying this amount to this script, so that [`Chain::double_spend`] can take it
+    /// back.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeError::NoCoin`] when there is no single coin worth enough.
+    pub fn spend_to(
+        &mut self,
+        script: &ScriptBuf,
+        amount: Amount,
+    ) -> Result<Transaction, NodeError> {
+        let coin = match self.take_confirmed(amount + SPENDABLE) {
+            Some(coin) => coin,
+            None => self.take_coinbase()?,
+        };
+        self.issued.insert(coin.outpoint, coin);
+        let payment = Out::foreign(script.clone(), amount);
+        let draft = self.draft(vec![coin], vec![payment], FEE_RATE);
+        Ok(draft.finish(&self.keys, "spend")?.tx)
+    }
+
+    /// Another transaction that spends the same coin as one of [`Chain::spend_one`] or
+    /// [`Chain::spend_to`], pays someone else and pays more for it, so that a mempool with the first takes it as a replacement.
     ///
     /// # Errors
     ///
@@ -80,7 +101,10 @@ impl Chain<'_> {
             .first()
             .and_then(|input| self.issued.get(&input.previous_output));
         let coin = *spent.ok_or_else(|| {
-            NodeError::build("double spend", "the transaction is not from spend_one()")
+            NodeError::build(
+                "double spend",
+                "the transaction is not from spend_one() or spend_to()",
+            )
         })?;
         self.spend(coin, DOUBLE_SPEND_FEE_RATE)
     }

@@ -12,6 +12,7 @@ use bitcoin::secp256k1::{All, Secp256k1, SecretKey};
 use bitcoin::{Address, NetworkKind, ScriptBuf};
 use btc_iface::{
     AddressType, BitcoinAddress, BitcoinError, BitcoinResult, Chain, ErrorKind, Network, Operation,
+    Secret,
 };
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -237,6 +238,34 @@ impl std::fmt::Debug for Signer {
     }
 }
 
+/// The account that a public descriptor with `<0;1>` for both chains (BIP389) describes.
+///
+/// # Errors
+/// `InvalidInput`: as [`Keyring::new`], or without `<0;1>`.
+pub fn watch_account(network: Network, text: &str) -> BitcoinResult<Account> {
+    let usage = "give a public descriptor with both chains, as in wpkh([fingerprint/84h/0h/0h]\
+                 xpub…/<0;1>/*)";
+    // Without the text: someone may have put a secret key into it.
+    let both = Descriptor::<DescriptorPublicKey>::from_str(text)
+        .map_err(|cause| wrong(usage).with_source(cause))?
+        .into_single_descriptors()
+        .map_err(|cause| wrong(usage).with_source(cause))?;
+    let [receive, change] = both.as_slice() else {
+        return Err(wrong(usage));
+    };
+    let address_type = type_of(receive).ok_or_else(|| {
+        wrong("the descriptor is of no type that is watched; use pkh, sh(wpkh), wpkh or tr")
+    })?;
+    let account = Account {
+        address_type,
+        // Without the checksum, as `wallet.json` has them.
+        receive: format!("{receive:#}"),
+        change: format!("{change:#}"),
+    };
+    Keyring::new(network, std::slice::from_ref(&account))?;
+    Ok(account)
+}
+
 /// Reads words as people type them: any white space between them.
 ///
 /// # Errors
@@ -261,6 +290,17 @@ pub fn parse_words(words: &str) -> BitcoinResult<Mnemonic> {
         };
         wrong(message)
     })
+}
+
+/// The words that stand for this entropy of 16 to 32 bytes (BIP39). For new wallets,
+/// [`generate_words`](super::secret::generate_words) takes the operating system's.
+///
+/// # Errors
+/// `InvalidInput`: not 16, 20, 24, 28 or 32 bytes.
+pub fn words_from_entropy(entropy: &[u8]) -> BitcoinResult<Secret> {
+    let mnemonic = Mnemonic::from_entropy_in(Language::English, entropy)
+        .map_err(|cause| wrong("entropy has 16, 20, 24, 28 or 32 bytes").with_source(cause))?;
+    Ok(Secret::new(mnemonic.to_string()))
 }
 
 /// The purpose level of the derivation path: the number of the BIP.
@@ -296,14 +336,7 @@ fn parse_descriptor(
     let descriptor = Descriptor::<DescriptorPublicKey>::from_str(text).map_err(|cause| {
         fail("cannot be read; give a public BIP380 descriptor").with_source(cause)
     })?;
-    let found = match descriptor.desc_type() {
-        DescriptorType::Pkh => Some(AddressType::P2pkh),
-        DescriptorType::ShWpkh => Some(AddressType::P2shP2wpkh),
-        DescriptorType::Wpkh => Some(AddressType::P2wpkh),
-        DescriptorType::Tr => Some(AddressType::P2tr),
-        _ => None,
-    };
-    if found != Some(address_type) {
+    if type_of(&descriptor) != Some(address_type) {
         return Err(fail(
             "is of another type; use pkh, sh(wpkh), wpkh or tr with one key",
         ));
@@ -329,6 +362,16 @@ fn parse_descriptor(
         return Err(fail("needs an extended public key of the wallet's network"));
     }
     Ok(descriptor)
+}
+
+fn type_of(descriptor: &Descriptor<DescriptorPublicKey>) -> Option<AddressType> {
+    match descriptor.desc_type() {
+        DescriptorType::Pkh => Some(AddressType::P2pkh),
+        DescriptorType::ShWpkh => Some(AddressType::P2shP2wpkh),
+        DescriptorType::Wpkh => Some(AddressType::P2wpkh),
+        DescriptorType::Tr => Some(AddressType::P2tr),
+        _ => None,
+    }
 }
 
 fn descriptor_keys(
@@ -415,6 +458,20 @@ mod tests {
         let order = WORDS.replacen("abandon", "about", 1);
         let order = parse_words(&order).expect_err("a wrong checksum");
         assert!(order.message().contains("checksum"), "{order}");
+    }
+
+    #[test]
+    fn a_descriptor_of_both_chains_is_an_account() {
+        let signer = Signer::from_words(Network::Regtest, WORDS, "").expect("right words");
+        for account in signer.accounts() {
+            let both = account.receive.replace("/0/*", "/<0;1>/*");
+            assert_eq!(
+                watch_account(Network::Regtest, &both).expect("both"),
+                account
+            );
+            assert!(watch_account(Network::Bitcoin, &both).is_err());
+            assert!(watch_account(Network::Regtest, &account.receive).is_err());
+        }
     }
 
     #[test]

@@ -8,6 +8,9 @@ pub mod labels;
 pub mod ledger;
 pub mod message;
 pub mod reservations;
+mod rust_wallet;
 pub mod secret;
 pub mod source;
 pub mod store;
+
+pub use self::rust_wallet::{RESERVATION_MS, RustWallet, WalletInfo};

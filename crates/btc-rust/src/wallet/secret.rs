@@ -124,6 +124,11 @@ pub fn exists(dir: &Path) -> bool {
         .any(|name| dir.join(name).exists())
 }
 
+/// Whether the folder's secret needs a passphrase.
+pub fn is_encrypted(dir: &Path) -> bool {
+    dir.join(SECRET_AGE).exists()
+}
+
 /// Reads the secret and derives the wallet's keys from it.
 ///
 /// # Errors

@@ -91,6 +91,14 @@ class Wallet:
             "coins": [(str(coin.outpoint), coin.value_sat) for coin in view.coins],
         }
 
+    def snapshot(self) -> WalletSnapshot:
+        """What `create_transaction` would build on now; reserves nothing."""
+        with self._mutex:
+            view = self._follower.follow()
+            reserved = self._reservations.reserved()
+            coins = [coin for coin in spendable(view.coins) if coin.outpoint not in reserved]
+            return _snapshot(view.tip, coins, self._next_change())
+
     def create_transaction(
         self, outputs: list[tuple[str, int]], fee_rate: int
     ) -> tuple[Transaction, WalletSnapshot]:

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use bitcoin::{OutPoint, Txid};
 use btc_iface::BitcoinResult;
-use rusqlite::{OptionalExtension, Transaction};
+use rusqlite::OptionalExtension;
 
+use super::schema::Session;
 use super::{INDEX_END, LOCKED, Reservation, clamped, failed, next_index, reserved};
 use crate::wallet::fault;
 use crate::wallet::keys::Keychain;
@@ -15,19 +16,18 @@ use crate::wallet::keys::Keychain;
 /// no effect.
 #[derive(Debug)]
 pub struct Booking<'a> {
-    transaction: Transaction<'a>,
+    session: Session,
     path: &'a Path,
     now_ms: u64,
 }
 
 impl<'a> Booking<'a> {
-    pub(super) fn new(
-        transaction: Transaction<'a>,
-        path: &'a Path,
-        now_ms: u64,
-    ) -> BitcoinResult<Self> {
+    pub(super) fn new(session: Session, path: &'a Path, now_ms: u64) -> BitcoinResult<Self> {
+        let begun = session.connection.execute_batch("BEGIN IMMEDIATE");
+        begun.map_err(|cause| failed(path, cause))?;
+        // Closed without a commit, the session takes everything back.
         let booking = Self {
-            transaction,
+            session,
             path,
             now_ms,
         };
@@ -40,12 +40,12 @@ impl<'a> Booking<'a> {
 
     /// The coins reserved or locked now.
     pub fn reserved(&self) -> BitcoinResult<HashMap<OutPoint, Reservation>> {
-        reserved(&self.transaction, self.now_ms).map_err(|cause| failed(self.path, cause))
+        reserved(&self.session.connection, self.now_ms).map_err(|cause| failed(self.path, cause))
     }
 
     /// The next index of one chain.
     pub fn next_index(&self, keychain: Keychain) -> BitcoinResult<u32> {
-        next_index(&self.transaction, keychain).map_err(|cause| failed(self.path, cause))
+        next_index(&self.session.connection, keychain).map_err(|cause| failed(self.path, cause))
     }
 
     /// Stores the next index of a chain; a lower one than is stored changes nothing.
@@ -113,15 +113,14 @@ impl<'a> Booking<'a> {
 
     /// Makes everything since the beginning count, on disk.
     pub fn commit(self) -> BitcoinResult<()> {
-        let path = self.path;
-        self.transaction
-            .commit()
-            .map_err(|cause| failed(path, cause))
+        let committed = self.session.connection.execute_batch("COMMIT");
+        committed.map_err(|cause| failed(self.path, cause))
     }
 
     fn reason(&self, coin: &OutPoint) -> BitcoinResult<Option<String>> {
         let read = || {
-            self.transaction
+            self.session
+                .connection
                 .prepare_cached("SELECT reason FROM reserved WHERE txid = ?1 AND vout = ?2")?
                 .query_row((coin.txid.to_string(), coin.vout), |row| row.get(0))
                 .optional()
@@ -139,7 +138,8 @@ impl<'a> Booking<'a> {
     }
 
     fn write(&self, sql: &str, values: impl rusqlite::Params) -> BitcoinResult<usize> {
-        self.transaction
+        self.session
+            .connection
             .prepare_cached(sql)
             .and_then(|mut statement| statement.execute(values))
             .map_err(|cause| failed(self.path, cause))

@@ -9,15 +9,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bitcoin::{OutPoint, Txid};
 use btc_iface::{AddressType, BitcoinError, BitcoinResult, Chain};
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension};
 
 pub use self::booking::Booking;
+use self::schema::Access;
 pub(super) use self::schema::create;
 use super::fault;
 use super::keys::Keychain;
 
 /// The name of the file.
 pub const RESERVATIONS: &str = "reservations.sqlite";
+/// The name of the lock under which the file is open.
+pub const LOCK: &str = "reservations.lock";
 /// The reason of a user's lock.
 pub const LOCKED: &str = "locked";
 /// One more than the highest index that can be derived without hardening (BIP32).
@@ -42,12 +45,12 @@ impl Reservation {
 /// The next index of each chain and the reserved coins. Each method is one transaction: done and
 /// on disk, or without effect.
 ///
-/// All may fail with `Unavailable` when another process writes for longer than 5 s, `Internal`
+/// All may fail with `Unavailable` when another process uses the file for longer than 5 s, `Internal`
 /// when the disk is full or fails, and `Configuration` when the file is damaged.
 #[derive(Debug)]
 pub struct Reservations {
-    connection: Connection,
     path: PathBuf,
+    access: Access,
 }
 
 impl Reservations {
@@ -59,8 +62,11 @@ impl Reservations {
     /// `Configuration`: damaged, or a newer version wrote it.
     pub fn open(dir: &Path) -> BitcoinResult<Self> {
         let path = dir.join(RESERVATIONS);
-        let connection = schema::open(&path, schema::Access::Write)?;
-        Ok(Self { connection, path })
+        drop(schema::open(&path, Access::Write)?);
+        Ok(Self {
+            path,
+            access: Access::Change,
+        })
     }
 
     /// Opens the file for reading; what would write fails with `Configuration`.
@@ -69,23 +75,26 @@ impl Reservations {
     /// `Configuration`: missing, damaged, or a newer version wrote it.
     pub fn open_read_only(dir: &Path) -> BitcoinResult<Self> {
         let path = dir.join(RESERVATIONS);
-        let connection = schema::open(&path, schema::Access::Read)?;
-        Ok(Self { connection, path })
+        drop(schema::open(&path, Access::Read)?);
+        Ok(Self {
+            path,
+            access: Access::Read,
+        })
     }
 
     /// The next index of one chain; 0 if none was taken.
     pub fn next_index(&self, keychain: Keychain) -> BitcoinResult<u32> {
-        next_index(&self.connection, keychain).map_err(|cause| failed(&self.path, cause))
+        self.read(|connection| next_index(connection, keychain))
     }
 
     /// The next index of each chain from which one was taken.
     pub fn all_next(&self) -> BitcoinResult<BTreeMap<Keychain, u32>> {
-        all_next(&self.connection).map_err(|cause| failed(&self.path, cause))
+        self.read(all_next)
     }
 
     /// The coins reserved or locked at this time, in milliseconds of Unix time.
     pub fn reserved(&self, now_ms: u64) -> BitcoinResult<HashMap<OutPoint, Reservation>> {
-        reserved(&self.connection, now_ms).map_err(|cause| failed(&self.path, cause))
+        self.read(|connection| reserved(connection, now_ms))
     }
 
     /// Takes the next index of a chain that is at least this: nobody gets it again.
@@ -126,11 +135,13 @@ impl Reservations {
     /// Begins a transaction that keeps other writers out until it is committed or dropped, so
     /// that a plan and its reservations are one step. Removes what ended by `now_ms`.
     pub fn begin(&mut self, now_ms: u64) -> BitcoinResult<Booking<'_>> {
-        let transaction = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(|cause| failed(&self.path, cause))?;
-        Booking::new(transaction, &self.path, now_ms)
+        let session = schema::session(&self.path, self.access)?;
+        Booking::new(session, &self.path, now_ms)
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> BitcoinResult<T> {
+        let session = schema::session(&self.path, self.access)?;
+        read(&session.connection).map_err(|cause| failed(&self.path, cause))
     }
 }
 
@@ -208,8 +219,7 @@ fn unreadable(column: usize, cause: String) -> rusqlite::Error {
 }
 
 fn failed(path: &Path, cause: rusqlite::Error) -> BitcoinError {
-    const ADVICE: &str = "close the wallet everywhere and move this file, with its -wal and -shm, \
-         out of the folder; the next start makes a new one. Lost are locks, reservations and the \
+    const ADVICE: &str = "close the wallet everywhere and move this file out of the folder; the next start makes a new one. Lost are locks, reservations and the \
          indices of addresses that were given out and never paid";
     fault::database(path, ADVICE, cause)
 }

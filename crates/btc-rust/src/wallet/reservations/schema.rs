@@ -1,17 +1,22 @@
 //! The file's schema: making it, opening it, refusing what is damaged or newer.
 
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use btc_iface::BitcoinResult;
+use btc_iface::{BitcoinResult, ErrorKind};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use super::{RESERVATIONS, failed};
+use super::{LOCK, RESERVATIONS, failed};
 use crate::wallet::fault;
 
 /// The schema that this version writes, and the newest it reads.
 const SCHEMA: u64 = 1;
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long another user of the file is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_millis(1);
 const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS next_index (
@@ -25,9 +30,11 @@ const TABLES: &str = "
     INSERT INTO meta (key, value) VALUES ('schema', '1') ON CONFLICT DO NOTHING;";
 
 /// What a connection may do.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
     Read,
+    /// Changes a file that is there.
+    Change,
     /// Makes a file that is missing or empty, and warns.
     Write,
     /// Makes the file.
@@ -37,17 +44,66 @@ pub(super) enum Access {
 /// Makes the file in a wallet's new folder.
 pub(in crate::wallet) fn create(dir: &Path) -> BitcoinResult<()> {
     let path = dir.join(RESERVATIONS);
-    let connection = open(&path, Access::Create)?;
-    // Closing moves what the -wal file holds into the file itself and synchronises it.
-    connection
+    let session = open(&path, Access::Create)?;
+    session
+        .connection
         .close()
         .map_err(|(_, cause)| failed(&path, cause))
 }
 
+/// The open file, which nobody else has open meanwhile.
+///
+/// Both wallets may run in one process, each with a copy of SQLite of its own, and SQLite's locks
+/// do not hold between two copies in one process. So the file is open under `flock` only, which
+/// does hold there, and never for longer than one step takes.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) connection: Connection,
+    // Released last.
+    _lock: File,
+}
+
+/// Opens the file, which was checked before, for one step.
+pub(super) fn session(path: &Path, access: Access) -> BitcoinResult<Session> {
+    let lock = wait_for(&path.with_file_name(LOCK))?;
+    let connection = connect(path, access).map_err(|cause| failed(path, cause))?;
+    Ok(Session {
+        connection,
+        _lock: lock,
+    })
+}
+
+fn wait_for(path: &Path) -> BitcoinResult<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(|cause| fault::file(path, "open", cause))?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(POLL),
+            Err(TryLockError::WouldBlock) => {
+                let message = format!(
+                    "another process has held {LOCK} for {} s; try again",
+                    PATIENCE.as_secs()
+                );
+                return Err(fault::error(ErrorKind::Unavailable, message));
+            }
+            Err(TryLockError::Error(cause)) => return Err(fault::file(path, "lock", cause)),
+        }
+    }
+}
+
 /// Opens the file and checks it whole; it is small.
-pub(super) fn open(path: &Path, access: Access) -> BitcoinResult<Connection> {
+pub(super) fn open(path: &Path, access: Access) -> BitcoinResult<Session> {
+    let session = session(path, access)?;
     let failed = |cause| failed(path, cause);
-    let connection = connect(path, access).map_err(failed)?;
+    let connection = &session.connection;
     let health: String = connection
         .query_row("PRAGMA integrity_check(1)", (), |row| row.get(0))
         .map_err(failed)?;
@@ -68,7 +124,7 @@ pub(super) fn open(path: &Path, access: Access) -> BitcoinResult<Connection> {
             cause => failed(cause),
         })?;
     match schema.parse::<u64>() {
-        Ok(SCHEMA) => Ok(connection),
+        Ok(SCHEMA) => Ok(session),
         Ok(newer) if newer > SCHEMA => {
             let what = format!("has schema {newer}: a newer version wrote it");
             Err(fault::damaged(path, &what, "use that version"))
@@ -83,14 +139,14 @@ pub(super) fn open(path: &Path, access: Access) -> BitcoinResult<Connection> {
 fn connect(path: &Path, access: Access) -> rusqlite::Result<Connection> {
     let mode = match access {
         Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        Access::Change => OpenFlags::SQLITE_OPEN_READ_WRITE,
         Access::Write | Access::Create => {
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE
         }
     };
     let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    if access != Access::Read {
+    if matches!(access, Access::Write | Access::Create) {
         prepare(&connection, access)?;
     }
     Ok(connection)
@@ -102,13 +158,8 @@ fn prepare(connection: &Connection, access: Access) -> rusqlite::Result<()> {
         .query_row("SELECT 1 FROM sqlite_schema LIMIT 1", (), |_| Ok(()))
         .optional()?
         .is_some();
-    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))?;
-    if mode != "wal" {
-        tracing::warn!(
-            mode,
-            "the folder's file system offers SQLite no write-ahead log"
-        );
-    }
+    // Nobody else reads meanwhile, so that a write-ahead log would gain nothing.
+    connection.query_row("PRAGMA journal_mode = DELETE", (), |_| Ok(()))?;
     if has_schema {
         return Ok(());
     }
@@ -127,8 +178,10 @@ mod tests {
         const FULL: i64 = 2;
         let dir = tempfile::tempdir().expect("a folder for the test");
         create(dir.path()).expect("a new file");
-        let connection = open(&dir.path().join(RESERVATIONS), Access::Write).expect("sound");
-        let level: i64 = connection
+        let path = dir.path().join(RESERVATIONS);
+        let session = session(&path, Access::Change).expect("sound");
+        let level: i64 = session
+            .connection
             .query_row("PRAGMA synchronous", (), |row| row.get(0))
             .expect("a number");
         assert_eq!(level, FULL);

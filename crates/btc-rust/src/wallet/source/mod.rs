@@ -104,6 +104,15 @@ pub struct Peer {
     pub is_inbound: Option<bool>,
 }
 
+/// What an unconfirmed transaction pays, and what those before it pay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ancestry {
+    /// Its own fee in satoshi.
+    pub fee_sat: u64,
+    /// Weight in WU and fee in satoshi of each unconfirmed ancestor.
+    pub ancestors: Vec<(u64, u64)>,
+}
+
 /// Where a wallet learns about the chain, and where its transactions go.
 pub trait ChainSource: Send + Sync {
     /// `core`, `p2p` or `electrum`.
@@ -120,6 +129,11 @@ pub trait ChainSource: Send + Sync {
     /// # Errors
     /// `Rejected`: refused, with the reason. What is known already is success.
     fn broadcast(&self, transaction: &Transaction) -> BitcoinResult<Txid>;
+
+    /// What an unconfirmed transaction and its ancestors pay, where the source sees the mempool.
+    fn ancestry(&self, _txid: Txid) -> BitcoinResult<Option<Ancestry>> {
+        Ok(None)
+    }
 
     /// The peers that this source, or its node, is connected to.
     fn peers(&self) -> BitcoinResult<Vec<Peer>>;

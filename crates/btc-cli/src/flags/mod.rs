@@ -1,8 +1,15 @@
 //! What can be typed: the verbs and their options.
 
+mod wallet;
+
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+
+pub(crate) use self::wallet::{
+    AddressVerb, Bump, Create, Parity, Payment, PsbtVerb, Restore, Send, Setup, SignMessage,
+    UtxoVerb, WalletVerb,
+};
 
 /// Ask Bitcoin through Rust, through Python, or through both in shadow mode.
 ///
@@ -50,6 +57,34 @@ pub(crate) enum Verb {
     },
     /// Send a signed transaction
     Broadcast(Broadcast),
+    /// Make, restore, look at or bring up to date the wallet in WALLET_DIR
+    #[command(subcommand)]
+    Wallet(WalletVerb),
+    /// Give out, list or check addresses
+    #[command(subcommand)]
+    Address(AddressVerb),
+    /// What the wallet owns
+    Balance,
+    /// List, lock or unlock the wallet's coins
+    Utxo {
+        #[command(subcommand)]
+        verb: Option<UtxoVerb>,
+    },
+    /// The wallet's transactions
+    History,
+    /// Pay from the wallet
+    Send(Send),
+    /// Raise the fee of an unconfirmed transaction
+    Bump(Bump),
+    /// Unsigned and partly signed transactions (BIP174)
+    #[command(subcommand)]
+    Psbt(PsbtVerb),
+    /// Sign a message with the key of an address, or check a signature (BIP322)
+    SignMessage(SignMessage),
+    /// The peers of the node, or of the wallet's own connection to the network
+    Peers,
+    /// Compare both wallets on random words and payments, to the byte
+    Parity(Parity),
     /// What comparison logs say
     Analyze {
         /// Logs of shadow mode, together

@@ -1,0 +1,251 @@
+//! What can be typed: the verbs of the wallet.
+
+use std::path::PathBuf;
+
+use btc::bitcoin::{OutPoint, Txid};
+use btc::{AddressType, CoinSelection};
+use clap::{Args, Subcommand};
+
+use crate::amount;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WalletVerb {
+    /// Make a wallet with new words, or a watch-only one from descriptors
+    Create(Create),
+    /// Make a wallet from words
+    Restore(Restore),
+    /// What the wallet is, and how far it has followed the chain
+    Info,
+    /// Follow the chain to the tip
+    Sync,
+    /// Print the public descriptors
+    Export,
+    /// Print all labels, one JSON object a line (BIP329)
+    Labels,
+    /// Read labels from a file, or `-` for standard input (BIP329)
+    ImportLabels {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Setup {
+    /// The height from which on blocks matter [default: the tip, for new words; 0, for others]
+    #[arg(long)]
+    pub(crate) birthday: Option<u32>,
+    /// How many unused addresses in a row are watched
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) gap_limit: u32,
+    /// The type of change outputs
+    #[arg(long, default_value = "p2wpkh", value_parser = address_type)]
+    pub(crate) change_type: AddressType,
+    /// Keep the words unencrypted; on regtest only
+    #[arg(long)]
+    pub(crate) plain: bool,
+    /// Ask for a BIP39 passphrase too, without which the words are worth nothing
+    #[arg(long)]
+    pub(crate) bip39_passphrase: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// How many words: 12, 15, 18, 21 or 24
+    #[arg(long, default_value_t = 12)]
+    pub(crate) words: usize,
+    /// Watch only: a public descriptor with `<0;1>` for both chains; once for each type
+    #[arg(long, value_name = "DESCRIPTOR")]
+    pub(crate) watch: Vec<String>,
+    #[command(flatten)]
+    pub(crate) setup: Setup,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// The file with the words, or `-` for standard input; asks when left out
+    #[arg(long, value_name = "FILE|-")]
+    pub(crate) words: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) setup: Setup,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AddressVerb {
+    /// Give out the next receiving address
+    New {
+        /// p2pkh, p2sh-p2wpkh, p2wpkh or p2tr
+        #[arg(long = "type", default_value = "p2wpkh", value_parser = address_type)]
+        address_type: AddressType,
+        /// A label for it
+        #[arg(long)]
+        label: Option<String>,
+    },
+    /// List the addresses given out
+    List {
+        /// Of this type only
+        #[arg(long = "type", value_parser = address_type)]
+        address_type: Option<AddressType>,
+    },
+    /// Say whether an address is the wallet's
+    Verify {
+        /// The address
+        address: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UtxoVerb {
+    /// List the unspent outputs
+    List,
+    /// Keep a coin from being chosen
+    Lock {
+        /// `txid:vout`
+        outpoint: OutPoint,
+    },
+    /// Release a coin's lock or reservation
+    Unlock {
+        /// `txid:vout`
+        outpoint: OutPoint,
+    },
+}
+
+/// What a transaction shall do.
+#[derive(Debug, Args)]
+pub(crate) struct Payment {
+    /// Who gets how much, as `address=1500sat` or `address=0.000015BTC`
+    #[arg(value_name = "ADDRESS=AMOUNT", value_parser = recipient)]
+    pub(crate) recipients: Vec<btc::Recipient>,
+    /// The fee rate in sat/vB [default: what should confirm within 6 blocks]
+    #[arg(long, value_name = "SAT/VB")]
+    pub(crate) fee_rate: Option<u64>,
+    /// Send everything that is left to this address
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) drain_to: Option<String>,
+    /// Up to 80 bytes in hexadecimal for an OP_RETURN output
+    #[arg(long, value_name = "HEX")]
+    pub(crate) data: Option<String>,
+    /// Spend this coin, `txid:vout`; may be repeated
+    #[arg(long = "coin", value_name = "TXID:VOUT")]
+    pub(crate) coins: Vec<OutPoint>,
+    /// Spend no other coins than those named
+    #[arg(long, requires = "coins")]
+    pub(crate) only_coins: bool,
+    /// Do not spend this coin; may be repeated
+    #[arg(long, value_name = "TXID:VOUT")]
+    pub(crate) avoid: Vec<OutPoint>,
+    /// branch-and-bound, largest-first, oldest-first or single-random-draw
+    #[arg(long, value_parser = selection)]
+    pub(crate) selection: Option<CoinSelection>,
+    /// Accept a fee above 10 % of the amount, or a rate above 1,000 sat/vB
+    #[arg(long)]
+    pub(crate) allow_high_fee: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Send {
+    #[command(flatten)]
+    pub(crate) payment: Payment,
+    /// Show the transaction; reserve and send nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// A label for the transaction
+    #[arg(long)]
+    pub(crate) label: Option<String>,
+    /// Send on mainnet without asking
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bump {
+    /// The unconfirmed transaction
+    pub(crate) txid: Txid,
+    /// The new fee rate in sat/vB
+    #[arg(long, value_name = "SAT/VB")]
+    pub(crate) fee_rate: u64,
+    /// Spend its outputs with a higher fee instead of replacing it (CPFP)
+    #[arg(long)]
+    pub(crate) child: bool,
+    /// Show the transaction; send nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Send on mainnet without asking
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PsbtVerb {
+    /// Build an unsigned transaction and reserve its coins
+    Create(Payment),
+    /// Say what a PSBT does
+    Show {
+        /// Base64, a file, or `-`
+        psbt: String,
+    },
+    /// Put the signatures of several copies together
+    Combine {
+        /// Base64 or files
+        #[arg(required = true, num_args = 2..)]
+        psbts: Vec<String>,
+    },
+    /// Add the wallet's signatures
+    Sign {
+        /// Base64, a file, or `-`
+        psbt: String,
+    },
+    /// Make the inputs final
+    Finalize {
+        /// Base64, a file, or `-`
+        psbt: String,
+    },
+    /// Print the final transaction in hexadecimal, for `btc broadcast`
+    Extract {
+        /// Base64, a file, or `-`
+        psbt: String,
+        /// Accept a fee above 10 % of what is spent, or a rate above 1,000 sat/vB
+        #[arg(long)]
+        allow_high_fee: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SignMessage {
+    /// An address of the wallet
+    pub(crate) address: String,
+    /// The message, or `-` for standard input
+    pub(crate) message: String,
+    /// Check this signature instead of signing
+    #[arg(long, value_name = "SIGNATURE")]
+    pub(crate) verify: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Parity {
+    /// How many random wallets and payments
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) cases: u64,
+    /// Other wallets and payments for each number
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+fn address_type(text: &str) -> Result<AddressType, String> {
+    text.parse::<AddressType>()
+        .map_err(|cause| cause.to_string())
+}
+
+fn selection(text: &str) -> Result<CoinSelection, String> {
+    text.parse::<CoinSelection>()
+        .map_err(|cause| cause.to_string())
+}
+
+fn recipient(text: &str) -> Result<btc::Recipient, String> {
+    let (address, amount) = text
+        .rsplit_once('=')
+        .ok_or("write address=amount, as in bcrt1…=1500sat")?;
+    Ok(btc::Recipient {
+        address: address.to_owned(),
+        value_sat: amount::parse_sat(amount)?,
+    })
+}

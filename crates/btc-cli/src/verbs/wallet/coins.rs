@@ -1,0 +1,138 @@
+//! `btc balance`, `btc utxo`, `btc history`: what the wallet owns and what became of it.
+
+use btc::{Coin, CoinState, HistoryEntry, WalletInterface};
+use serde_json::json;
+
+use super::{Hand, configuration, follow, open};
+use crate::amount::{grouped, show_net_sat, show_sat};
+use crate::exit::Code;
+use crate::flags::UtxoVerb;
+use crate::output::{Output, fields};
+use crate::verbs::Done;
+
+pub(super) fn balance(output: Output) -> Done {
+    let config = configuration()?;
+    let wallet = match Hand::take(&config, false)? {
+        Hand::Rust(wallet) => wallet,
+        Hand::Plain(bitcoin) => {
+            let spendable_sat = bitcoin.get_balance()?;
+            output.show(&json!({ "spendable_sat": spendable_sat }), || {
+                show_sat(spendable_sat)
+            })?;
+            return Ok(Code::Ok);
+        }
+    };
+    let height = follow(&wallet)?;
+    let balance = wallet.balance()?;
+    let mut value = json!(balance);
+    value["spendable_sat"] = json!(balance.spendable_sat());
+    value["height"] = json!(height);
+    output.show(&value, || {
+        fields(&[
+            ("spendable", show_sat(balance.spendable_sat())),
+            ("confirmed", show_sat(balance.confirmed_sat)),
+            ("own change, pending", show_sat(balance.trusted_pending_sat)),
+            ("others', pending", show_sat(balance.untrusted_pending_sat)),
+            ("immature", show_sat(balance.immature_sat)),
+            ("at height", grouped(u64::from(height))),
+        ])
+    })?;
+    Ok(Code::Ok)
+}
+
+pub(super) fn utxo(output: Output, verb: Option<&UtxoVerb>) -> Done {
+    let wallet = open(&configuration()?)?;
+    match verb {
+        None | Some(UtxoVerb::List) => {
+            follow(&wallet)?;
+            let coins = wallet.unspent()?;
+            output.show(&coins, || coins.iter().map(coin_line).collect())?;
+        }
+        Some(UtxoVerb::Lock { outpoint }) => {
+            wallet.lock(*outpoint)?;
+            output.show(&json!({"locked": outpoint}), || {
+                format!("locked {outpoint}")
+            })?;
+        }
+        Some(UtxoVerb::Unlock { outpoint }) => {
+            let was_locked = wallet.unlock(*outpoint)?;
+            output.show(
+                &json!({"unlocked": outpoint, "was_locked": was_locked}),
+                || {
+                    if was_locked {
+                        format!("unlocked {outpoint}")
+                    } else {
+                        format!("{outpoint} was neither locked nor reserved")
+                    }
+                },
+            )?;
+        }
+    }
+    Ok(Code::Ok)
+}
+
+pub(super) fn history(output: Output) -> Done {
+    let wallet = open(&configuration()?)?;
+    let tip = follow(&wallet)?;
+    let entries = wallet.history()?;
+    output.show(&entries, || {
+        entries.iter().map(|entry| entry_line(entry, tip)).collect()
+    })?;
+    Ok(Code::Ok)
+}
+
+fn coin_line(coin: &Coin) -> String {
+    let state = match coin.state {
+        CoinState::Confirmed => "confirmed",
+        CoinState::TrustedPending => "own, pending",
+        CoinState::UntrustedPending => "pending",
+        CoinState::Immature => "immature",
+    };
+    let reserved = coin
+        .reserved_for
+        .as_deref()
+        .map_or(String::new(), |reason| {
+            if reason == "locked" {
+                "  locked".to_owned()
+            } else {
+                format!("  reserved for {reason}")
+            }
+        });
+    let label = coin
+        .label
+        .as_deref()
+        .map_or(String::new(), |label| format!("  {label}"));
+    format!(
+        "{}  {:>22} sat  {state:<12}  {}{reserved}{label}\n",
+        coin.outpoint,
+        grouped(coin.value_sat),
+        coin.address
+    )
+}
+
+fn entry_line(entry: &HistoryEntry, tip: u32) -> String {
+    let place = match entry.block {
+        Some(block) => {
+            let depth = tip.saturating_sub(block.height) + 1;
+            format!(
+                "height {} ({} deep)",
+                block.height,
+                grouped(u64::from(depth))
+            )
+        }
+        None => "unconfirmed".to_owned(),
+    };
+    let fee = entry
+        .fee_sat
+        .filter(|_| entry.sent_sat > 0)
+        .map_or(String::new(), |fee| format!("  fee {} sat", grouped(fee)));
+    let label = entry
+        .label
+        .as_deref()
+        .map_or(String::new(), |label| format!("  {label}"));
+    format!(
+        "{}  {:>24}  {place}{fee}{label}\n",
+        entry.txid,
+        show_net_sat(entry.net_sat())
+    )
+}

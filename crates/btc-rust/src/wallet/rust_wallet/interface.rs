@@ -1,0 +1,302 @@
+//! `WalletInterface` for `RustWallet`.
+
+use bitcoin::secp256k1::rand::thread_rng;
+use bitcoin::{OutPoint, Psbt, Transaction, Txid};
+use btc_iface::{
+    AddressType, BitcoinAddress, BitcoinError, BitcoinResult, BitcoinTransaction, Chain, Coin,
+    ErrorKind, HistoryEntry, Label, LabelKind, Operation, SignedMessage, TransactionRequest,
+    WalletBalance, WalletInterface,
+};
+
+use super::RustWallet;
+use super::operations::candidate;
+use crate::wallet::build::{self, ChangePlace, Draft};
+use crate::wallet::ledger::Ledger;
+use crate::wallet::reservations::{self, Booking, Reservation};
+use crate::wallet::{labels, message};
+
+impl RustWallet {
+    pub(super) fn prepare_labels(&self) -> BitcoinResult<()> {
+        labels::init(self.ledger().store().connection())
+    }
+
+    /// Drafts a request on the coins of the moment.
+    pub(super) fn draft_request(
+        &self,
+        ledger: &Ledger,
+        booking: &Booking<'_>,
+        request: &TransactionRequest,
+    ) -> BitcoinResult<Draft> {
+        let view = ledger.view();
+        let reserved = booking.reserved()?;
+        let candidates: Vec<_> = view
+            .coins
+            .iter()
+            .map(|coin| candidate(coin, reserved.get(&coin.outpoint)))
+            .collect();
+        build::draft_request(
+            self.keyring(),
+            &candidates,
+            view.tip.height,
+            self.change_place(ledger, booking)?,
+            request,
+            self.selection,
+            &mut thread_rng(),
+        )
+    }
+
+    pub(super) fn change_place(
+        &self,
+        ledger: &Ledger,
+        booking: &Booking<'_>,
+    ) -> BitcoinResult<ChangePlace> {
+        let address_type = self.folder.file().change_type;
+        let chain = (address_type, Chain::Change);
+        Ok(ChangePlace {
+            address_type,
+            index: Self::fresh_index(ledger, chain, booking.next_index(chain)?),
+        })
+    }
+
+    pub(super) fn to_psbt(&self, ledger: &Ledger, draft: &Draft) -> BitcoinResult<Psbt> {
+        build::to_psbt(draft, self.keyring(), |txid| {
+            let known = ledger.transaction(txid);
+            Ok(known.map(|known| Transaction::clone(&known.transaction)))
+        })
+    }
+
+    fn sign_with(&self, ledger: &Ledger, psbt: &mut Psbt) -> BitcoinResult<usize> {
+        build::sign_psbt(
+            psbt,
+            self.signer()?,
+            |script| ledger.index_of(&script.to_owned()),
+            |outpoint| {
+                let known = ledger.transaction(outpoint.txid)?;
+                let output = known.transaction.output.get(outpoint.vout as usize);
+                output.cloned()
+            },
+        )
+    }
+
+    /// Signs what the wallet has built itself, unless it only watches.
+    pub(super) fn sign_own(&self, ledger: &Ledger, psbt: &mut Psbt) -> BitcoinResult<()> {
+        if self.signer.is_some() {
+            self.sign_with(ledger, psbt)?;
+        }
+        Ok(())
+    }
+}
+
+impl WalletInterface for RustWallet {
+    fn sync(&self) -> BitcoinResult<u32> {
+        Ok(self.follow()?.height)
+    }
+
+    fn balance(&self) -> BitcoinResult<WalletBalance> {
+        Ok(self.ledger().view().balance)
+    }
+
+    fn unspent(&self) -> BitcoinResult<Vec<Coin>> {
+        let mut ledger = self.ledger();
+        let view = ledger.view();
+        let connection = ledger.store().connection();
+        let reserved = self.reservations().reserved(reservations::now_ms())?;
+        view.coins
+            .iter()
+            .map(|coin| {
+                let address = self.keyring().address(coin.keychain, coin.index)?.address;
+                let outpoint = coin.outpoint.to_string();
+                let label = match labels::label_for(connection, LabelKind::Output, &outpoint)? {
+                    None => labels::label_for(connection, LabelKind::Addr, &address)?,
+                    label => label,
+                };
+                let reservation = reserved.get(&coin.outpoint);
+                Ok(Coin {
+                    outpoint: coin.outpoint,
+                    value_sat: coin.value_sat,
+                    script_pubkey: coin.script_pubkey.clone(),
+                    address,
+                    address_type: coin.keychain.0,
+                    chain: coin.keychain.1,
+                    index: coin.index,
+                    state: coin.state,
+                    block: coin.block,
+                    label,
+                    reserved_for: reservation.map(|it| it.reason.clone()),
+                    reserved_until_ms: reservation.and_then(|it| it.until_ms),
+                })
+            })
+            .collect()
+    }
+
+    fn history(&self) -> BitcoinResult<Vec<HistoryEntry>> {
+        let mut ledger = self.ledger();
+        let mut entries = ledger.history();
+        let connection = ledger.store().connection();
+        for entry in &mut entries {
+            let txid = entry.txid.to_string();
+            entry.label = labels::label_for(connection, LabelKind::Tx, &txid)?;
+        }
+        Ok(entries)
+    }
+
+    fn addresses(&self, address_type: AddressType) -> BitcoinResult<Vec<(BitcoinAddress, bool)>> {
+        let keychain = (address_type, Chain::Receive);
+        if self.keyring().descriptor(keychain).is_err() {
+            return Ok(Vec::new());
+        }
+        let ledger = self.ledger();
+        let next = self.reservations().next_index(keychain)?;
+        (0..Self::fresh_index(&ledger, keychain, next))
+            .map(|index| {
+                let address = self.keyring().address(keychain, index)?;
+                Ok((address, ledger.is_used(keychain, index)))
+            })
+            .collect()
+    }
+
+    fn verify_address(&self, address: &str) -> BitcoinResult<Option<BitcoinAddress>> {
+        let script = build::parse_address(self.network(), address)
+            .map_err(|error| error.during(Operation::Wallet))?;
+        let found = self.ledger().index_of(&script);
+        found
+            .map(|(keychain, index)| self.keyring().address(keychain, index))
+            .transpose()
+    }
+
+    fn create_psbt(&self, request: &TransactionRequest) -> BitcoinResult<Psbt> {
+        let mut ledger = self.ledger();
+        let (_, psbt) = self.book(&mut ledger, |ledger, booking| {
+            let draft = self.draft_request(ledger, booking, request)?;
+            let psbt = self.to_psbt(ledger, &draft)?;
+            Ok((draft, psbt.unsigned_tx.compute_txid(), psbt))
+        })?;
+        Ok(psbt)
+    }
+
+    fn preview(&self, request: &TransactionRequest) -> BitcoinResult<Psbt> {
+        let ledger = self.ledger();
+        let mut reservations = self.reservations();
+        // Dropped without a commit, it has no effect.
+        let booking = reservations.begin(reservations::now_ms())?;
+        let draft = self.draft_request(&ledger, &booking, request)?;
+        self.to_psbt(&ledger, &draft)
+    }
+
+    fn sign_psbt(&self, psbt: &mut Psbt) -> BitcoinResult<usize> {
+        self.sign_with(&self.ledger(), psbt)
+    }
+
+    fn finalize_psbt(&self, psbt: &mut Psbt) -> BitcoinResult<bool> {
+        build::finalize_psbt(psbt)
+    }
+
+    fn extract_psbt(&self, psbt: &Psbt, allow_high_fee: bool) -> BitcoinResult<BitcoinTransaction> {
+        build::extract_psbt(psbt, allow_high_fee)
+    }
+
+    fn bump_fee(&self, txid: Txid, fee_rate: u64) -> BitcoinResult<Psbt> {
+        self.replace(txid, fee_rate)
+    }
+
+    fn accelerate(&self, txid: Txid, fee_rate: u64) -> BitcoinResult<Psbt> {
+        self.pay_for(txid, fee_rate)
+    }
+
+    fn lock(&self, outpoint: OutPoint) -> BitcoinResult<()> {
+        let view = self.ledger().view();
+        if !view.coins.iter().any(|coin| coin.outpoint == outpoint) {
+            return Err(
+                not_found("not an unspent output of the wallet").with_context("coin", outpoint)
+            );
+        }
+        self.reservations().lock(outpoint)
+    }
+
+    fn unlock(&self, outpoint: OutPoint) -> BitcoinResult<bool> {
+        self.reservations().release(outpoint)
+    }
+
+    fn labels(&self) -> BitcoinResult<Vec<Label>> {
+        let mut ledger = self.ledger();
+        let mut all = labels::get_all(ledger.store().connection())?;
+        let reserved = self.reservations().reserved(reservations::now_ms())?;
+        let locked: Vec<String> = reserved
+            .iter()
+            .filter(|(_, reservation)| reservation.is_lock())
+            .map(|(coin, _)| coin.to_string())
+            .collect();
+        for coin in locked {
+            let labelled = all
+                .iter_mut()
+                .find(|label| label.kind == LabelKind::Output && label.reference == coin);
+            match labelled {
+                Some(label) => label.spendable = Some(false),
+                None => all.push(Label {
+                    kind: LabelKind::Output,
+                    reference: coin,
+                    label: None,
+                    origin: None,
+                    spendable: Some(false),
+                }),
+            }
+        }
+        all.sort_by(|a, b| (a.kind, &a.reference).cmp(&(b.kind, &b.reference)));
+        Ok(all)
+    }
+
+    fn import_labels(&self, all: &[Label]) -> BitcoinResult<usize> {
+        let mut ledger = self.ledger();
+        let mut changed = labels::import(ledger.store().connection(), all)?;
+        let mut reservations = self.reservations();
+        let reserved = reservations.reserved(reservations::now_ms())?;
+        for label in all.iter().filter(|label| label.kind == LabelKind::Output) {
+            // The import has checked that it is one.
+            let Ok(coin) = label.reference.parse::<OutPoint>() else {
+                continue;
+            };
+            let is_locked = reserved.get(&coin).is_some_and(Reservation::is_lock);
+            match label.spendable {
+                Some(false) if !is_locked => reservations.lock(coin)?,
+                Some(true) if is_locked => {
+                    reservations.release(coin)?;
+                }
+                _ => continue,
+            }
+            changed += 1;
+        }
+        Ok(changed)
+    }
+
+    fn sign_message(&self, address: &str, text: &str) -> BitcoinResult<SignedMessage> {
+        let script = build::parse_address(self.network(), address)
+            .map_err(|error| error.during(Operation::Wallet))?;
+        let found = self.ledger().index_of(&script);
+        let (keychain, index) = found.ok_or_else(|| {
+            not_found("the address is not the wallet's, or beyond those it watches")
+        })?;
+        message::sign(self.signer()?, self.keyring(), keychain, index, text)
+    }
+
+    fn descriptors(&self) -> BitcoinResult<Vec<(AddressType, String, String)>> {
+        let accounts = self.folder.file().accounts.iter();
+        accounts
+            .map(|account| {
+                let text = |chain| -> BitcoinResult<String> {
+                    let descriptor = self.keyring().descriptor((account.address_type, chain))?;
+                    // With its checksum (BIP380), as other wallets import it.
+                    Ok(descriptor.to_string())
+                };
+                Ok((
+                    account.address_type,
+                    text(Chain::Receive)?,
+                    text(Chain::Change)?,
+                ))
+            })
+            .collect()
+    }
+}
+
+pub(super) fn not_found(message: &str) -> BitcoinError {
+    BitcoinError::new(ErrorKind::NotFound, Operation::Wallet, message)
+}

@@ -1,0 +1,248 @@
+//! `RustWallet`: an open wallet with its books, its reservations, its keys and a chain source.
+
+mod hurry;
+mod interface;
+mod operations;
+mod twin;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bitcoin::consensus::encode;
+use bitcoin::{Transaction, Txid};
+use btc_iface::{
+    AddressType, BitcoinError, BitcoinResult, BitcoinTransaction, BlockRef, CoinSelection,
+    ErrorKind, Network, Operation, Secret,
+};
+use serde::Serialize;
+
+use super::folder::Folder;
+use super::keys::{Keychain, Keyring, Signer};
+use super::ledger::Ledger;
+use super::reservations::{self, Reservations};
+use super::secret;
+use super::source::{ChainSource, Follower, Peer, Piece};
+use crate::convert;
+
+/// How a coin that a transaction was built on stays reserved.
+pub const RESERVATION_MS: u64 = 10 * 60 * 1000;
+
+/// An open wallet. May be used by several threads at once; while one of them follows the chain,
+/// the others wait for the books.
+pub struct RustWallet {
+    folder: Folder,
+    signer: Option<Signer>,
+    source: Arc<dyn ChainSource>,
+    selection: CoinSelection,
+    // Where both are taken, the ledger comes first.
+    ledger: Mutex<Ledger>,
+    reservations: Mutex<Reservations>,
+}
+
+/// What a wallet is, for people.
+#[derive(Debug, Clone, Serialize)]
+pub struct WalletInfo {
+    /// The network of its addresses.
+    #[serde(with = "btc_iface::types::network::as_name")]
+    pub network: Network,
+    /// The fingerprint of the master key (BIP32), when it is known.
+    pub fingerprint: Option<String>,
+    /// Whether it has no secret.
+    pub is_watch_only: bool,
+    /// The script types it has accounts of.
+    pub address_types: Vec<AddressType>,
+    /// The height from which on blocks matter.
+    pub birthday: u32,
+    /// How many unused addresses in a row are watched.
+    pub gap_limit: u32,
+    /// The block it has followed the chain to, if it has.
+    pub tip: Option<BlockRef>,
+    /// The name of the chain source.
+    pub source: &'static str,
+}
+
+impl RustWallet {
+    /// Opens the wallet in this folder for this process alone. With a passphrase, or a secret in
+    /// the clear, it can sign; else it watches.
+    ///
+    /// # Errors
+    /// `Configuration`: no wallet there, or a file that is damaged, of another wallet or of a
+    /// newer version. `Auth`: a wrong passphrase. `Unavailable`: it is open already.
+    pub fn open(
+        dir: &Path,
+        passphrase: Option<&Secret>,
+        selection: CoinSelection,
+        source: Arc<dyn ChainSource>,
+    ) -> BitcoinResult<Self> {
+        let folder = Folder::open(dir)?;
+        let can_unlock = passphrase.is_some() || !secret::is_encrypted(dir);
+        let signer = if folder.has_secret() && can_unlock {
+            Some(folder.unlock(passphrase)?)
+        } else {
+            None
+        };
+        let file = folder.file();
+        let ledger = Ledger::open(
+            &folder.books(),
+            folder.keyring(),
+            file.birthday,
+            file.gap_limit,
+        )?;
+        let reservations = folder.reservations()?;
+        let wallet = Self {
+            folder,
+            signer,
+            source,
+            selection,
+            ledger: Mutex::new(ledger),
+            reservations: Mutex::new(reservations),
+        };
+        wallet.prepare_labels()?;
+        Ok(wallet)
+    }
+
+    /// The wallet's network.
+    pub fn network(&self) -> Network {
+        self.folder.file().network
+    }
+
+    /// What it is and how far it has come.
+    pub fn info(&self) -> WalletInfo {
+        let file = self.folder.file();
+        let tip = self.ledger().view().tip;
+        WalletInfo {
+            network: file.network,
+            fingerprint: file.fingerprint.map(|fingerprint| fingerprint.to_string()),
+            is_watch_only: !self.folder.has_secret(),
+            address_types: file
+                .accounts
+                .iter()
+                .map(|account| account.address_type)
+                .collect(),
+            birthday: file.birthday,
+            gap_limit: file.gap_limit,
+            tip: Some(tip).filter(|tip| tip.height > 0),
+            source: self.source.name(),
+        }
+    }
+
+    /// Whom to tell how far a scan has come: blocks examined, and all of this pass.
+    pub fn on_progress(&self, told: impl FnMut(u32, u32) + Send + 'static) {
+        self.ledger().on_progress(Some(Box::new(told)));
+    }
+
+    /// Follows the chain to the tip and returns it.
+    ///
+    /// # Errors
+    /// Those of the source.
+    pub fn follow(&self) -> BitcoinResult<BlockRef> {
+        let mut ledger = self.ledger();
+        self.follow_with(&mut ledger)?;
+        Ok(ledger.view().tip)
+    }
+
+    fn follow_with(&self, ledger: &mut Ledger) -> BitcoinResult<()> {
+        // The other implementation may have given out addresses since.
+        let all_next = self.reservations().all_next()?;
+        for (keychain, next) in all_next {
+            if self.keyring().descriptor(keychain).is_ok() {
+                ledger.set_next(keychain, next)?;
+            }
+        }
+        self.source.follow(ledger)
+    }
+
+    /// Hands a transaction to the network through the wallet's source; what is known already is
+    /// success.
+    ///
+    /// # Errors
+    /// As `BitcoinInterface::broadcast_transaction`.
+    ///
+    /// # Effects
+    /// Money moves when it is mined. The books have the transaction before it is sent.
+    pub fn broadcast_transaction(&self, transaction: &BitcoinTransaction) -> BitcoinResult<Txid> {
+        let operation = Operation::BroadcastTransaction;
+        let bytes = convert::encode_transaction(transaction).map_err(|cause| {
+            BitcoinError::new(ErrorKind::InvalidInput, operation, cause.to_string())
+        })?;
+        let sent = self.noting(&bytes, |whole| self.source.broadcast(whole));
+        sent.map_err(|error| error.during(operation))
+    }
+
+    /// Writes a transaction down before `send` hands it to the network, and crosses it out again
+    /// when it is refused. Whether an unclear outcome was one shows at the next sync.
+    pub(crate) fn noting<T>(
+        &self,
+        bytes: &[u8],
+        send: impl FnOnce(&Transaction) -> BitcoinResult<T>,
+    ) -> BitcoinResult<T> {
+        let transaction: Transaction = encode::deserialize(bytes).map_err(|cause| {
+            let message = "the bytes are no transaction";
+            BitcoinError::new(
+                ErrorKind::InvalidInput,
+                Operation::BroadcastTransaction,
+                message,
+            )
+            .with_source(cause)
+        })?;
+        let is_noted = self.note(&transaction)?;
+        let outcome = send(&transaction);
+        if is_noted && matches!(&outcome, Err(error) if error.kind() == ErrorKind::Rejected) {
+            self.ledger().take(Piece::Mempool {
+                arrived: Vec::new(),
+                gone: vec![transaction.compute_txid()],
+                kept: Vec::new(),
+            })?;
+        }
+        outcome
+    }
+
+    /// Whether the transaction is the wallet's and was not known before.
+    fn note(&self, transaction: &Transaction) -> BitcoinResult<bool> {
+        let mut ledger = self.ledger();
+        let known = ledger.transaction(transaction.compute_txid());
+        if known.is_some_and(|known| known.is_counted) || !ledger.concerns(transaction) {
+            return Ok(false);
+        }
+        ledger.insert_unconfirmed(transaction.clone(), reservations::now_ms() / 1000)?;
+        Ok(true)
+    }
+
+    /// The peers of the source.
+    ///
+    /// # Errors
+    /// Those of the source.
+    pub fn peers(&self) -> BitcoinResult<Vec<Peer>> {
+        self.source.peers()
+    }
+
+    fn keyring(&self) -> &Keyring {
+        self.folder.keyring()
+    }
+
+    fn signer(&self) -> BitcoinResult<&Signer> {
+        self.signer.as_ref().ok_or_else(|| {
+            let message = if self.folder.has_secret() {
+                "the wallet is locked; set WALLET_PASSPHRASE or WALLET_PASSPHRASE_FILE"
+            } else {
+                "the wallet is watch-only; sign with `btc psbt` and another signer"
+            };
+            BitcoinError::new(ErrorKind::Unsupported, Operation::Wallet, message)
+        })
+    }
+
+    /// The first index of a chain that was neither given out nor seen used.
+    fn fresh_index(ledger: &Ledger, keychain: Keychain, next: u32) -> u32 {
+        let after_used = ledger.highest_used(keychain).map_or(0, |used| used + 1);
+        next.max(after_used)
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reservations(&self) -> MutexGuard<'_, Reservations> {
+        let lock = self.reservations.lock();
+        lock.unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,100 @@
+//! The wallet's share of the effect-free twins.
+
+use std::collections::HashSet;
+
+use btc_iface::{
+    AddressType, BitcoinAddress, BitcoinResult, Chain, Operation, PlannedTransaction,
+    WalletSnapshot, WalletState,
+};
+
+use super::RustWallet;
+use super::operations::{is_spendable, snapshot_coin};
+use crate::wallet::build;
+use crate::wallet::reservations::now_ms;
+
+impl RustWallet {
+    /// `WalletTwin::derive_address`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn derive_address(
+        &self,
+        address_type: AddressType,
+        index: u32,
+    ) -> BitcoinResult<BitcoinAddress> {
+        self.keyring()
+            .address((address_type, Chain::Receive), index)
+            .map_err(|error| error.during(Operation::GenerateAddress))
+    }
+
+    /// `WalletTwin::plan_transaction`, after the chain was followed.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn plan_transaction(
+        &self,
+        outputs: &[(String, u64)],
+        fee_rate: u64,
+        snapshot: &WalletSnapshot,
+    ) -> BitcoinResult<PlannedTransaction> {
+        let operation = Operation::CreateTransaction;
+        self.follow().map_err(|error| error.during(operation))?;
+        let signer = self.signer().map_err(|error| error.during(operation))?;
+        let view = self.ledger().view();
+        let known: HashSet<_> = view
+            .coins
+            .iter()
+            .filter(|coin| is_spendable(coin))
+            .map(snapshot_coin)
+            .collect();
+        let unknown_coins = snapshot
+            .coins
+            .iter()
+            .filter(|coin| !known.contains(coin))
+            .map(|coin| coin.outpoint)
+            .collect();
+        let draft = build::plan(self.keyring(), snapshot, outputs, fee_rate)?;
+        let transaction = build::sign(&draft, self.keyring(), signer)?;
+        Ok(PlannedTransaction {
+            transaction: build::to_bitcoin_transaction(&transaction, draft.fee_sat)?,
+            tip: view.tip,
+            unknown_coins,
+        })
+    }
+
+    /// `WalletTwin::snapshot`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn current_snapshot(&self) -> BitcoinResult<WalletSnapshot> {
+        let operation = Operation::CreateTransaction;
+        let mut ledger = self.ledger();
+        self.follow_with(&mut ledger)
+            .map_err(|error| error.during(operation))?;
+        let reservations = self.reservations();
+        let reserved = reservations.reserved(now_ms())?;
+        let next = reservations.next_index((self.folder.file().change_type, Chain::Change))?;
+        Ok(self.snapshot_without(&ledger, &reserved, next))
+    }
+
+    /// `WalletTwin::wallet_state`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn state(&self) -> BitcoinResult<WalletState> {
+        self.follow()
+            .map_err(|error| error.during(Operation::GetBalance))?;
+        let view = self.ledger().view();
+        let mut coins: Vec<_> = view
+            .coins
+            .iter()
+            .map(|coin| (coin.outpoint, coin.value_sat))
+            .collect();
+        coins.sort_unstable();
+        Ok(WalletState {
+            tip: view.tip,
+            balance: view.balance,
+            coins,
+        })
+    }
+}

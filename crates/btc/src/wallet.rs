@@ -1,0 +1,91 @@
+//! Puts the configured wallet together: its folder, its source, its keys.
+
+use std::sync::Arc;
+
+use btc_iface::{BitcoinError, BitcoinResult, CoinSelection, ErrorKind, Operation};
+use btc_rust::wallet::RustWallet;
+use btc_rust::wallet::source::ChainSource;
+use btc_rust::wallet::source::core::CoreSource;
+
+use crate::config::{Config, WalletSettings, WalletSource};
+use crate::connect;
+
+/// Opens the configured wallet with its chain source. It can sign when the passphrase is
+/// configured or its secret is in the clear.
+///
+/// # Errors
+/// `Configuration`: no wallet is configured, or its files or its source cannot be used. `Auth`:
+/// a wrong passphrase. `Unavailable`: it is open already, or the source cannot be reached.
+pub fn connect_wallet(config: &Config) -> BitcoinResult<Arc<RustWallet>> {
+    let settings = settings(config)?;
+    let selection = settings.selection.unwrap_or(if config.shadow.is_some() {
+        CoinSelection::LargestFirst
+    } else {
+        CoinSelection::BranchAndBound
+    });
+    let passphrase = settings.passphrase.as_ref();
+    let source = connect_source(config)?;
+    let wallet = RustWallet::open(&settings.dir, passphrase, selection, source)?;
+    if let Some(node) = &config.node
+        && node.network != wallet.network()
+    {
+        use btc_iface::types::network::name;
+        let message = format!(
+            "the wallet is for {}, the configuration says {}; set WALLET_DIR or BITCOIN_NETWORK",
+            name(wallet.network()),
+            name(node.network)
+        );
+        return Err(BitcoinError::new(
+            ErrorKind::Configuration,
+            Operation::Connect,
+            message,
+        ));
+    }
+    Ok(Arc::new(wallet))
+}
+
+/// Connects to where the Rust wallet learns about the chain: the node, unless `WALLET_SOURCE`
+/// says otherwise.
+///
+/// # Errors
+/// `Configuration`: no node or network is configured, or this build lacks the source.
+/// `Unavailable`, `Timeout`, `Auth`: it cannot be reached.
+pub fn connect_source(config: &Config) -> BitcoinResult<Arc<dyn ChainSource>> {
+    let node = connect::node(config)?;
+    let source = config.wallet.as_ref().map(|wallet| &wallet.source);
+    match source {
+        None | Some(WalletSource::Core) => Ok(Arc::new(CoreSource::connect(node)?)),
+        #[cfg(feature = "p2p")]
+        Some(WalletSource::P2p { peers }) => {
+            use btc_rust::wallet::source::p2p::{P2pConfig, P2pSource};
+            let config = P2pConfig {
+                peers: peers.clone(),
+                timeout: node.timeout,
+                ..P2pConfig::new(node.network)
+            };
+            Ok(Arc::new(P2pSource::start(config)?))
+        }
+        #[cfg(not(feature = "p2p"))]
+        Some(WalletSource::P2p { .. }) => Err(connect::not_built("the source p2p", "p2p")),
+        #[cfg(feature = "electrum")]
+        Some(WalletSource::Electrum { url }) => {
+            use btc_rust::wallet::source::electrum::ElectrumSource;
+            let source = ElectrumSource::connect(url, node.network, node.timeout)?;
+            Ok(Arc::new(source))
+        }
+        #[cfg(not(feature = "electrum"))]
+        Some(WalletSource::Electrum { .. }) => {
+            Err(connect::not_built("the source electrum", "electrum"))
+        }
+    }
+}
+
+fn settings(config: &Config) -> BitcoinResult<&WalletSettings> {
+    config.wallet.as_ref().ok_or_else(|| {
+        BitcoinError::new(
+            ErrorKind::Configuration,
+            Operation::Connect,
+            "no wallet is configured; set WALLET_DIR",
+        )
+    })
+}
