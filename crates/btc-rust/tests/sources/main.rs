@@ -1,7 +1,9 @@
 //! Tests of the chain sources against private nodes and servers.
 
 mod broadcast;
+mod electrum;
 mod failures;
+mod lies;
 mod reorganisations;
 mod scans;
 mod setup;
