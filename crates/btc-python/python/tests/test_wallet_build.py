@@ -209,6 +209,14 @@ def test_snapshots_that_cannot_be() -> None:
         assert said in error.message
 
 
+def test_a_lock_time_is_a_height() -> None:
+    payments = [Payment(CHANGE.script, 1000)]
+    assert draft(payments, 1, [coin(1, 5000)], CHANGE, 499_999_999).lock_time == 499_999_999
+    with pytest.raises(BitcoinError, match="height 500000000") as caught:
+        draft(payments, 1, [coin(1, 5000)], CHANGE, 500_000_000)
+    assert caught.value.kind is ErrorKind.INVALID_INPUT
+
+
 def test_what_nodes_do_not_relay_is_rejected() -> None:
     many = [coin(number, 1000) for number in range(1600)]
     drafted, _ = _fails([Payment(CHANGE.script, 1000 * 1400 - 110_000)], 1, many)
