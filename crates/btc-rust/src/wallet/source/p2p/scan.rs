@@ -159,7 +159,10 @@ impl Pass<'_> {
                 Some(Fetched::Block(block)) => {
                     let height = at.height;
                     let block = check(block, height)?;
-                    follower.take(Piece::Block { height, block })?;
+                    follower.take(Piece::Block {
+                        height,
+                        block: block.into(),
+                    })?;
                 }
             }
         }
