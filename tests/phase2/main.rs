@@ -6,6 +6,7 @@
 )]
 
 mod lab;
+mod sources;
 mod wallet;
 
 use std::process::ExitCode;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
             shared.plain(|lab| lab.run(Backend::Rust, *case))
         });
     }
+    sources::add(&mut suite);
     // The trials are gone afterwards, and with this the nodes.
     let code = suite.run();
     drop(phase);
