@@ -8,7 +8,8 @@
 //!   are fetched.
 //!
 //! # Limits
-//! - With one required peer, that peer can withhold: name your own node, or require several.
+//! - With one required peer, that peer can withhold: name your own node, or require several. Of
+//!   peers found by DNS two must agree at least.
 //! - Unconfirmed transactions of others are not seen. The wallet's own count as long as a
 //!   configured peer has them in its mempool; peers found by DNS are not asked.
 //! - Why a peer refuses a transaction is not said on the network.
@@ -27,7 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bitcoin::{Transaction, Txid};
-use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, Network, Operation};
+use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, Operation};
 
 pub use self::config::P2pConfig;
 use self::peers::Peers;
