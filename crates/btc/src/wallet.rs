@@ -59,11 +59,9 @@ pub fn connect_source(config: &Config) -> BitcoinResult<Arc<dyn ChainSource>> {
         Some(WalletSource::P2p { peers }) => {
             use btc_rust::wallet::source::p2p::{P2pConfig, P2pSource};
             let config = P2pConfig {
-                network: node.network,
                 peers: peers.clone(),
-                // One that was named is trusted; of those that DNS names, two must agree.
-                required_peers: if peers.is_empty() { 2 } else { 1 },
                 timeout: node.timeout,
+                ..P2pConfig::new(node.network)
             };
             Ok(Arc::new(P2pSource::start(config)?))
         }
