@@ -5,8 +5,10 @@
     reason = "cases have one signature, whether or not they can fail on their way"
 )]
 
+mod interface;
 mod lab;
 mod sources;
+mod vectors;
 mod wallet;
 
 use std::process::ExitCode;
@@ -59,7 +61,15 @@ fn main() -> ExitCode {
             shared.plain(|lab| lab.run(Backend::Rust, *case))
         });
     }
+    for (name, case) in interface::CASES {
+        let shared = Arc::clone(&phase);
+        suite.add(format!("interface::{name}"), move || {
+            let case = *case;
+            shared.filtered(|lab| lab.with(move |chain, node| interface::run(chain, node, case)))
+        });
+    }
     sources::add(&mut suite);
+    vectors::add(&mut suite);
     // The trials are gone afterwards, and with this the nodes.
     let code = suite.run();
     drop(phase);

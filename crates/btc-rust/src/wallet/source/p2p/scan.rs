@@ -160,10 +160,7 @@ impl Pass<'_> {
                 Some(Fetched::Block(block)) => {
                     let height = at.height;
                     let block = check(block, height)?;
-                    follower.take(Piece::Block {
-                        height,
-                        block: block.into(),
-                    })?;
+                    follower.take(Piece::Block { height, block })?;
                 }
             }
         }
