@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use btc_regtest::{Chain, Node};
 use btc_rust::wallet::source::{ChainSource, Follower};
 
-use crate::wallet::{CHANGE, Wallet, nodes, pay, receive, script, stranger};
+use crate::wallet::{CHANGE, SIGNER, Wallet, nodes, pay, receive, script, stranger};
 
 #[test]
 fn what_is_paid_and_spent_is_found_over_every_kind_of_node() {
@@ -49,6 +49,22 @@ fn what_is_paid_and_spent_is_found_over_every_kind_of_node() {
         let first = wallet.ledger.history()[0].clone();
         assert_eq!(first.txid, spend.compute_txid(), "{name}");
         assert_eq!(first.block.map(|block| block.height), Some(123), "{name}");
+
+        // Nothing comes back: only the inputs say that this one matters.
+        let drained = [(stranger(), 240_000)];
+        wallet.send(&Wallet::spend_as(&SIGNER, &after.coins, &drained));
+        chain.mine(6).expect("blocks");
+        assert_eq!(wallet.sync_right(&node).coins, [], "{name}");
+        // Paid and spent between two syncs, by outputs that are learned on the way.
+        let mut fresh = Wallet::new(&node, 0);
+        pay(&mut chain, receive(0), 80_000);
+        chain.mine(1).expect("a block");
+        let coins = fresh.sync().coins;
+        assert_eq!(coins.len(), 1, "{name}");
+        wallet.send(&Wallet::spend_as(&SIGNER, &coins, &[(stranger(), 79_000)]));
+        chain.mine(6).expect("blocks");
+        assert_eq!(wallet.sync_right(&node).coins, [], "{name}");
+        assert_eq!(fresh.sync().coins, [], "{name}");
     }
 }
 

@@ -7,10 +7,10 @@ use bdk_chain::local_chain::CheckPoint;
 use bdk_chain::{BlockId, ConfirmationBlockTime, TxUpdate};
 use bitcoin::hashes::Hash;
 use bitcoin::{
-    Amount, BlockHash, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Txid, Witness,
-    absolute, transaction,
+    Amount, Block, BlockHash, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Txid,
+    Witness, absolute, transaction,
 };
-use btc_iface::Network;
+use btc_iface::{BlockRef, Network};
 use btc_rust::wallet::keys::Keychain;
 use btc_rust::wallet::ledger::Ledger;
 use btc_rust::wallet::source::{Follower, Piece};
@@ -73,6 +73,50 @@ fn update(
         chain_update: CheckPoint::from_block_ids(blocks.iter().copied()).ok(),
     };
     Piece::Update(Box::new(response))
+}
+
+/// A block that nobody has mined: only a source that scans would know.
+fn mined(transactions: &[&Transaction]) -> Arc<Block> {
+    let mut block = bitcoin::constants::genesis_block(Network::Regtest);
+    block.txdata = transactions.iter().copied().cloned().collect();
+    block.header.nonce += 1;
+    Arc::new(block)
+}
+
+#[test]
+fn a_block_taken_back_leaves_nothing_until_the_mempool_is_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("rust.sqlite");
+    let mut ledger = Ledger::open(&path, keyring(), 100, GAP).expect("new books");
+    let (early, late) = (payment(1, receive(0)), payment(2, receive(1)));
+    let seen = |transaction: &Transaction| Piece::Mempool {
+        arrived: vec![(transaction.clone(), 1_900_000_000)],
+        gone: Vec::new(),
+        kept: Vec::new(),
+    };
+    let found = |height, transaction: &Transaction| Piece::Block {
+        height,
+        block: mined(&[transaction]),
+    };
+    ledger.take(found(99, &early)).expect("good news");
+    assert_eq!(ledger.view().coins, [], "before the birthday");
+    ledger.take(seen(&late)).expect("good news");
+    ledger.take(found(120, &late)).expect("good news");
+    assert_eq!(ledger.view().balance.confirmed_sat, 1_002);
+    let fork = *ledger.checkpoints().last().expect("the genesis block");
+    ledger.take(Piece::Disconnect { fork }).expect("good news");
+    assert_eq!(ledger.view().coins, []);
+    assert_eq!(ledger.unconfirmed(), []);
+    ledger.take(seen(&late)).expect("good news");
+    assert_eq!(ledger.view().balance.untrusted_pending_sat, 1_002);
+    // Another block at a height that is taken, without a word about the first.
+    ledger.take(found(120, &late)).expect("good news");
+    let other = Piece::Scanned(BlockRef {
+        height: 120,
+        hash: BlockHash::all_zeros(),
+    });
+    let error = ledger.take(other).expect_err("two blocks at one height");
+    assert_eq!(error.kind(), btc_iface::ErrorKind::InvalidResponse);
 }
 
 #[test]
