@@ -5,8 +5,11 @@
     reason = "cases have one signature, whether or not they can fail on their way"
 )]
 
+mod child;
 mod interface;
+mod kill;
 mod lab;
+mod promises;
 mod sources;
 mod vectors;
 mod wallet;
@@ -45,6 +48,9 @@ fn full_node() -> NodeBuilder {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = child::run() {
+        return code;
+    }
     let phase = Arc::new(Phase::default());
     let mut suite = Suite::default();
     for backend in Backend::ALL {
@@ -70,6 +76,12 @@ fn main() -> ExitCode {
     }
     sources::add(&mut suite);
     vectors::add(&mut suite);
+    for part in kill::LOOPS {
+        suite.add(format!("kill::{}", part.name), move || {
+            let lab = WalletLab::start(full_node())?;
+            lab.with(move |chain, node| part.run(chain, &node))
+        });
+    }
     // The trials are gone afterwards, and with this the nodes.
     let code = suite.run();
     drop(phase);
