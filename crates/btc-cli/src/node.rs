@@ -13,8 +13,16 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Reads the configuration; with no node configured, starts a private one and says so.
+    /// Reads the configuration without its wallet, which these verbs have no use for; with no node
+    /// configured, starts a private one and says so.
     pub(crate) fn open() -> Result<Self, Failure> {
+        let mut session = Self::open_with_wallet()?;
+        session.config.wallet = None;
+        Ok(session)
+    }
+
+    /// The same with the configured wallet, unless a private node serves: its chain is another.
+    pub(crate) fn open_with_wallet() -> Result<Self, Failure> {
         let config = Config::load()?;
         if config.node.is_some() {
             return Ok(Self {
@@ -42,6 +50,7 @@ impl Session {
         }
         let node = builder.start()?;
         config.node = Some(node_config(&node));
+        config.wallet = None;
         Ok(Self {
             config,
             private: Some(node),

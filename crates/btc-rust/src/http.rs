@@ -20,7 +20,7 @@ use crate::connection::{Answer, Connections, ExchangeError};
 /// Waits before the second and the third attempt of a read.
 const BACKOFF: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(250)];
 /// RPC methods without effect. Everything else is sent at most once.
-const READS: [&str; 13] = [
+const READS: [&str; 15] = [
     "estimatesmartfee",
     "getblock",
     "getblockchaininfo",
@@ -29,6 +29,8 @@ const READS: [&str; 13] = [
     "getblockhash",
     "getblockheader",
     "getindexinfo",
+    "getmempoolancestors",
+    "getmempoolentry",
     "getmempoolinfo",
     "getpeerinfo",
     "getrawmempool",

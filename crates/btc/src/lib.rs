@@ -36,4 +36,4 @@ pub use crate::config::Config;
 pub use crate::connect::connect_shadow;
 pub use crate::connect::{ObservedWallet, connect, connect_fees, connect_observed, connect_to};
 #[cfg(feature = "rust-bitcoin")]
-pub use crate::wallet::{connect_source, connect_wallet};
+pub use crate::wallet::{connect_source, connect_wallet, open_wallet};

@@ -17,6 +17,19 @@ use crate::connect;
 /// `Configuration`: no wallet is configured, or its files or its source cannot be used. `Auth`:
 /// a wrong passphrase. `Unavailable`: it is open already, or the source cannot be reached.
 pub fn connect_wallet(config: &Config) -> BitcoinResult<Arc<RustWallet>> {
+    settings(config)?;
+    open_wallet(config, connect_source(config)?)
+}
+
+/// Opens the configured wallet as [`connect_wallet`] does, over a source of the caller's: one that
+/// connects when it is first asked, say, so that what needs no chain works without one.
+///
+/// # Errors
+/// As [`connect_wallet`], without those of the source.
+pub fn open_wallet(
+    config: &Config,
+    source: Arc<dyn ChainSource>,
+) -> BitcoinResult<Arc<RustWallet>> {
     let settings = settings(config)?;
     let selection = settings.selection.unwrap_or(if config.shadow.is_some() {
         CoinSelection::LargestFirst
@@ -24,7 +37,6 @@ pub fn connect_wallet(config: &Config) -> BitcoinResult<Arc<RustWallet>> {
         CoinSelection::BranchAndBound
     });
     let passphrase = settings.passphrase.as_ref();
-    let source = connect_source(config)?;
     let wallet = RustWallet::open(&settings.dir, passphrase, selection, source)?;
     if let Some(node) = &config.node
         && node.network != wallet.network()

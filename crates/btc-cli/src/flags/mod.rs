@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 pub(crate) use self::wallet::{
-    AddressVerb, Bump, Create, Parity, Payment, PsbtVerb, Restore, Send, Setup, SignMessage,
-    UtxoVerb, WalletVerb,
+    AddressVerb, Bump, Create, LabelsVerb, Parity, Payment, PsbtVerb, Raise, Restore, Send, Setup,
+    SignMessage, UtxoVerb, WalletVerb,
 };
 
 /// Ask Bitcoin through Rust, through Python, or through both in shadow mode.
@@ -79,6 +79,9 @@ pub(crate) enum Verb {
     /// Unsigned and partly signed transactions (BIP174)
     #[command(subcommand)]
     Psbt(PsbtVerb),
+    /// Print or read the labels of transactions, addresses and coins (BIP329)
+    #[command(subcommand)]
+    Labels(LabelsVerb),
     /// Sign a message with the key of an address, or check a signature (BIP322)
     SignMessage(SignMessage),
     /// The peers of the node, or of the wallet's own connection to the network

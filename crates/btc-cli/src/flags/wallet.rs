@@ -20,11 +20,15 @@ pub(crate) enum WalletVerb {
     Sync,
     /// Print the public descriptors
     Export,
-    /// Print all labels, one JSON object a line (BIP329)
-    Labels,
-    /// Read labels from a file, or `-` for standard input (BIP329)
-    ImportLabels {
-        /// The file
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LabelsVerb {
+    /// Print all labels, one JSON object a line
+    Export,
+    /// Add or replace labels, all or none; an empty label removes one
+    Import {
+        /// The file, or `-` for standard input
         file: PathBuf,
     },
 }
@@ -43,16 +47,19 @@ pub(crate) struct Setup {
     /// Keep the words unencrypted; on regtest only
     #[arg(long)]
     pub(crate) plain: bool,
-    /// Ask for a BIP39 passphrase too, without which the words are worth nothing
+    /// Ask for a BIP39 passphrase too, without which the words open another wallet
     #[arg(long)]
     pub(crate) bip39_passphrase: bool,
+    /// A file with the BIP39 passphrase
+    #[arg(long, value_name = "FILE", conflicts_with = "bip39_passphrase")]
+    pub(crate) bip39_passphrase_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Create {
     /// How many words: 12, 15, 18, 21 or 24
-    #[arg(long, default_value_t = 12)]
-    pub(crate) words: usize,
+    #[arg(long, alias = "words", value_name = "COUNT", default_value_t = 12)]
+    pub(crate) word_count: usize,
     /// Watch only: a public descriptor with `<0;1>` for both chains; once for each type
     #[arg(long, value_name = "DESCRIPTOR")]
     pub(crate) watch: Vec<String>,
@@ -99,12 +106,14 @@ pub(crate) enum UtxoVerb {
     List,
     /// Keep a coin from being chosen
     Lock {
-        /// `txid:vout`
+        /// As `btc utxo` lists it
+        #[arg(value_name = "TXID:VOUT", value_parser = outpoint)]
         outpoint: OutPoint,
     },
     /// Release a coin's lock or reservation
     Unlock {
-        /// `txid:vout`
+        /// As `btc utxo` lists it
+        #[arg(value_name = "TXID:VOUT", value_parser = outpoint)]
         outpoint: OutPoint,
     },
 }
@@ -112,11 +121,11 @@ pub(crate) enum UtxoVerb {
 /// What a transaction shall do.
 #[derive(Debug, Args)]
 pub(crate) struct Payment {
-    /// Who gets how much, as `address=1500sat` or `address=0.000015BTC`
+    /// Who gets how much, with its unit, as `bcrt1…=1500sat` or `bcrt1…=0.000015BTC`
     #[arg(value_name = "ADDRESS=AMOUNT", value_parser = recipient)]
     pub(crate) recipients: Vec<btc::Recipient>,
     /// The fee rate in sat/vB [default: what should confirm within 6 blocks]
-    #[arg(long, value_name = "SAT/VB")]
+    #[arg(long, value_name = "SAT/VB", value_parser = fee_rate)]
     pub(crate) fee_rate: Option<u64>,
     /// Send everything that is left to this address
     #[arg(long, value_name = "ADDRESS")]
@@ -125,13 +134,13 @@ pub(crate) struct Payment {
     #[arg(long, value_name = "HEX")]
     pub(crate) data: Option<String>,
     /// Spend this coin, `txid:vout`; may be repeated
-    #[arg(long = "coin", value_name = "TXID:VOUT")]
+    #[arg(long = "coin", value_name = "TXID:VOUT", value_parser = outpoint)]
     pub(crate) coins: Vec<OutPoint>,
     /// Spend no other coins than those named
     #[arg(long, requires = "coins")]
     pub(crate) only_coins: bool,
     /// Do not spend this coin; may be repeated
-    #[arg(long, value_name = "TXID:VOUT")]
+    #[arg(long, value_name = "TXID:VOUT", value_parser = outpoint)]
     pub(crate) avoid: Vec<OutPoint>,
     /// branch-and-bound, largest-first, oldest-first or single-random-draw
     #[arg(long, value_parser = selection)]
@@ -158,15 +167,9 @@ pub(crate) struct Send {
 
 #[derive(Debug, Args)]
 pub(crate) struct Bump {
-    /// The unconfirmed transaction
-    pub(crate) txid: Txid,
-    /// The new fee rate in sat/vB
-    #[arg(long, value_name = "SAT/VB")]
-    pub(crate) fee_rate: u64,
-    /// Spend its outputs with a higher fee instead of replacing it (CPFP)
-    #[arg(long)]
-    pub(crate) child: bool,
-    /// Show the transaction; send nothing
+    #[command(flatten)]
+    pub(crate) raise: Raise,
+    /// Show the transaction; reserve and send nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Send on mainnet without asking
@@ -174,10 +177,29 @@ pub(crate) struct Bump {
     pub(crate) yes: bool,
 }
 
+/// Which fee shall be raised, and how far.
+#[derive(Debug, Args)]
+pub(crate) struct Raise {
+    /// The unconfirmed transaction
+    #[arg(value_parser = txid)]
+    pub(crate) txid: Txid,
+    /// The new fee rate in sat/vB; with --child, of both transactions together
+    #[arg(long, value_name = "SAT/VB", value_parser = fee_rate)]
+    pub(crate) fee_rate: u64,
+    /// Spend its outputs with a higher fee instead of replacing it (CPFP)
+    #[arg(long)]
+    pub(crate) child: bool,
+    /// Accept a fee above 10 % of what is spent, or a rate above 1,000 sat/vB
+    #[arg(long)]
+    pub(crate) allow_high_fee: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum PsbtVerb {
     /// Build an unsigned transaction and reserve its coins
     Create(Payment),
+    /// Build what `btc bump` would send, and reserve its coins
+    Bump(Raise),
     /// Say what a PSBT does
     Show {
         /// Base64, a file, or `-`
@@ -189,10 +211,13 @@ pub(crate) enum PsbtVerb {
         #[arg(required = true, num_args = 2..)]
         psbts: Vec<String>,
     },
-    /// Add the wallet's signatures
+    /// Show what a PSBT does and add the wallet's signatures
     Sign {
         /// Base64, a file, or `-`
         psbt: String,
+        /// Sign on mainnet without asking
+        #[arg(long)]
+        yes: bool,
     },
     /// Make the inputs final
     Finalize {
@@ -243,9 +268,26 @@ fn selection(text: &str) -> Result<CoinSelection, String> {
 fn recipient(text: &str) -> Result<btc::Recipient, String> {
     let (address, amount) = text
         .rsplit_once('=')
-        .ok_or("write address=amount, as in bcrt1…=1500sat")?;
+        .ok_or("write ADDRESS=AMOUNT, as in bcrt1…=1500sat")?;
     Ok(btc::Recipient {
         address: address.to_owned(),
         value_sat: amount::parse_sat(amount)?,
     })
+}
+
+fn fee_rate(text: &str) -> Result<u64, String> {
+    text.parse()
+        .ok()
+        .filter(|rate| *rate > 0)
+        .ok_or_else(|| "write whole sat/vB, 1 at least".to_owned())
+}
+
+fn outpoint(text: &str) -> Result<OutPoint, String> {
+    text.parse()
+        .map_err(|_| "write txid:vout, as `btc utxo` lists it".to_owned())
+}
+
+fn txid(text: &str) -> Result<Txid, String> {
+    text.parse()
+        .map_err(|_| "write the 64 hexadecimal digits of a txid".to_owned())
 }

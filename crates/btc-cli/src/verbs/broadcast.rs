@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Read};
 
 use btc::bitcoin::hex::FromHex;
+use btc::config::WalletSource;
+use btc::{BitcoinResult, BitcoinTransaction, Config};
 use serde_json::json;
 
 use super::Done;
@@ -26,11 +28,29 @@ pub(super) fn run(output: Output, options: &Broadcast) -> Done {
             "the transaction cannot be used: {cause}{source}; nothing was sent"
         ))
     })?;
-    let session = Session::open()?;
+    let session = Session::open_with_wallet()?;
     confirm::on_mainnet(session.network(), options.yes, "send this transaction")?;
-    let txid = btc::connect(&session.config)?.broadcast_transaction(&transaction)?;
+    let txid = send(&session.config, &transaction)?;
     output.show(&json!({ "txid": txid }), || txid.clone())?;
     Ok(Code::Ok)
+}
+
+/// Through the node; through the wallet where that has another way to the network. The node of a
+/// wallet need not have the wallet open to send for it, but shadow mode compares both wallets.
+fn send(config: &Config, transaction: &BitcoinTransaction) -> BitcoinResult<String> {
+    let is_over_node = matches!(&config.wallet, Some(it) if it.source == WalletSource::Core);
+    if config.shadow.is_some() || config.wallet.is_none() {
+        return btc::connect(config)?.broadcast_transaction(transaction);
+    }
+    if is_over_node {
+        let without = Config {
+            wallet: None,
+            ..config.clone()
+        };
+        return btc::connect(&without)?.broadcast_transaction(transaction);
+    }
+    let txid = btc::connect_wallet(config)?.broadcast_transaction(transaction)?;
+    Ok(txid.to_string())
 }
 
 /// The bytes behind the argument: hexadecimal, standard input, or a file.

@@ -42,6 +42,7 @@ pub(crate) fn run(verb: Option<Verb>, output: Output) -> Done {
         Verb::Send(options) => wallet::send(output, &options),
         Verb::Bump(options) => wallet::bump(output, &options),
         Verb::Psbt(verb) => wallet::psbt(output, &verb),
+        Verb::Labels(verb) => wallet::labels(output, &verb),
         Verb::SignMessage(options) => wallet::sign_message(output, &options),
         Verb::Peers => wallet::peers(output),
         Verb::Parity(options) => wallet::parity(output, &options),

@@ -15,7 +15,7 @@ use crate::output::Output;
 use crate::{progress, suite};
 
 pub(super) fn run(output: Output, options: &Test) -> Done {
-    let session = Session::open()?;
+    let session = Session::open_with_wallet()?;
     let mut txids = Vec::new();
     if let Some(node) = &session.private {
         let summary = demo::build(&mut Chain::new(node, 1)?, &Plan::small())?;

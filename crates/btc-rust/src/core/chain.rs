@@ -1,5 +1,6 @@
 //! The calls by which a wallet follows the chain: headers, filters, mempool, peers.
 
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 use bitcoin::block::Header;
@@ -11,9 +12,10 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::{Core, decode_hex};
+use crate::amount::BtcAmount;
 use crate::connection::Answer;
 use crate::error;
-use crate::wallet::source::Peer;
+use crate::wallet::source::{Ancestry, Peer};
 
 /// The index of compact filters, as `getindexinfo` calls it.
 const FILTER_INDEX: &str = "basic block filter index";
@@ -46,6 +48,20 @@ struct Index {
 #[derive(Deserialize)]
 struct Filter {
     filter: String,
+}
+
+/// What `getmempoolentry` and `getmempoolancestors` say of a waiting transaction.
+#[derive(Deserialize)]
+struct MempoolEntry {
+    /// In WU.
+    weight: u64,
+    fees: EntryFees,
+}
+
+#[derive(Deserialize)]
+struct EntryFees {
+    /// Its own, whatever `prioritisetransaction` adds for this node alone.
+    base: BtcAmount,
 }
 
 #[derive(Deserialize)]
@@ -171,6 +187,30 @@ impl Core {
         let operation = Operation::Sync;
         match self.call::<String>(operation, "getrawtransaction", &[json!(txid), json!(0)]) {
             Ok(hex) => decode_hex(operation, &hex).map(Some),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What a transaction of the mempool and its ancestors there pay, or none when it is not there.
+    pub(crate) fn ancestry(&self, txid: &Txid) -> BitcoinResult<Option<Ancestry>> {
+        let operation = Operation::Wallet;
+        let params = [json!(txid), json!(true)];
+        let itself = self.call::<MempoolEntry>(operation, "getmempoolentry", &params[..1]);
+        let above = itself.and_then(|itself| {
+            let above: HashMap<Txid, MempoolEntry> =
+                self.call(operation, "getmempoolancestors", &params)?;
+            Ok((itself, above))
+        });
+        match above {
+            Ok((itself, above)) => Ok(Some(Ancestry {
+                fee_sat: itself.fees.base.sat,
+                ancestors: above
+                    .into_values()
+                    .map(|it| (it.weight, it.fees.base.sat))
+                    .collect(),
+            })),
+            // It was mined or has left, at once or between the two calls.
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }

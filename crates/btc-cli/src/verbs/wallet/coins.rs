@@ -31,8 +31,8 @@ pub(super) fn balance(output: Output) -> Done {
         fields(&[
             ("spendable", show_sat(balance.spendable_sat())),
             ("confirmed", show_sat(balance.confirmed_sat)),
-            ("own change, pending", show_sat(balance.trusted_pending_sat)),
-            ("others', pending", show_sat(balance.untrusted_pending_sat)),
+            ("pending, own", show_sat(balance.trusted_pending_sat)),
+            ("pending, others'", show_sat(balance.untrusted_pending_sat)),
             ("immature", show_sat(balance.immature_sat)),
             ("at height", grouped(u64::from(height))),
         ])
@@ -46,7 +46,12 @@ pub(super) fn utxo(output: Output, verb: Option<&UtxoVerb>) -> Done {
         None | Some(UtxoVerb::List) => {
             follow(&wallet)?;
             let coins = wallet.unspent()?;
-            output.show(&coins, || coins.iter().map(coin_line).collect())?;
+            output.show(&coins, || {
+                if coins.is_empty() {
+                    return "no coins".to_owned();
+                }
+                coins.iter().map(coin_line).collect()
+            })?;
         }
         Some(UtxoVerb::Lock { outpoint }) => {
             wallet.lock(*outpoint)?;
@@ -76,6 +81,9 @@ pub(super) fn history(output: Output) -> Done {
     let tip = follow(&wallet)?;
     let entries = wallet.history()?;
     output.show(&entries, || {
+        if entries.is_empty() {
+            return "no transactions".to_owned();
+        }
         entries.iter().map(|entry| entry_line(entry, tip)).collect()
     })?;
     Ok(Code::Ok)
@@ -84,7 +92,7 @@ pub(super) fn history(output: Output) -> Done {
 fn coin_line(coin: &Coin) -> String {
     let state = match coin.state {
         CoinState::Confirmed => "confirmed",
-        CoinState::TrustedPending => "own, pending",
+        CoinState::TrustedPending => "pending, own",
         CoinState::UntrustedPending => "pending",
         CoinState::Immature => "immature",
     };

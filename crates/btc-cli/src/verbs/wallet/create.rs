@@ -6,10 +6,10 @@ use btc::rust::wallet::folder::{self, Folder, NewWallet, Origin};
 use btc::rust::wallet::keys;
 use btc::rust::wallet::secret::{Protection, generate_words};
 use btc::types::network;
-use btc::{BitcoinImplementationType, Config, Network, Secret};
+use btc::{Config, Network, Secret};
 use serde_json::json;
 
-use super::{configuration, remark};
+use super::{is_unreachable, remark, settings};
 use crate::exit::{Code, Failure};
 use crate::flags::{Create, Restore, Setup};
 use crate::output::Output;
@@ -17,178 +17,166 @@ use crate::secret;
 use crate::verbs::Done;
 
 pub(super) fn create(output: Output, options: &Create) -> Done {
-    let config = configuration()?;
-    let network = network_of(&config)?;
+    let place = Place::find(&options.setup)?;
     if !options.watch.is_empty() {
         let accounts = options
             .watch
             .iter()
-            .map(|text| keys::watch_account(network, text))
+            .map(|text| keys::watch_account(place.network, text))
             .collect::<Result<_, _>>()?;
         let origin = Origin::WatchOnly {
             accounts,
             fingerprint: None,
         };
         let birthday = options.setup.birthday.unwrap_or(0);
-        return make(
-            output,
-            &config,
-            network,
-            &options.setup,
-            origin,
-            birthday,
-            None,
-        );
+        return place.make(output, &options.setup, origin, birthday, None);
     }
-    let words = generate_words(options.words)?;
+    let words = generate_words(options.word_count)?;
     let birthday = match options.setup.birthday {
         Some(birthday) => birthday,
-        None => tip(output, &config),
+        None => tip(output, &place.config)?,
     };
-    let origin = Origin::Words {
-        words: words.clone(),
-        bip39_passphrase: bip39_passphrase(&options.setup)?,
-        protection: protection(&config, &options.setup)?,
-    };
-    make(
-        output,
-        &config,
-        network,
-        &options.setup,
-        origin,
-        birthday,
-        Some(&words),
-    )
+    let origin = place.origin(words.clone(), &options.setup)?;
+    place.make(output, &options.setup, origin, birthday, Some(&words))
 }
 
 pub(super) fn restore(output: Output, options: &Restore) -> Done {
-    let config = configuration()?;
-    let network = network_of(&config)?;
+    let place = Place::find(&options.setup)?;
     let words = match &options.words {
         Some(path) => secret::read(path, "words")?,
-        None => secret::ask("words")?,
+        None => secret::ask(&secret::WORDS)?,
     };
     keys::parse_words(words.expose())?;
-    let origin = Origin::Words {
-        words,
-        bip39_passphrase: bip39_passphrase(&options.setup)?,
-        protection: protection(&config, &options.setup)?,
-    };
+    let origin = place.origin(words, &options.setup)?;
     let birthday = options.setup.birthday.unwrap_or(0);
-    make(
-        output,
-        &config,
-        network,
-        &options.setup,
-        origin,
-        birthday,
-        None,
-    )
+    place.make(output, &options.setup, origin, birthday, None)
 }
 
-fn make(
-    output: Output,
-    config: &Config,
+/// Where a wallet is to be made.
+struct Place {
+    config: Config,
     network: Network,
-    setup: &Setup,
-    origin: Origin,
-    birthday: u32,
-    new_words: Option<&Secret>,
-) -> Done {
-    let dir = &wallet_settings(config).dir;
-    let new = NewWallet {
-        network,
-        birthday,
-        gap_limit: setup.gap_limit,
-        change_type: setup.change_type,
-        origin,
-    };
-    folder::create(dir, &new)?;
-    let (wallet, _) = Folder::peek(dir)?;
-    let mut value = json!({
-        "dir": dir,
-        "network": network::name(network),
-        "fingerprint": wallet.fingerprint.map(|fingerprint| fingerprint.to_string()),
-        "birthday": birthday,
-    });
-    if let Some(words) = new_words {
-        value["words"] = json!(words.expose());
-        remark(
-            output,
-            "write these words down, on paper: with them the wallet can be restored, and by \
-             anybody",
-        );
+}
+
+impl Place {
+    /// Checks what can be checked before anything is asked.
+    fn find(setup: &Setup) -> Result<Self, Failure> {
+        let config = settings()?;
+        let node = config.node.as_ref().ok_or_else(|| {
+            let message = "which network is the wallet for? Set BITCOIN_NETWORK";
+            Failure::Other(Code::Configuration, message.to_owned())
+        })?;
+        let network = node.network;
+        if setup.plain && network != Network::Regtest {
+            return Err(usage(format!(
+                "--plain is for regtest only, and this is {}; leave it out, and the wallet gets a \
+                 passphrase",
+                network::name(network)
+            )));
+        }
+        let place = Self { config, network };
+        if place.dir().exists() {
+            return Err(usage(format!(
+                "`{}` exists already; set WALLET_DIR to a folder that does not",
+                place.dir().display()
+            )));
+        }
+        Ok(place)
     }
-    output.show(&value, || match new_words {
-        Some(words) => words.expose().to_owned(),
-        None => format!("the wallet is in {}", dir.display()),
-    })?;
-    Ok(Code::Ok)
-}
 
-/// How the words are kept: in the clear, with the configured passphrase, or one that is asked for.
-fn protection(config: &Config, setup: &Setup) -> Result<Protection, Failure> {
-    if setup.plain {
-        return Ok(Protection::PlainRegtestOnly);
+    fn dir(&self) -> &Path {
+        &self
+            .config
+            .wallet
+            .as_ref()
+            .expect("checked when loaded")
+            .dir
     }
-    let settings = wallet_settings(config);
-    let passphrase = if let Some(passphrase) = &settings.passphrase {
-        passphrase.clone()
-    } else {
-        refuse_existing(&settings.dir)?;
-        secret::ask_twice("new passphrase for the wallet")?
-    };
-    Ok(Protection::passphrase(passphrase))
-}
 
-fn wallet_settings(config: &Config) -> &btc::config::WalletSettings {
-    config.wallet.as_ref().expect("checked when loaded")
-}
+    /// The words with what protects them: nothing, the configured passphrase, or one that is
+    /// asked for.
+    fn origin(&self, words: Secret, setup: &Setup) -> Result<Origin, Failure> {
+        let bip39_passphrase = match &setup.bip39_passphrase_file {
+            Some(path) => secret::read(path, "BIP39 passphrase")?,
+            None if setup.bip39_passphrase => secret::ask_twice(&secret::BIP39_PASSPHRASE)?,
+            None => Secret::new(String::new()),
+        };
+        let settings = self.config.wallet.as_ref().expect("checked when loaded");
+        let protection = match (&settings.passphrase, setup.plain) {
+            (_, true) => Protection::PlainRegtestOnly,
+            (Some(passphrase), false) => Protection::passphrase(passphrase.clone()),
+            (None, false) => Protection::passphrase(secret::ask_twice(&secret::NEW_PASSPHRASE)?),
+        };
+        Ok(Origin::Words {
+            words,
+            bip39_passphrase,
+            protection,
+        })
+    }
 
-/// Before anything is asked.
-fn refuse_existing(dir: &Path) -> Result<(), Failure> {
-    if dir.exists() {
-        let message = format!(
-            "`{}` exists already; set WALLET_DIR to a folder that does not",
+    fn make(
+        &self,
+        output: Output,
+        setup: &Setup,
+        origin: Origin,
+        birthday: u32,
+        new_words: Option<&Secret>,
+    ) -> Done {
+        let dir = self.dir();
+        let new = NewWallet {
+            network: self.network,
+            birthday,
+            gap_limit: setup.gap_limit,
+            change_type: setup.change_type,
+            origin,
+        };
+        folder::create(dir, &new)?;
+        let (wallet, _) = Folder::peek(dir)?;
+        let mut value = json!({
+            "dir": dir,
+            "network": network::name(self.network),
+            "fingerprint": wallet.fingerprint.map(|fingerprint| fingerprint.to_string()),
+            "birthday": birthday,
+        });
+        let made = format!(
+            "a {} wallet in {}",
+            network::name(self.network),
             dir.display()
         );
-        return Err(Failure::Other(Code::Usage, message));
+        if let Some(words) = new_words {
+            value["words"] = json!(words.expose());
+            remark(output, &made);
+            remark(
+                output,
+                "write these words down, on paper, now: they are not shown again. With them, and \
+                 the BIP39 passphrase if you gave one, the wallet can be restored, by anybody",
+            );
+        }
+        output.show(&value, || match new_words {
+            Some(words) => words.expose().to_owned(),
+            None => made,
+        })?;
+        Ok(Code::Ok)
     }
-    Ok(())
 }
 
-fn bip39_passphrase(setup: &Setup) -> Result<Secret, Failure> {
-    if setup.bip39_passphrase {
-        secret::ask_twice("BIP39 passphrase")
-    } else {
-        Ok(Secret::new(String::new()))
+/// The tip of the chain, which new words cannot be older than; 0 when nobody can be asked.
+fn tip(output: Output, config: &Config) -> Result<u32, Failure> {
+    match btc::connect_source(config).and_then(|source| source.tip()) {
+        Ok(tip) => Ok(tip.height),
+        Err(error) if is_unreachable(&error) => {
+            let message = format!(
+                "nobody can be asked for the height of the chain, so the wallet will look at all \
+                 of it; --birthday changes that ({})",
+                error.message()
+            );
+            remark(output, &message);
+            Ok(0)
+        }
+        Err(error) => Err(error.into()),
     }
 }
 
-fn network_of(config: &Config) -> Result<Network, Failure> {
-    let node = config.node.as_ref().ok_or_else(|| {
-        let message = "which network is the wallet for? Set BITCOIN_NETWORK";
-        Failure::Other(Code::Configuration, message.to_owned())
-    })?;
-    Ok(node.network)
-}
-
-/// The tip of the node, which new words cannot be older than; 0 when nobody can be asked.
-fn tip(output: Output, config: &Config) -> u32 {
-    let config = Config {
-        wallet: None,
-        ..config.clone()
-    };
-    let height = btc::connect_to(&config, BitcoinImplementationType::Rust)
-        .and_then(|bitcoin| bitcoin.get_block_height());
-    height.unwrap_or_else(|error| {
-        remark(
-            output,
-            &format!(
-                "the node cannot be asked for its height, so the wallet will look at the whole \
-                 chain; --birthday changes that ({error})"
-            ),
-        );
-        0
-    })
+fn usage(message: String) -> Failure {
+    Failure::Other(Code::Usage, message)
 }

@@ -5,7 +5,7 @@ use std::io::Read;
 use btc::WalletInterface;
 use serde_json::json;
 
-use super::{configuration, network, open_unlocked};
+use super::{any_network, configuration, open_unlocked};
 use crate::exit::{Code, Failure};
 use crate::flags::SignMessage;
 use crate::output::Output;
@@ -30,9 +30,8 @@ pub(super) fn run(output: Output, options: &SignMessage) -> Done {
     } else {
         options.message.clone()
     };
-    let config = configuration()?;
     if let Some(signature) = &options.verify {
-        let network = network(&config)?;
+        let network = any_network()?;
         let is_valid =
             btc::rust::wallet::message::verify(&options.address, &message, signature, network)?;
         output.show(&json!({ "is_valid": is_valid }), || {
@@ -40,7 +39,7 @@ pub(super) fn run(output: Output, options: &SignMessage) -> Done {
         })?;
         return Ok(if is_valid { Code::Ok } else { Code::Failed });
     }
-    let signed = open_unlocked(&config)?.sign_message(&options.address, &message)?;
+    let signed = open_unlocked(&configuration()?)?.sign_message(&options.address, &message)?;
     output.show(&signed, || signed.signature.clone())?;
     Ok(Code::Ok)
 }

@@ -3,12 +3,15 @@
 mod address;
 mod coins;
 mod create;
+mod labels;
+mod later;
 mod message;
 mod parity;
 mod peers;
 mod psbt;
 mod send;
 mod setup;
+mod summary;
 
 use std::sync::Arc;
 
@@ -16,9 +19,12 @@ use btc::rust::wallet::RustWallet;
 use btc::{BitcoinImplementationType, BitcoinInterface, Config, ErrorKind, WalletInterface};
 use serde_json::json;
 
+use self::later::Later;
 use super::Done;
 use crate::exit::{Code, Failure};
-use crate::flags::{AddressVerb, Bump, Parity, PsbtVerb, Send, SignMessage, UtxoVerb, WalletVerb};
+use crate::flags::{
+    AddressVerb, Bump, LabelsVerb, Parity, PsbtVerb, Send, SignMessage, UtxoVerb, WalletVerb,
+};
 use crate::output::{self, Output};
 use crate::{progress, secret};
 
@@ -29,8 +35,6 @@ pub(super) fn wallet(output: Output, verb: &WalletVerb) -> Done {
         WalletVerb::Info => setup::info(output),
         WalletVerb::Sync => setup::sync(output),
         WalletVerb::Export => setup::export(output),
-        WalletVerb::Labels => setup::labels(output),
-        WalletVerb::ImportLabels { file } => setup::import_labels(output, file),
     }
 }
 
@@ -60,6 +64,10 @@ pub(super) fn bump(output: Output, options: &Bump) -> Done {
 
 pub(super) fn psbt(output: Output, verb: &PsbtVerb) -> Done {
     psbt::run(output, verb)
+}
+
+pub(super) fn labels(output: Output, verb: &LabelsVerb) -> Done {
+    labels::run(output, verb)
 }
 
 pub(super) fn sign_message(output: Output, options: &SignMessage) -> Done {
@@ -101,8 +109,23 @@ impl Hand {
     }
 }
 
-/// The configuration, which must name a wallet.
+/// The configuration, which must name a wallet that is there.
 fn configuration() -> Result<Config, Failure> {
+    let config = settings()?;
+    let dir = &config.wallet.as_ref().expect("checked when loaded").dir;
+    if !dir.exists() {
+        let message = format!(
+            "there is no wallet in `{}`; make one with `btc wallet create` or `btc wallet \
+             restore`, or set WALLET_DIR to another folder",
+            dir.display()
+        );
+        return Err(Failure::Other(Code::Configuration, message));
+    }
+    Ok(config)
+}
+
+/// The configuration, which must say where the wallet is or shall be.
+fn settings() -> Result<Config, Failure> {
     let config = Config::load()?;
     if config.wallet.is_none() {
         let message = "no wallet is configured; set WALLET_DIR to the wallet's folder";
@@ -111,9 +134,10 @@ fn configuration() -> Result<Config, Failure> {
     Ok(config)
 }
 
-/// Opens the wallet with its chain source; the secret stays where it is.
+/// Opens the wallet; the secret stays where it is. What needs no chain works without a node: the
+/// source connects when it is first asked.
 fn open(config: &Config) -> Result<Arc<RustWallet>, Failure> {
-    Ok(btc::connect_wallet(config)?)
+    Ok(btc::open_wallet(config, Arc::new(Later::new(config)))?)
 }
 
 /// Opens the wallet, able to sign: with the configured passphrase, or one typed at the terminal.
@@ -129,7 +153,7 @@ fn ask_passphrase(config: &mut Config) -> Result<(), Failure> {
         return Ok(());
     };
     if wallet.passphrase.is_none() && btc::rust::wallet::secret::is_encrypted(&wallet.dir) {
-        wallet.passphrase = Some(secret::ask("passphrase of the wallet")?);
+        wallet.passphrase = Some(secret::ask(&secret::PASSPHRASE)?);
     }
     Ok(())
 }
@@ -153,6 +177,19 @@ fn network(config: &Config) -> Result<btc::Network, Failure> {
     let wallet = config.wallet.as_ref();
     let dir = &wallet.expect("checked when loaded").dir;
     Ok(btc::rust::wallet::folder::Folder::peek(dir)?.0.network)
+}
+
+/// The network of the configured wallet, or else of the configured node: for what needs neither.
+fn any_network() -> Result<btc::Network, Failure> {
+    let config = Config::load()?;
+    if config.wallet.is_some() {
+        return network(&configuration()?);
+    }
+    let node = config.node.as_ref().ok_or_else(|| {
+        let message = "for which network? Set BITCOIN_NETWORK, or WALLET_DIR";
+        Failure::Other(Code::Configuration, message.to_owned())
+    })?;
+    Ok(node.network)
 }
 
 /// Whether what failed was the node, about which no more needs to be said.

@@ -6,7 +6,7 @@ use crate::node::Session;
 use crate::output::Output;
 
 pub(super) fn run(output: Output) -> Done {
-    let session = Session::open()?;
+    let session = Session::open_with_wallet()?;
     let peers = btc::connect_source(&session.config)?.peers()?;
     output.show(&peers, || {
         if peers.is_empty() {

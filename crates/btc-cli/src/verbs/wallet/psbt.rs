@@ -3,39 +3,36 @@
 use std::fs;
 use std::io::Read;
 
-use btc::WalletInterface;
 use btc::bitcoin::Psbt;
 use btc::bitcoin::hex::DisplayHex;
-use btc::rust::wallet::build::{combine_psbts, parse_psbt};
+use btc::rust::wallet::RustWallet;
+use btc::rust::wallet::build::{combine_psbts, extract_psbt, finalize_psbt, parse_psbt};
+use btc::{Config, Network, WalletInterface};
 use serde_json::json;
 
-use super::send::{describe, request, text};
-use super::{configuration, follow, network, open, open_unlocked, remark, say};
+use super::send::{preview, raised, request};
+use super::summary::Summary;
+use super::{any_network, configuration, follow, network, open, open_unlocked, remark, say};
+use crate::confirm;
 use crate::exit::{Code, Failure};
-use crate::flags::PsbtVerb;
-use crate::output::Output;
+use crate::flags::{PsbtVerb, Raise};
+use crate::output::{self, Output};
 use crate::verbs::Done;
 
 /// A PSBT of the largest transaction, with the transactions it spends.
 const MAX_INPUT_BYTES: u64 = 64 << 20;
 
 pub(super) fn run(output: Output, verb: &PsbtVerb) -> Done {
-    let config = configuration()?;
     match verb {
         PsbtVerb::Create(payment) => {
+            let config = configuration()?;
             let wallet = open(&config)?;
             follow(&wallet)?;
-            let psbt = wallet.create_psbt(&request(payment, &config)?)?;
-            remark(output, "its coins are reserved for 10 minutes");
-            say(output, "psbt", &psbt.to_string())
+            let psbt = preview(&wallet, &request(payment, &config)?)?;
+            promise(output, &wallet, network(&config)?, &psbt)
         }
-        PsbtVerb::Show { psbt } => {
-            let psbt = read(psbt)?;
-            let network = network(&config)?;
-            let lines = text(&psbt, network);
-            output.show(&describe(&psbt, network), || lines)?;
-            Ok(Code::Ok)
-        }
+        PsbtVerb::Bump(options) => bump(output, options),
+        PsbtVerb::Show { psbt } => show(output, &read(psbt)?),
         PsbtVerb::Combine { psbts } => {
             let mut all = psbts.iter().map(|psbt| read(psbt));
             let mut first = all.next().expect("clap takes two at least")?;
@@ -44,23 +41,16 @@ pub(super) fn run(output: Output, verb: &PsbtVerb) -> Done {
             }
             say(output, "psbt", &first.to_string())
         }
-        PsbtVerb::Sign { psbt } => {
-            let mut psbt = read(psbt)?;
-            let signed = open_unlocked(&config)?.sign_psbt(&mut psbt)?;
-            remark(
-                output,
-                &format!("{signed} of {} inputs signed", psbt.inputs.len()),
-            );
-            output.show(&json!({"psbt": psbt.to_string(), "signed": signed}), || {
-                psbt.to_string()
-            })?;
-            Ok(Code::Ok)
-        }
+        PsbtVerb::Sign { psbt, yes } => sign(output, read(psbt)?, *yes),
         PsbtVerb::Finalize { psbt } => {
             let mut psbt = read(psbt)?;
-            let is_final = open(&config)?.finalize_psbt(&mut psbt)?;
+            let is_final = finalize_psbt(&mut psbt)?;
             if !is_final {
-                remark(output, "signatures are missing; not all inputs are final");
+                remark(
+                    output,
+                    "signatures are missing; not all inputs are final. Sign it elsewhere too, and \
+                     put both together with `btc psbt combine`",
+                );
             }
             output.show(
                 &json!({"psbt": psbt.to_string(), "is_final": is_final}),
@@ -72,12 +62,70 @@ pub(super) fn run(output: Output, verb: &PsbtVerb) -> Done {
             psbt,
             allow_high_fee,
         } => {
-            let transaction = open(&config)?.extract_psbt(&read(psbt)?, *allow_high_fee)?;
+            let transaction = extract_psbt(&read(psbt)?, *allow_high_fee)?;
             let bytes = btc::rust::encode_transaction(&transaction)
                 .map_err(|cause| usage(cause.to_string()))?;
-            say(output, "transaction", &bytes.to_lower_hex_string())
+            let hex = bytes.to_lower_hex_string();
+            let value = json!({
+                "transaction": hex, "txid": transaction.txid, "fee_sat": transaction.fee_sat,
+            });
+            output.show(&value, || hex.clone())?;
+            Ok(Code::Ok)
         }
     }
+}
+
+fn bump(output: Output, options: &Raise) -> Done {
+    let config = configuration()?;
+    let wallet = open(&config)?;
+    follow(&wallet)?;
+    let psbt = raised(&wallet, options)?;
+    promise(output, &wallet, network(&config)?, &psbt)
+}
+
+/// Reserves the coins of an unsigned transaction, then prints it.
+fn promise(output: Output, wallet: &RustWallet, network: Network, psbt: &Psbt) -> Done {
+    wallet.reserve(psbt, psbt.unsigned_tx.compute_txid())?;
+    let summary = Summary::of_psbt(psbt, network, Some(wallet));
+    remark(output, summary.to_text().trim_end());
+    remark(output, "its coins are reserved for 10 minutes");
+    let mut value = summary.to_json();
+    value["psbt"] = json!(psbt.to_string());
+    output.show(&value, || psbt.to_string())?;
+    Ok(Code::Ok)
+}
+
+/// With a wallet, says what is its own; without, whatever the network is.
+fn show(output: Output, psbt: &Psbt) -> Done {
+    let network = any_network()?;
+    let config = Config::load()?;
+    let wallet = config.wallet.as_ref().map(|_| open(&config)).transpose()?;
+    let summary = Summary::of_psbt(psbt, network, wallet.as_deref());
+    output.show(&summary.to_json(), || summary.to_text_with_txid())?;
+    Ok(Code::Ok)
+}
+
+/// A signature is as good as the money, so what is signed is shown, and asked about on mainnet.
+fn sign(output: Output, mut psbt: Psbt, is_granted: bool) -> Done {
+    const SIGNING: &str = "sign this";
+    let config = configuration()?;
+    let network = network(&config)?;
+    confirm::can_be_given(network, is_granted, SIGNING)?;
+    let wallet = open_unlocked(&config)?;
+    let summary = Summary::of_psbt(&psbt, network, Some(&wallet));
+    if !output.is_json || confirm::is_needed(network, is_granted) {
+        output::note(summary.to_text().trim_end());
+    }
+    confirm::on_mainnet(network, is_granted, SIGNING)?;
+    let signed = wallet.sign_psbt(&mut psbt)?;
+    let count = psbt.inputs.len();
+    let plural = if count == 1 { "" } else { "s" };
+    remark(output, &format!("{signed} of {count} input{plural} signed"));
+    let mut value = summary.to_json();
+    value["psbt"] = json!(psbt.to_string());
+    value["signed"] = json!(signed);
+    output.show(&value, || psbt.to_string())?;
+    Ok(Code::Ok)
 }
 
 /// From base64, a file with base64 or the binary form, or standard input.

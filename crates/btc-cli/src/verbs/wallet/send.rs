@@ -1,152 +1,256 @@
 //! `btc send` and `btc bump`: pays, and raises the fee of what is not confirmed.
 
 use btc::bitcoin::hex::FromHex;
-use btc::bitcoin::{Address, Psbt, Transaction};
+use btc::bitcoin::{Address, Psbt, ScriptBuf};
 use btc::rust::wallet::RustWallet;
+use btc::rust::wallet::build::MAX_FEE_RATE_SAT_PER_VB;
 use btc::{
-    BitcoinInterface, Config, Label, LabelKind, Network, TransactionRequest, WalletInterface,
+    BitcoinError, BitcoinImplementationType, BitcoinInterface, BitcoinTransaction, Coin, CoinState,
+    Config, ErrorKind, Label, LabelKind, Network, Operation, TransactionRequest, WalletInterface,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Hand, configuration, follow, network, open_unlocked, remark};
-use crate::amount::{grouped, show_sat};
+use super::summary::Summary;
+use super::{Hand, configuration, follow, network, open, open_unlocked, remark};
 use crate::confirm;
 use crate::exit::{Code, Failure};
-use crate::flags::{Bump, Payment, Send};
-use crate::output::Output;
+use crate::flags::{Bump, Payment, Raise, Send};
+use crate::output::{self, Output};
 use crate::verbs::Done;
 
 /// The blocks within which a payment should confirm when no fee rate is given.
 const DEFAULT_TARGET_BLOCKS: u8 = 6;
 
+/// What is being asked for when consent is.
+const SENDING: &str = "send this";
+
 pub(super) fn send(output: Output, options: &Send) -> Done {
     let config = configuration()?;
     let network = network(&config)?;
+    check_payment(&options.payment)?;
+    if !options.dry_run {
+        confirm::can_be_given(network, options.yes, SENDING)?;
+    }
     match Hand::take(&config, !options.dry_run)? {
-        Hand::Rust(wallet) => send_fully(output, options, &config, &wallet, network),
-        Hand::Plain(bitcoin) => send_plainly(output, options, &*bitcoin, network),
+        Hand::Rust(wallet) => {
+            follow(&wallet)?;
+            let request = request(&options.payment, &config)?;
+            let psbt = preview(&wallet, &request)?;
+            let consent = Consent {
+                is_dry_run: options.dry_run,
+                is_granted: options.yes,
+                allows_high_fee: options.payment.allow_high_fee,
+                label: options.label.as_deref(),
+            };
+            conclude(output, &wallet, network, psbt, &consent)
+        }
+        Hand::Plain(bitcoin) => send_plainly(output, options, &config, &*bitcoin, network),
     }
 }
 
-fn send_fully(
+pub(super) fn bump(output: Output, options: &Bump) -> Done {
+    let config = configuration()?;
+    let network = network(&config)?;
+    if !options.dry_run {
+        confirm::can_be_given(network, options.yes, SENDING)?;
+    }
+    let wallet = if options.dry_run {
+        open(&config)?
+    } else {
+        open_unlocked(&config)?
+    };
+    follow(&wallet)?;
+    let psbt = raised(&wallet, &options.raise)?;
+    let consent = Consent {
+        is_dry_run: options.dry_run,
+        is_granted: options.yes,
+        allows_high_fee: options.raise.allow_high_fee,
+        label: None,
+    };
+    conclude(output, &wallet, network, psbt, &consent)
+}
+
+/// A replacement or a child, built without reserving.
+pub(super) fn raised(wallet: &RustWallet, options: &Raise) -> Result<Psbt, BitcoinError> {
+    let (txid, fee_rate) = (options.txid, options.fee_rate);
+    if options.child {
+        wallet.preview_child(txid, fee_rate, options.allow_high_fee)
+    } else {
+        wallet.preview_bump(txid, fee_rate, options.allow_high_fee)
+    }
+}
+
+/// How far a transaction may go.
+struct Consent<'a> {
+    is_dry_run: bool,
+    is_granted: bool,
+    allows_high_fee: bool,
+    label: Option<&'a str>,
+}
+
+/// Signs what was previewed, shows it, asks where that is needed, reserves its coins and sends it.
+/// What is shown is what is sent, and until then nothing is reserved.
+fn conclude(
     output: Output,
-    options: &Send,
-    config: &Config,
     wallet: &RustWallet,
     network: Network,
+    mut psbt: Psbt,
+    consent: &Consent<'_>,
 ) -> Done {
-    follow(wallet)?;
-    let request = request(&options.payment, config)?;
-    let preview = wallet.preview(&request)?;
-    if options.dry_run {
-        return show(output, &preview, network, false, &preview.to_string());
+    let summary = Summary::of_psbt(&psbt, network, Some(wallet));
+    if consent.is_dry_run {
+        let mut value = summary.to_json();
+        value["is_sent"] = json!(false);
+        value["psbt"] = json!(psbt.to_string());
+        output.show(&value, || {
+            format!(
+                "{}a dry run: nothing was reserved or sent",
+                summary.to_text()
+            )
+        })?;
+        return Ok(Code::Ok);
     }
-    let summary = text(&preview, network);
-    confirm::on_mainnet(network, options.yes, &format!("{summary}send this"))?;
-    let mut psbt = wallet.create_psbt(&request)?;
-    let transaction = complete(wallet, &mut psbt, options.payment.allow_high_fee)?;
-    let txid = wallet.broadcast_transaction(&transaction)?.to_string();
-    if let Some(label) = &options.label {
+    let transaction = complete(wallet, &mut psbt, consent.allows_high_fee)?;
+    let summary = summary.signed(&transaction);
+    announce(output, network, consent.is_granted, &summary)?;
+    wallet.reserve(&psbt, transaction.txid)?;
+    if let Err(error) = wallet.broadcast_transaction(&transaction) {
+        if error.kind() == ErrorKind::Rejected {
+            wallet.release(transaction.txid)?;
+        }
+        return Err(error.into());
+    }
+    if let Some(label) = consent.label {
         wallet.import_labels(&[Label {
             kind: LabelKind::Tx,
-            reference: txid.clone(),
-            label: Some(label.clone()),
+            reference: transaction.txid.to_string(),
+            label: Some(label.to_owned()),
             origin: None,
             spendable: None,
         }])?;
     }
-    show(output, &psbt, network, true, &txid)
+    sent(output, &summary, &transaction)
+}
+
+/// Shows what is about to be sent, and asks on mainnet.
+fn announce(
+    output: Output,
+    network: Network,
+    is_granted: bool,
+    summary: &Summary,
+) -> Result<(), Failure> {
+    if !output.is_json || confirm::is_needed(network, is_granted) {
+        output::note(summary.to_text().trim_end());
+    }
+    confirm::on_mainnet(network, is_granted, SENDING)
+}
+
+fn sent(output: Output, summary: &Summary, transaction: &BitcoinTransaction) -> Done {
+    let mut value = summary.to_json();
+    value["is_sent"] = json!(true);
+    output.show(&value, || transaction.txid.to_string())?;
+    Ok(Code::Ok)
 }
 
 /// Through the nine operations: what Python offers, and what shadow mode compares.
 fn send_plainly(
     output: Output,
     options: &Send,
+    config: &Config,
     bitcoin: &dyn BitcoinInterface,
     network: Network,
 ) -> Done {
     let payment = &options.payment;
-    let is_plain = payment.drain_to.is_none()
-        && payment.data.is_none()
-        && payment.coins.is_empty()
-        && payment.avoid.is_empty()
-        && payment.selection.is_none()
-        && !options.dry_run;
-    if !is_plain {
-        return Err(usage(
-            "only the Rust wallet can do that; set USE_RUST_BITCOIN=true and SHADOW_MODE=false"
-                .to_owned(),
-        ));
-    }
+    refuse_what_is_not_plain(options)?;
     let fee_rate = match payment.fee_rate {
         Some(fee_rate) => fee_rate,
-        None => bitcoin.estimate_fee(DEFAULT_TARGET_BLOCKS)?,
+        None => estimated(bitcoin)?,
     };
+    if fee_rate > MAX_FEE_RATE_SAT_PER_VB && !payment.allow_high_fee {
+        return Err(usage(format!(
+            "a fee rate of {fee_rate} sat/vB is above {MAX_FEE_RATE_SAT_PER_VB}; check its unit, \
+             or allow a high fee (--allow-high-fee)"
+        )));
+    }
     let outputs: Vec<_> = payment
         .recipients
         .iter()
         .map(|recipient| (recipient.address.clone(), recipient.value_sat))
         .collect();
-    confirm::on_mainnet(network, options.yes, "send this payment")?;
+    let paid: Vec<_> = outputs
+        .iter()
+        .filter_map(|(address, value_sat)| Some((script(address, network)?, *value_sat)))
+        .collect();
     let transaction = bitcoin.create_transaction(outputs, fee_rate)?;
-    let txid = bitcoin.broadcast_transaction(&transaction)?;
+    let summary = Summary::of_payment(&transaction, network, &paid);
+    check_fee(payment, &transaction)
+        .and_then(|()| announce(output, network, options.yes, &summary))
+        .inspect_err(|_| remark(output, "its coins stay reserved for 10 minutes"))?;
+    bitcoin.broadcast_transaction(&transaction)?;
     if options.label.is_some() {
-        remark(output, "only the Rust wallet keeps labels; none was stored");
+        let name = config.implementation;
+        let message = format!("the {name} wallet keeps no labels here; none was stored");
+        remark(output, &message);
     }
-    let value = json!({"txid": txid, "fee_sat": transaction.fee_sat, "is_sent": true});
-    output.show(&value, || txid.clone())?;
-    Ok(Code::Ok)
+    sent(output, &summary, &transaction)
 }
 
-pub(super) fn bump(output: Output, options: &Bump) -> Done {
-    let config = configuration()?;
-    let network = network(&config)?;
-    let wallet = open_unlocked(&config)?;
-    follow(&wallet)?;
-    let mut psbt = if options.child {
-        wallet.accelerate(options.txid, options.fee_rate)?
-    } else {
-        wallet.bump_fee(options.txid, options.fee_rate)?
-    };
-    if options.dry_run {
-        let shown = show(output, &psbt, network, false, &psbt.to_string());
-        release(&wallet, &psbt)?;
-        return shown;
+fn refuse_what_is_not_plain(options: &Send) -> Result<(), Failure> {
+    let payment = &options.payment;
+    let used: Vec<&str> = [
+        (payment.drain_to.is_some(), "--drain-to"),
+        (payment.data.is_some(), "--data"),
+        (!payment.coins.is_empty(), "--coin"),
+        (!payment.avoid.is_empty(), "--avoid"),
+        (payment.selection.is_some(), "--selection"),
+        (options.dry_run, "--dry-run"),
+    ]
+    .into_iter()
+    .filter_map(|(is_used, name)| is_used.then_some(name))
+    .collect();
+    if used.is_empty() {
+        return Ok(());
     }
-    let summary = text(&psbt, network);
-    if let Err(refused) = confirm::on_mainnet(network, options.yes, &format!("{summary}send this"))
+    Err(usage(format!(
+        "only the Rust wallet on its own has {}; set USE_RUST_BITCOIN=true and SHADOW_MODE=false",
+        used.join(", ")
+    )))
+}
+
+/// The interface knows no limit, so it is checked before anything is sent.
+fn check_fee(payment: &Payment, transaction: &BitcoinTransaction) -> Result<(), Failure> {
+    let sent_sat = payment.recipients.iter().map(|it| u128::from(it.value_sat));
+    let sent_sat: u128 = sent_sat.sum();
+    if let Some(fee_sat) = transaction.fee_sat
+        && u128::from(fee_sat) * 10 > sent_sat
+        && !payment.allow_high_fee
     {
-        release(&wallet, &psbt)?;
-        return Err(refused);
+        return Err(usage(format!(
+            "a fee of {fee_sat} sat is more than 10 % of the {sent_sat} sat that are sent; lower \
+             the fee rate, or allow a high fee (--allow-high-fee); nothing was sent"
+        )));
     }
-    let transaction = complete(&wallet, &mut psbt, true)?;
-    let txid = wallet.broadcast_transaction(&transaction)?.to_string();
-    show(output, &psbt, network, true, &txid)
+    Ok(())
 }
 
 /// What the options ask for, with the fee rate filled in.
 pub(super) fn request(payment: &Payment, config: &Config) -> Result<TransactionRequest, Failure> {
-    if payment.recipients.is_empty() && payment.drain_to.is_none() {
-        return Err(usage(
-            "nobody is paid; give address=amount, or --drain-to".to_owned(),
-        ));
-    }
+    check_payment(payment)?;
     let data = payment
         .data
         .as_deref()
         .map(Vec::from_hex)
         .transpose()
-        .map_err(|cause| usage(format!("--data is not hexadecimal: {cause}")))?;
-    let fee_rate_sat_per_vb = match payment.fee_rate {
-        Some(fee_rate) => fee_rate,
-        None => btc::connect_to(
-            &Config {
-                wallet: None,
-                ..config.clone()
-            },
-            btc::BitcoinImplementationType::Rust,
-        )?
-        .estimate_fee(DEFAULT_TARGET_BLOCKS)?,
+        .map_err(|_| usage("--data is not hexadecimal, two digits a byte".to_owned()))?;
+    let fee_rate_sat_per_vb = if let Some(fee_rate) = payment.fee_rate {
+        fee_rate
+    } else {
+        let plain = Config {
+            wallet: None,
+            ..config.clone()
+        };
+        let bitcoin = btc::connect_to(&plain, BitcoinImplementationType::Rust);
+        estimated(&*bitcoin.map_err(without_rate)?)?
     };
     Ok(TransactionRequest {
         recipients: payment.recipients.clone(),
@@ -161,12 +265,71 @@ pub(super) fn request(payment: &Payment, config: &Config) -> Result<TransactionR
     })
 }
 
-/// Signs, finalises and extracts.
+/// Builds without reserving. Where coins are missing, says which the wallet holds back.
+pub(super) fn preview(
+    wallet: &RustWallet,
+    request: &TransactionRequest,
+) -> Result<Psbt, BitcoinError> {
+    wallet.preview(request).map_err(|error| {
+        let is_missing = error
+            .context()
+            .iter()
+            .any(|(name, _)| name == "missing_sat");
+        let coins = wallet.unspent().unwrap_or_default();
+        if !is_missing {
+            return error;
+        }
+        let is_held = |coin: &&Coin| coin.reserved_for.is_some();
+        let is_early = |coin: &&Coin| {
+            let early = [CoinState::UntrustedPending, CoinState::Immature];
+            early.contains(&coin.state) && !is_held(coin)
+        };
+        let held_sat: u64 = coins.iter().filter(is_held).map(|it| it.value_sat).sum();
+        let early_sat: u64 = coins.iter().filter(is_early).map(|it| it.value_sat).sum();
+        [
+            ("reserved_or_locked_sat", held_sat),
+            ("pending_or_immature_sat", early_sat),
+        ]
+        .into_iter()
+        .filter(|(_, value_sat)| *value_sat > 0)
+        .fold(error, |error, (name, sat)| error.with_context(name, sat))
+    })
+}
+
+fn check_payment(payment: &Payment) -> Result<(), Failure> {
+    if payment.recipients.is_empty() && payment.drain_to.is_none() && payment.data.is_none() {
+        return Err(usage(
+            "nobody is paid; give ADDRESS=AMOUNT, as in bcrt1…=1500sat, or --drain-to ADDRESS"
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+fn estimated(bitcoin: &dyn BitcoinInterface) -> Result<u64, Failure> {
+    bitcoin
+        .estimate_fee(DEFAULT_TARGET_BLOCKS)
+        .map_err(without_rate)
+}
+
+fn without_rate(cause: BitcoinError) -> Failure {
+    let message = "no fee rate can be estimated; give one with --fee-rate";
+    BitcoinError::new(cause.kind(), Operation::EstimateFee, message)
+        .with_source(cause)
+        .into()
+}
+
+/// Signs, finalises and extracts, in memory alone.
 fn complete(
     wallet: &RustWallet,
     psbt: &mut Psbt,
     allow_high_fee: bool,
-) -> Result<btc::BitcoinTransaction, Failure> {
+) -> Result<BitcoinTransaction, Failure> {
+    if wallet.info().is_watch_only {
+        let message = "the wallet is watch-only; make a PSBT with `btc psbt create` or `btc psbt \
+                       bump`, and have it signed elsewhere";
+        return Err(BitcoinError::new(ErrorKind::Unsupported, Operation::Wallet, message).into());
+    }
     wallet.sign_psbt(psbt)?;
     if !wallet.finalize_psbt(psbt)? {
         return Err(usage(
@@ -176,80 +339,10 @@ fn complete(
     Ok(wallet.extract_psbt(psbt, allow_high_fee)?)
 }
 
-/// Gives back what a transaction that is not sent has reserved.
-fn release(wallet: &RustWallet, psbt: &Psbt) -> Result<(), Failure> {
-    for input in &psbt.unsigned_tx.input {
-        wallet.unlock(input.previous_output)?;
-    }
-    Ok(())
-}
-
-fn show(output: Output, psbt: &Psbt, network: Network, is_sent: bool, last: &str) -> Done {
-    let mut value = describe(psbt, network);
-    value["is_sent"] = json!(is_sent);
-    if !is_sent {
-        value["psbt"] = json!(psbt.to_string());
-    }
-    let text = text(psbt, network);
-    output.show(&value, || format!("{text}{last}"))?;
-    Ok(Code::Ok)
-}
-
-/// What a PSBT does, for JSON.
-pub(super) fn describe(psbt: &Psbt, network: Network) -> Value {
-    let transaction = &psbt.unsigned_tx;
-    let outputs: Vec<_> = transaction
-        .output
-        .iter()
-        .zip(&psbt.outputs)
-        .map(|(output, map)| {
-            json!({
-                "value_sat": output.value.to_sat(),
-                "script_pubkey": output.script_pubkey,
-                "address": address(&output.script_pubkey, network),
-                "is_change": is_own(map),
-            })
-        })
-        .collect();
-    json!({
-        "txid": transaction.compute_txid(),
-        "fee_sat": psbt.fee().ok().map(btc::bitcoin::Amount::to_sat),
-        "inputs": transaction.input.iter().map(|input| input.previous_output).collect::<Vec<_>>(),
-        "outputs": outputs,
-    })
-}
-
-/// What a PSBT does, for people.
-pub(super) fn text(psbt: &Psbt, network: Network) -> String {
-    let transaction: &Transaction = &psbt.unsigned_tx;
-    let count = transaction.input.len();
-    let plural = if count == 1 { "" } else { "s" };
-    let outputs: String = transaction
-        .output
-        .iter()
-        .zip(&psbt.outputs)
-        .map(|(output, map)| {
-            let to = address(&output.script_pubkey, network)
-                .unwrap_or_else(|| format!("script {:x}", output.script_pubkey));
-            let what = if is_own(map) { "change" } else { "pays" };
-            format!("{what:<6} {}  to {to}\n", show_sat(output.value.to_sat()))
-        })
-        .collect();
-    let fee = psbt.fee().map_or(String::new(), |fee| {
-        format!("fee    {} sat\n", grouped(fee.to_sat()))
-    });
-    format!("spends {count} coin{plural}\n{outputs}{fee}")
-}
-
-/// Whether the wallet has put its keys on an output.
-fn is_own(map: &btc::bitcoin::psbt::Output) -> bool {
-    !map.bip32_derivation.is_empty() || !map.tap_key_origins.is_empty()
-}
-
-fn address(script: &btc::bitcoin::Script, network: Network) -> Option<String> {
-    Address::from_script(script, network)
-        .ok()
-        .map(|address| address.to_string())
+fn script(address: &str, network: Network) -> Option<ScriptBuf> {
+    let address = address.parse::<Address<_>>().ok()?;
+    let address = address.require_network(network).ok()?;
+    Some(address.script_pubkey())
 }
 
 fn usage(message: String) -> Failure {

@@ -1,28 +1,31 @@
-//! `btc wallet info`, `sync`, `export`, `labels`: what the wallet is and knows.
-
-use std::fs;
-use std::io::Read;
-use std::path::Path;
+//! `btc wallet info`, `sync`, `export`: what the wallet is and knows.
 
 use btc::WalletInterface;
-use btc::rust::wallet::labels;
+use btc::rust::wallet::secret;
 use btc::types::network;
 use serde_json::json;
 
 use super::{Done, configuration, follow, is_unreachable, open, remark};
 use crate::amount::grouped;
 use crate::exit::{Code, Failure};
-use crate::output::{self, Output, fields};
-
-/// More labels than people write.
-const MAX_LABEL_BYTES: u64 = 256 << 20;
+use crate::output::{Output, fields};
 
 pub(super) fn info(output: Output) -> Done {
     let config = configuration()?;
     let wallet = open(&config)?;
     let info = wallet.info();
-    output.show(&info, || {
+    let dir = &config.wallet.as_ref().expect("checked when loaded").dir;
+    let protection = match (info.is_watch_only, secret::is_encrypted(dir)) {
+        (true, _) => "none",
+        (false, true) => "encrypted",
+        (false, false) => "plain",
+    };
+    let mut value = json!(info);
+    value["dir"] = json!(dir);
+    value["secret"] = json!(protection);
+    output.show(&value, || {
         fields(&[
+            ("folder", dir.display().to_string()),
             ("network", network::name(info.network).to_owned()),
             (
                 "fingerprint",
@@ -32,11 +35,12 @@ pub(super) fn info(output: Output) -> Done {
             ),
             (
                 "kind",
-                if info.is_watch_only {
-                    "watch-only".to_owned()
-                } else {
-                    "from words".to_owned()
-                },
+                match protection {
+                    "none" => "watch-only",
+                    "encrypted" => "from words, encrypted with a passphrase",
+                    _ => "from words, which are NOT encrypted",
+                }
+                .to_owned(),
             ),
             (
                 "types",
@@ -94,36 +98,6 @@ pub(super) fn export(output: Output) -> Done {
             .iter()
             .map(|(_, receive, change)| format!("{receive}\n{change}\n"))
             .collect()
-    })?;
-    Ok(Code::Ok)
-}
-
-pub(super) fn labels(output: Output) -> Done {
-    let all = open(&configuration()?)?.labels()?;
-    if output.is_json {
-        output.show(&all, String::new)?;
-    } else {
-        output::print(labels::format_jsonl(&all).as_bytes())?;
-    }
-    Ok(Code::Ok)
-}
-
-pub(super) fn import_labels(output: Output, file: &Path) -> Done {
-    let mut text = String::new();
-    let read = if file.as_os_str() == "-" {
-        std::io::stdin()
-            .take(MAX_LABEL_BYTES)
-            .read_to_string(&mut text)
-    } else {
-        fs::File::open(file).and_then(|file| file.take(MAX_LABEL_BYTES).read_to_string(&mut text))
-    };
-    read.map_err(|cause| {
-        Failure::Other(Code::Usage, format!("the labels cannot be read: {cause}"))
-    })?;
-    let labels = labels::parse_jsonl(&text)?;
-    let changed = open(&configuration()?)?.import_labels(&labels)?;
-    output.show(&json!({"read": labels.len(), "changed": changed}), || {
-        format!("{} labels read, {changed} changed something", labels.len())
     })?;
     Ok(Code::Ok)
 }

@@ -234,7 +234,7 @@ impl Plan {
             let fee_sat = split.fee_sat;
             let message = format!(
                 "a fee of {fee_sat} sat is more than 10 % of the {base_sat} sat that are {what}; \
-                 lower the fee rate, or allow a high fee"
+                 lower the fee rate, or allow a high fee (--allow-high-fee)"
             );
             return Err(wrong(message)
                 .with_context("fee_sat", fee_sat)
@@ -252,7 +252,7 @@ pub(super) fn check_rate(fee_rate: u64, allow_high_fee: bool) -> BitcoinResult<(
     if fee_rate > MAX_FEE_RATE_SAT_PER_VB && !allow_high_fee {
         let message = format!(
             "a fee rate of {fee_rate} sat/vB is above {MAX_FEE_RATE_SAT_PER_VB}; check its unit, \
-             or allow a high fee"
+             or allow a high fee (--allow-high-fee)"
         );
         return Err(wrong(message));
     }
@@ -292,7 +292,9 @@ fn permitted(
                 return fail("not an unspent coin of the wallet; name one of its own");
             };
             if candidate.hold == Some(Hold::Reserved) {
-                return fail("the coin is reserved for another transaction; release it first");
+                return fail(
+                    "the coin is reserved for another transaction; release it first (btc utxo unlock)",
+                );
             }
             if candidate.state == CoinState::Immature {
                 return fail(

@@ -9,60 +9,56 @@ use btc_iface::{BitcoinError, BitcoinResult, Chain, ErrorKind, Operation, Snapsh
 use super::RustWallet;
 use super::interface::not_found;
 use super::operations::{candidate, snapshot_coin};
-use crate::wallet::build::{self, Ancestor, Change, NewFee, Original, Parent};
+use crate::wallet::build::{self, Ancestor, Change, Draft, NewFee, Original, Parent};
 use crate::wallet::ledger::Ledger;
+use crate::wallet::reservations::{Booking, now_ms};
 
 /// What every node accepts as the extra pay for relaying a replacement, in sat/kvB. Bitcoin Core
 /// asked for this much before version 30, and for a tenth of it since.
 const INCREMENTAL_SAT_PER_KVB: u64 = 1_000;
 
 impl RustWallet {
+    /// Builds what `WalletInterface::bump_fee` would, and reserves nothing.
+    ///
+    /// # Errors
+    /// As there; with `allow_high_fee`, a rate above 1,000 sat/vB is none.
+    pub fn preview_bump(
+        &self,
+        txid: Txid,
+        fee_rate: u64,
+        allow_high_fee: bool,
+    ) -> BitcoinResult<Psbt> {
+        let ledger = self.ledger();
+        let mut reservations = self.reservations();
+        // Dropped without a commit, it has no effect.
+        let booking = reservations.begin(now_ms())?;
+        let built = self.draft_replacement(&ledger, &booking, txid, fee_rate, allow_high_fee);
+        built.map(|(_, psbt)| psbt)
+    }
+
+    /// Builds what `WalletInterface::accelerate` would, and reserves nothing.
+    ///
+    /// # Errors
+    /// As there; with `allow_high_fee`, a rate above 1,000 sat/vB is none.
+    pub fn preview_child(
+        &self,
+        txid: Txid,
+        fee_rate: u64,
+        allow_high_fee: bool,
+    ) -> BitcoinResult<Psbt> {
+        let ledger = self.ledger();
+        let mut reservations = self.reservations();
+        // Dropped without a commit, it has no effect.
+        let booking = reservations.begin(now_ms())?;
+        let built = self.draft_child(&ledger, &booking, txid, fee_rate, allow_high_fee);
+        built.map(|(_, psbt)| psbt)
+    }
+
     /// `WalletInterface::bump_fee`.
     pub(super) fn replace(&self, txid: Txid, fee_rate: u64) -> BitcoinResult<Psbt> {
         let mut ledger = self.ledger();
-        let transaction = unconfirmed(&ledger, txid)?;
-        let inputs = transaction
-            .input
-            .iter()
-            .map(|input| own_coin(&ledger, input.previous_output))
-            .collect::<Option<Vec<_>>>()
-            .ok_or_else(|| {
-                wrong("not all inputs are the wallet's; raise the fee with a child instead")
-            })?;
-        let original = Original {
-            transaction: &transaction,
-            inputs: &inputs,
-            change: change_of(&ledger, &transaction),
-            descendants_fee_sat: Fees::of(&ledger).of_descendants(&ledger, txid),
-        };
-        let fee = NewFee {
-            rate_sat_per_vb: fee_rate,
-            incremental_sat_per_kvb: INCREMENTAL_SAT_PER_KVB,
-            allow_high_fee: false,
-        };
         let (_, psbt) = self.book(&mut ledger, |ledger, booking| {
-            let view = ledger.view();
-            // Reserved for the transaction that goes.
-            for coin in &inputs {
-                booking.release(coin.outpoint)?;
-            }
-            let reserved = booking.reserved()?;
-            let further: Vec<_> = view
-                .coins
-                .iter()
-                .map(|coin| candidate(coin, reserved.get(&coin.outpoint)))
-                .collect();
-            let place = self.change_place(ledger, booking)?;
-            let draft = build::bump(
-                self.keyring(),
-                &original,
-                &further,
-                view.tip.height,
-                place,
-                fee,
-            )?;
-            let mut psbt = self.to_psbt(ledger, &draft)?;
-            self.sign_own(ledger, &mut psbt)?;
+            let (draft, psbt) = self.draft_replacement(ledger, booking, txid, fee_rate, false)?;
             Ok((draft, psbt.unsigned_tx.compute_txid(), psbt))
         })?;
         Ok(psbt)
@@ -71,38 +67,103 @@ impl RustWallet {
     /// `WalletInterface::accelerate`.
     pub(super) fn pay_for(&self, txid: Txid, fee_rate: u64) -> BitcoinResult<Psbt> {
         let mut ledger = self.ledger();
-        let transaction = unconfirmed(&ledger, txid)?;
-        let (fee_sat, ancestors) = self.ancestry(&ledger, &transaction)?;
         let (_, psbt) = self.book(&mut ledger, |ledger, booking| {
-            let view = ledger.view();
-            let reserved = booking.reserved()?;
-            let coins: Vec<SnapshotCoin> = view
-                .coins
-                .iter()
-                .filter(|coin| coin.outpoint.txid == txid)
-                .filter(|coin| !reserved.contains_key(&coin.outpoint))
-                .map(snapshot_coin)
-                .collect();
-            let parent = Parent {
-                transaction: &transaction,
-                fee_sat,
-                ancestors: &ancestors,
-                coins: &coins,
-            };
-            let place = self.change_place(ledger, booking)?;
-            let draft = build::accelerate(
-                self.keyring(),
-                &parent,
-                view.tip.height,
-                place,
-                fee_rate,
-                false,
-            )?;
-            let mut psbt = self.to_psbt(ledger, &draft)?;
-            self.sign_own(ledger, &mut psbt)?;
+            let (draft, psbt) = self.draft_child(ledger, booking, txid, fee_rate, false)?;
             Ok((draft, psbt.unsigned_tx.compute_txid(), psbt))
         })?;
         Ok(psbt)
+    }
+
+    fn draft_replacement(
+        &self,
+        ledger: &Ledger,
+        booking: &Booking<'_>,
+        txid: Txid,
+        fee_rate: u64,
+        allow_high_fee: bool,
+    ) -> BitcoinResult<(Draft, Psbt)> {
+        let transaction = unconfirmed(ledger, txid)?;
+        let inputs = transaction
+            .input
+            .iter()
+            .map(|input| own_coin(ledger, input.previous_output))
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(|| {
+                wrong("not all inputs are the wallet's; raise the fee with a child instead")
+            })?;
+        let original = Original {
+            transaction: &transaction,
+            inputs: &inputs,
+            change: change_of(ledger, &transaction),
+            descendants_fee_sat: Fees::of(ledger).of_descendants(ledger, txid),
+        };
+        let fee = NewFee {
+            rate_sat_per_vb: fee_rate,
+            incremental_sat_per_kvb: INCREMENTAL_SAT_PER_KVB,
+            allow_high_fee,
+        };
+        let view = ledger.view();
+        // Reserved for the transaction that goes.
+        for coin in &inputs {
+            booking.release(coin.outpoint)?;
+        }
+        let reserved = booking.reserved()?;
+        let further: Vec<_> = view
+            .coins
+            .iter()
+            .map(|coin| candidate(coin, reserved.get(&coin.outpoint)))
+            .collect();
+        let place = self.change_place(ledger, booking)?;
+        let draft = build::bump(
+            self.keyring(),
+            &original,
+            &further,
+            view.tip.height,
+            place,
+            fee,
+        )?;
+        let mut psbt = self.to_psbt(ledger, &draft)?;
+        self.sign_own(ledger, &mut psbt)?;
+        Ok((draft, psbt))
+    }
+
+    fn draft_child(
+        &self,
+        ledger: &Ledger,
+        booking: &Booking<'_>,
+        txid: Txid,
+        fee_rate: u64,
+        allow_high_fee: bool,
+    ) -> BitcoinResult<(Draft, Psbt)> {
+        let transaction = unconfirmed(ledger, txid)?;
+        let (fee_sat, ancestors) = self.ancestry(ledger, &transaction)?;
+        let view = ledger.view();
+        let reserved = booking.reserved()?;
+        let coins: Vec<SnapshotCoin> = view
+            .coins
+            .iter()
+            .filter(|coin| coin.outpoint.txid == txid)
+            .filter(|coin| !reserved.contains_key(&coin.outpoint))
+            .map(snapshot_coin)
+            .collect();
+        let parent = Parent {
+            transaction: &transaction,
+            fee_sat,
+            ancestors: &ancestors,
+            coins: &coins,
+        };
+        let place = self.change_place(ledger, booking)?;
+        let draft = build::accelerate(
+            self.keyring(),
+            &parent,
+            view.tip.height,
+            place,
+            fee_rate,
+            allow_high_fee,
+        )?;
+        let mut psbt = self.to_psbt(ledger, &draft)?;
+        self.sign_own(ledger, &mut psbt)?;
+        Ok((draft, psbt))
     }
 
     /// The fee of an unconfirmed transaction, and its unconfirmed ancestors: from the source,

@@ -3,6 +3,7 @@
 mod hurry;
 mod interface;
 mod operations;
+mod promise;
 mod twin;
 
 use std::path::Path;

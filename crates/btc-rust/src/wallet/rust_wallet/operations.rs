@@ -12,6 +12,7 @@ use super::{RESERVATION_MS, RustWallet};
 use crate::wallet::build::{self, Candidate, Draft, Hold};
 use crate::wallet::ledger::{Ledger, Unspent};
 use crate::wallet::reservations::{self, Booking, Reservation};
+use crate::wallet::source::Follower;
 
 impl RustWallet {
     /// `BitcoinInterface::generate_address`.
@@ -26,6 +27,11 @@ impl RustWallet {
             .descriptor(keychain)
             .map_err(|error| error.during(operation))?;
         let mut ledger = self.ledger();
+        if ledger.is_first_scan() {
+            // Nobody knows yet which addresses were used.
+            self.follow_with(&mut ledger)
+                .map_err(|error| error.during(operation))?;
+        }
         let at_least = Self::fresh_index(&ledger, keychain, 0);
         let index = self
             .reservations()

@@ -15,7 +15,7 @@ use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, NodeConfig, Op
 
 use self::blocks::Scan;
 use super::mempool::Seen;
-use super::{ChainSource, Follower, Peer, Piece};
+use super::{Ancestry, ChainSource, Follower, Peer, Piece};
 use crate::core::Core;
 
 /// Blocks between two points at which the scan can go on after an interruption. A power of two,
@@ -169,6 +169,10 @@ impl ChainSource for CoreSource {
         let txid = transaction.compute_txid();
         self.core.broadcast(&encode::serialize(transaction), txid)?;
         Ok(txid)
+    }
+
+    fn ancestry(&self, txid: Txid) -> BitcoinResult<Option<Ancestry>> {
+        self.core.ancestry(&txid)
     }
 
     fn peers(&self) -> BitcoinResult<Vec<Peer>> {

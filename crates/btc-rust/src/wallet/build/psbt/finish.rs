@@ -78,7 +78,7 @@ pub fn extract_psbt(psbt: &Psbt, allow_high_fee: bool) -> BitcoinResult<BitcoinT
     if is_high && !allow_high_fee {
         return Err(wrong(format!(
             "a fee of {fee_sat} sat for {weight_wu} WU and {inputs_sat} sat spent is out of \
-             proportion; build it again, or allow a high fee"
+             proportion; build it again, or allow a high fee (--allow-high-fee)"
         ))
         .with_context("fee_sat", fee_sat));
     }

@@ -1,0 +1,64 @@
+//! `Later`: a chain source that connects when it is first asked, so that the rest works offline.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use btc::bitcoin::{Transaction, Txid};
+use btc::config::WalletSource;
+use btc::rust::wallet::source::{Ancestry, ChainSource, Follower, Peer};
+use btc::{BitcoinResult, BlockRef, Config};
+
+/// The configured source, once it is needed.
+pub(super) struct Later {
+    config: Config,
+    connected: Mutex<Option<Arc<dyn ChainSource>>>,
+}
+
+impl Later {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            config: config.clone(),
+            connected: Mutex::default(),
+        }
+    }
+
+    fn source(&self) -> BitcoinResult<Arc<dyn ChainSource>> {
+        let lock = self.connected.lock();
+        let mut connected = lock.unwrap_or_else(PoisonError::into_inner);
+        if let Some(source) = &*connected {
+            return Ok(Arc::clone(source));
+        }
+        let source = btc::connect_source(&self.config)?;
+        *connected = Some(Arc::clone(&source));
+        Ok(source)
+    }
+}
+
+impl ChainSource for Later {
+    fn name(&self) -> &'static str {
+        match self.config.wallet.as_ref().map(|wallet| &wallet.source) {
+            None | Some(WalletSource::Core) => "core",
+            Some(WalletSource::P2p { .. }) => "p2p",
+            Some(WalletSource::Electrum { .. }) => "electrum",
+        }
+    }
+
+    fn tip(&self) -> BitcoinResult<BlockRef> {
+        self.source()?.tip()
+    }
+
+    fn follow(&self, follower: &mut dyn Follower) -> BitcoinResult<()> {
+        self.source()?.follow(follower)
+    }
+
+    fn broadcast(&self, transaction: &Transaction) -> BitcoinResult<Txid> {
+        self.source()?.broadcast(transaction)
+    }
+
+    fn ancestry(&self, txid: Txid) -> BitcoinResult<Option<Ancestry>> {
+        self.source()?.ancestry(txid)
+    }
+
+    fn peers(&self) -> BitcoinResult<Vec<Peer>> {
+        self.source()?.peers()
+    }
+}

@@ -1,0 +1,270 @@
+//! `Summary`: what a transaction does, for people and as JSON.
+
+use std::fmt::Write as _;
+
+use btc::bitcoin::bip32::ChildNumber;
+use btc::bitcoin::script::Instruction;
+use btc::bitcoin::{Address, OutPoint, Psbt, Script, ScriptBuf, TxOut, Txid, psbt};
+use btc::rust::wallet::RustWallet;
+use btc::{BitcoinTransaction, Network, WalletInterface};
+use serde_json::{Value, json};
+
+use crate::amount::{grouped, show_sat};
+use crate::output::LABEL;
+
+/// What a transaction spends, pays and costs.
+pub(super) struct Summary {
+    /// None while a signature may still change it.
+    txid: Option<Txid>,
+    inputs: Vec<OutPoint>,
+    /// What the inputs are worth, when all of them say so.
+    spent_sat: Option<u64>,
+    outputs: Vec<Line>,
+    fee_sat: Option<u64>,
+    /// In WU, once it is signed.
+    weight: Option<u32>,
+}
+
+/// An output.
+struct Line {
+    value_sat: u64,
+    script: ScriptBuf,
+    address: Option<String>,
+    whose: Whose,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// Not the wallet's, or nobody knows.
+    Other,
+    /// An address of the wallet.
+    Own,
+    /// The wallet's, on a chain of change.
+    Change,
+}
+
+impl Summary {
+    /// Of a PSBT. What is the wallet's own is asked of the wallet: a PSBT may claim anything.
+    pub(super) fn of_psbt(psbt: &Psbt, network: Network, wallet: Option<&RustWallet>) -> Self {
+        let transaction = &psbt.unsigned_tx;
+        let spent: Option<Vec<&TxOut>> = psbt.iter_funding_utxos().map(Result::ok).collect();
+        let is_fixed = spent.as_ref().is_some_and(|spent| {
+            spent
+                .iter()
+                .all(|output| output.script_pubkey.is_witness_program())
+        });
+        let outputs = transaction
+            .output
+            .iter()
+            .zip(&psbt.outputs)
+            .map(|(output, map)| {
+                let address = address(&output.script_pubkey, network);
+                let is_own = |address: &String| {
+                    wallet.is_some_and(|it| matches!(it.verify_address(address), Ok(Some(_))))
+                };
+                let whose = match (address.as_ref().is_some_and(is_own), is_on_change(map)) {
+                    (false, _) => Whose::Other,
+                    (true, false) => Whose::Own,
+                    (true, true) => Whose::Change,
+                };
+                Line {
+                    value_sat: output.value.to_sat(),
+                    script: output.script_pubkey.clone(),
+                    address,
+                    whose,
+                }
+            })
+            .collect();
+        let inputs = transaction.input.iter();
+        Self {
+            txid: is_fixed.then(|| transaction.compute_txid()),
+            inputs: inputs.map(|input| input.previous_output).collect(),
+            spent_sat: spent.and_then(|spent| {
+                let mut values = spent.iter().map(|output| output.value.to_sat());
+                values.try_fold(0_u64, u64::checked_add)
+            }),
+            outputs,
+            fee_sat: psbt.fee().ok().map(btc::bitcoin::Amount::to_sat),
+            weight: None,
+        }
+    }
+
+    /// Of a signed transaction that pays these scripts; what else it pays is change.
+    pub(super) fn of_payment(
+        transaction: &BitcoinTransaction,
+        network: Network,
+        paid: &[(ScriptBuf, u64)],
+    ) -> Self {
+        let mut open = paid.to_vec();
+        let outputs = transaction.outputs.iter().map(|output| {
+            let place = open.iter().position(|(script, value_sat)| {
+                *script == output.script_pubkey && *value_sat == output.value_sat
+            });
+            let whose = if let Some(place) = place {
+                open.swap_remove(place);
+                Whose::Other
+            } else {
+                Whose::Change
+            };
+            Line {
+                value_sat: output.value_sat,
+                script: output.script_pubkey.clone(),
+                address: address(&output.script_pubkey, network),
+                whose,
+            }
+        });
+        Self {
+            outputs: outputs.collect(),
+            txid: None,
+            inputs: transaction
+                .inputs
+                .iter()
+                .map(|it| it.previous_output)
+                .collect(),
+            spent_sat: None,
+            fee_sat: None,
+            weight: None,
+        }
+        .signed(transaction)
+    }
+
+    /// With what is known once it is signed.
+    pub(super) fn signed(mut self, transaction: &BitcoinTransaction) -> Self {
+        self.txid = Some(transaction.txid);
+        self.weight = Some(transaction.weight);
+        self.fee_sat = self.fee_sat.or(transaction.fee_sat);
+        self
+    }
+
+    /// For JSON.
+    pub(super) fn to_json(&self) -> Value {
+        let outputs: Vec<_> = self
+            .outputs
+            .iter()
+            .map(|line| {
+                json!({
+                    "value_sat": line.value_sat,
+                    "script_pubkey": line.script,
+                    "address": line.address,
+                    "is_mine": line.whose != Whose::Other,
+                    "is_change": line.whose == Whose::Change,
+                })
+            })
+            .collect();
+        json!({
+            "txid": self.txid,
+            "fee_sat": self.fee_sat,
+            "weight": self.weight,
+            "inputs": self.inputs,
+            "outputs": outputs,
+        })
+    }
+
+    /// For people, one line for each thing.
+    pub(super) fn to_text(&self) -> String {
+        let count = self.inputs.len();
+        let plural = if count == 1 { "" } else { "s" };
+        let mut out = String::new();
+        let spent = self
+            .spent_sat
+            .map_or(String::new(), |sat| format!(" of {}", show_sat(sat)));
+        row(&mut out, "spends", &format!("{count} coin{plural}{spent}"));
+        let amounts: Vec<String> = self
+            .outputs
+            .iter()
+            .map(|it| show_sat(it.value_sat))
+            .collect();
+        let width = amounts.iter().map(String::len).max().unwrap_or(0);
+        for (line, amount) in self.outputs.iter().zip(&amounts) {
+            if let Some(data) = data(&line.script) {
+                row(&mut out, "data", &data);
+                continue;
+            }
+            let to = line.address.clone();
+            let to = to.unwrap_or_else(|| format!("script {:x}", line.script));
+            let what = match line.whose {
+                Whose::Other => "pays",
+                Whose::Own => "own",
+                Whose::Change => "change",
+            };
+            row(&mut out, what, &format!("{amount:>width$}  to {to}"));
+        }
+        if let Some(fee_sat) = self.fee_sat {
+            let size = self.weight.map_or(String::new(), |weight| {
+                let vsize = grouped(u64::from(weight.div_ceil(4)));
+                format!(", {vsize} vB, {} sat/vB", show_rate(fee_sat, weight))
+            });
+            row(&mut out, "fee", &format!("{} sat{size}", grouped(fee_sat)));
+        }
+        out
+    }
+
+    /// The same with the txid, where nothing else says it and no signature can change it.
+    pub(super) fn to_text_with_txid(&self) -> String {
+        let mut out = self.to_text();
+        if let Some(txid) = &self.txid {
+            row(&mut out, "txid", &txid.to_string());
+        }
+        out
+    }
+}
+
+fn row(out: &mut String, name: &str, value: &str) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(out, "{LABEL}{name:<6}{LABEL:#}  {value}");
+}
+
+/// As in `2.98`, without floats.
+fn show_rate(fee_sat: u64, weight_wu: u32) -> String {
+    let hundredths = u128::from(fee_sat) * 400 / u128::from(weight_wu.max(1));
+    format!("{}.{:02}", hundredths / 100, hundredths % 100)
+}
+
+/// What an OP_RETURN output carries.
+fn data(script: &Script) -> Option<String> {
+    if !script.is_op_return() {
+        return None;
+    }
+    let pushed: Vec<u8> = script
+        .instructions()
+        .skip(1)
+        .filter_map(Result::ok)
+        .filter_map(|instruction| match instruction {
+            Instruction::PushBytes(bytes) => Some(bytes.as_bytes().to_vec()),
+            Instruction::Op(_) => None,
+        })
+        .flatten()
+        .collect();
+    let hex = btc::bitcoin::hex::DisplayHex::to_lower_hex_string(pushed.as_slice());
+    Some(format!("{hex} ({} bytes, OP_RETURN)", pushed.len()))
+}
+
+/// Whether the keys of an output are on a chain of change (BIP44: the last but one step is 1).
+fn is_on_change(map: &psbt::Output) -> bool {
+    let ecdsa = map.bip32_derivation.values();
+    let taproot = map.tap_key_origins.values().map(|(_, source)| source);
+    ecdsa.chain(taproot).any(|(_, path)| {
+        let steps: &[ChildNumber] = path.as_ref();
+        steps.iter().rev().nth(1) == Some(&ChildNumber::Normal { index: 1 })
+    })
+}
+
+fn address(script: &Script, network: Network) -> Option<String> {
+    Address::from_script(script, network)
+        .ok()
+        .map(|address| address.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::show_rate;
+
+    #[test]
+    fn rates_are_exact_to_the_hundredth() {
+        assert_eq!(show_rate(421, 561), "3.00");
+        assert_eq!(show_rate(141, 561), "1.00");
+        assert_eq!(show_rate(1, 4_000_000), "0.00");
+        assert_eq!(show_rate(u64::MAX, 1), "73786976294838206460.00");
+        assert_eq!(show_rate(5, 0), "2000.00");
+    }
+}
