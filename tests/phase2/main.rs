@@ -5,7 +5,13 @@
     reason = "cases have one signature, whether or not they can fail on their way"
 )]
 
+mod child;
+mod interface;
+mod kill;
 mod lab;
+mod promises;
+mod sources;
+mod vectors;
 mod wallet;
 
 use std::process::ExitCode;
@@ -42,6 +48,9 @@ fn full_node() -> NodeBuilder {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = child::run() {
+        return code;
+    }
     let phase = Arc::new(Phase::default());
     let mut suite = Suite::default();
     for backend in Backend::ALL {
@@ -56,6 +65,21 @@ fn main() -> ExitCode {
         let shared = Arc::clone(&phase);
         suite.add(format!("plain_node::{name}::rust"), move || {
             shared.plain(|lab| lab.run(Backend::Rust, *case))
+        });
+    }
+    for (name, case) in interface::CASES {
+        let shared = Arc::clone(&phase);
+        suite.add(format!("interface::{name}"), move || {
+            let case = *case;
+            shared.filtered(|lab| lab.with(move |chain, node| interface::run(chain, node, case)))
+        });
+    }
+    sources::add(&mut suite);
+    vectors::add(&mut suite);
+    for part in kill::LOOPS {
+        suite.add(format!("kill::{}", part.name), move || {
+            let lab = WalletLab::start(full_node())?;
+            lab.with(move |chain, node| part.run(chain, &node))
         });
     }
     // The trials are gone afterwards, and with this the nodes.

@@ -163,9 +163,9 @@ def test_weights(counts: dict[str, int], scripts: list[int], expected: int) -> N
 
 
 @pytest.mark.parametrize(
-    ("weight_wu", "rate", "fee"), [(400, 1, 100), (401, 1, 101), (403, 1, 101), (401, 4, 401)]
+    ("weight_wu", "rate", "fee"), [(400, 1, 100), (401, 1, 101), (403, 1, 101), (401, 4, 404)]
 )
-def test_fees_are_rounded_up(weight_wu: int, rate: int, fee: int) -> None:
+def test_every_begun_vbyte_is_paid(weight_wu: int, rate: int, fee: int) -> None:
     assert fee_sat(weight_wu, rate) == fee
 
 

@@ -3,6 +3,7 @@
 mod broadcast;
 mod electrum;
 mod failures;
+mod ledger;
 mod lies;
 mod reorganisations;
 mod scans;

@@ -150,8 +150,8 @@ def weight(input_counts: Mapping[str, int], outputs: Sequence[Payment]) -> int:
 
 
 def fee_sat(weight_wu: int, fee_rate: int) -> int:
-    """The fee for this weight at so many sat/vB, rounded up."""
-    return -(-weight_wu * fee_rate // _WITNESS_SCALE_FACTOR)
+    """The fee for this weight at so many sat/vB; every begun vB is paid, as nodes count."""
+    return -(-weight_wu // _WITNESS_SCALE_FACTOR) * fee_rate
 
 
 def _check_payment(number: int, address: str, value_sat: int, network: str) -> Payment:
