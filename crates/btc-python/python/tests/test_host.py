@@ -12,7 +12,7 @@ import pytest
 
 from btc_legacy import host as host_module
 from btc_legacy.classify import MAX_TRACEBACK_BYTES
-from btc_legacy.errors import BitcoinError, ErrorKind
+from btc_legacy.errors import ErrorKind
 from btc_legacy.host import Host
 from tests import own_classes, vectors
 
@@ -142,23 +142,6 @@ def test_passwords_in_foreign_exceptions_are_hidden() -> None:
     assert error["kind"] == "internal"
     assert "http://alice:***@host" in error["message"]
     assert "http://alice:***@host" in error["traceback"]
-
-
-def test_the_wallets_secrets_in_foreign_exceptions_are_hidden() -> None:
-    secrets = {"wallet_words": "legal winner thank", "wallet_passphrase": "correct horse"}
-    class_name = "tests.own_classes:LeaksItsWords"
-    error = start(Host(), class_name, wallet_dir="/w", **secrets)["error"]
-    assert error["message"].endswith("cannot unlock with *** and ***")
-    assert not any(secret in error["traceback"] for secret in secrets.values())
-
-
-def test_the_context_of_an_error_crosses(monkeypatch: pytest.MonkeyPatch) -> None:
-    error = BitcoinError("rejected", "not enough", missing_sat=7, of="\udc80")
-    monkeypatch.setattr(own_classes.Raising, "error", error)
-    answer = ask(_own("Raising"), "get_block_height")["error"]
-    assert answer["context"] == [["missing_sat", "7"], ["of", "\\udc80"]]
-    monkeypatch.setattr(own_classes.Raising, "error", RuntimeError())
-    assert ask(_own("Raising"), "get_block_height")["error"]["context"] == []
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from btc_legacy.config import Config
 from btc_legacy.errors import BitcoinError, ErrorKind
 from btc_legacy.wallet.folder import Lock, read_description
 from tests.rpc_server import ScriptedNode, result
-from tests.wallet_folder import OTHER_WORDS, WORDS, description, make_wallet
+from tests.wallet_folder import OTHER_WORDS, WORDS, description, make_wallet, open_files
 
 
 @pytest.fixture
@@ -157,18 +157,12 @@ def test_a_wallet_opens_once_and_again_after_it_is_closed(folder: Path) -> None:
     gc.disable()
     try:
         forgotten = _open(folder)
-        assert _files_in(folder) > 0
+        assert "python.lock" in open_files(folder)
         del forgotten
-        assert _files_in(folder) == 0
+        assert open_files(folder) == []
         _open(folder).close()
     finally:
         gc.enable()
-
-
-def _files_in(folder: Path) -> int:
-    """How many files of a folder this process has open."""
-    descriptors = [path for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
-    return sum(str(path.readlink()).startswith(str(folder)) for path in descriptors)
 
 
 def test_a_wallet_that_cannot_be_opened_is_not_locked(folder: Path) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from btc_legacy.errors import BitcoinError
+from btc_legacy.host import Host
 from tests import own_classes, vectors
-from tests.test_host import ask, started
+from tests.test_host import ask, start, started
 
 HASH = "ab" * 32
 TIP = {"height": 7, "hash": HASH}
@@ -115,3 +117,20 @@ def test_wrong_parameters_do_not_reach_the_class(
     error = ask(started("tests.own_classes:Returning"), method, *params)["error"]
     assert error["kind"] == "invalid_input"
     assert place in error["message"]
+
+
+def test_the_wallets_secrets_in_foreign_exceptions_are_hidden() -> None:
+    secrets = {"wallet_words": "legal winner thank", "wallet_passphrase": "correct horse"}
+    class_name = "tests.own_classes:LeaksItsWords"
+    error = start(Host(), class_name, wallet_dir="/w", **secrets)["error"]
+    assert error["message"].endswith("cannot unlock with *** and ***")
+    assert not any(secret in error["traceback"] for secret in secrets.values())
+
+
+def test_the_context_of_an_error_crosses(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = BitcoinError("rejected", "not enough", missing_sat=7, of="\udc80")
+    monkeypatch.setattr(own_classes.Raising, "error", error)
+    answer = ask(started("tests.own_classes:Raising"), "get_block_height")["error"]
+    assert answer["context"] == [["missing_sat", "7"], ["of", "\\udc80"]]
+    monkeypatch.setattr(own_classes.Raising, "error", RuntimeError())
+    assert ask(started("tests.own_classes:Raising"), "get_block_height")["error"]["context"] == []
