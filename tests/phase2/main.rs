@@ -8,6 +8,7 @@
 mod child;
 mod kill;
 mod lab;
+mod moving;
 mod promises;
 mod reorg;
 mod sides;
@@ -95,6 +96,12 @@ fn main() -> ExitCode {
                 })
             });
         }
+    }
+    for backend in [Backend::ShadowPythonFirst, Backend::ShadowRustFirst] {
+        suite.add(format!("moving::{}", backend.name()), move || {
+            let lab = WalletLab::start(full_node())?;
+            lab.with(move |chain, node| moving::run(backend, chain, &node))
+        });
     }
     // The trials are gone afterwards, and with this the nodes.
     let code = suite.run();

@@ -65,8 +65,7 @@ pub(crate) fn run(
     ] {
         assert!(!has_coin_of(&after, lost), "{what} still counts: {after:?}");
     }
-    let node = case.chain.node();
-    let waiting: Vec<Txid> = node.call("getrawmempool", &[])?;
+    let waiting: Vec<Txid> = case.chain.node().call("getrawmempool", &[])?;
     let is_back = waiting.contains(&parts.second.compute_txid());
     assert_eq!(is_back, depth < 2 * GIVEN_BACK, "waiting: {waiting:?}");
     let again = parts.again.compute_txid();
@@ -244,7 +243,8 @@ fn to_bitcoin(transaction: &BitcoinTransaction) -> Result<Transaction, Failure> 
     Ok(encode::deserialize(&bytes)?)
 }
 
-fn stranger() -> String {
+/// An address of somebody else.
+pub(crate) fn stranger() -> String {
     let script = ScriptBuf::new_p2wpkh(&WPubkeyHash::from_byte_array([7; 20]));
     Address::from_script(&script, Network::Regtest)
         .expect("a script with an address")
