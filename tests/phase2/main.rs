@@ -9,7 +9,10 @@ mod child;
 mod interface;
 mod kill;
 mod lab;
+mod moving;
 mod promises;
+mod reorg;
+mod sides;
 mod sources;
 mod vectors;
 mod wallet;
@@ -27,6 +30,9 @@ use crate::lab::WalletLab;
 struct Phase {
     filtered: Shared<WalletLab>,
     plain: Shared<WalletLab>,
+    /// Where deep reorganisations take away what other cases would pay with.
+    shaken: Shared<WalletLab>,
+    shaken_plain: Shared<WalletLab>,
 }
 
 impl Phase {
@@ -39,6 +45,14 @@ impl Phase {
     fn plain(&self, run: impl FnOnce(&WalletLab) -> Outcome) -> Outcome {
         let options = || builder().rest(false);
         self.plain.with(|| WalletLab::start(options()), run)
+    }
+
+    fn shaken(&self, is_plain: bool, run: impl FnOnce(&WalletLab) -> Outcome) -> Outcome {
+        if is_plain {
+            let options = || builder().rest(false);
+            return self.shaken_plain.with(|| WalletLab::start(options()), run);
+        }
+        self.shaken.with(|| WalletLab::start(full_node()), run)
     }
 }
 
@@ -80,6 +94,25 @@ fn main() -> ExitCode {
         suite.add(format!("kill::{}", part.name), move || {
             let lab = WalletLab::start(full_node())?;
             lab.with(move |chain, node| part.run(chain, &node))
+        });
+    }
+    let backends = reorg::BACKENDS.map(|backend| (backend, false));
+    for (backend, is_plain) in backends.into_iter().chain([(Backend::Rust, true)]) {
+        let suffix = if is_plain { "-without-filters" } else { "" };
+        for depth in reorg::DEPTHS {
+            let shared = Arc::clone(&phase);
+            let name = format!("reorg::{depth}::{}{suffix}", backend.name());
+            suite.add(name, move || {
+                shared.shaken(is_plain, |lab| {
+                    lab.with(move |chain, node| reorg::run(depth, backend, chain, &node))
+                })
+            });
+        }
+    }
+    for backend in [Backend::ShadowPythonFirst, Backend::ShadowRustFirst] {
+        suite.add(format!("moving::{}", backend.name()), move || {
+            let lab = WalletLab::start(full_node())?;
+            lab.with(move |chain, node| moving::run(backend, chain, &node))
         });
     }
     // The trials are gone afterwards, and with this the nodes.
