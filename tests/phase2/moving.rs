@@ -13,7 +13,7 @@ use btc::shadow::compare::Verdict;
 use btc::shadow::parity::Random;
 use btc::{AddressType, BitcoinInterface, BitcoinTransaction, NodeConfig, Operation};
 use btc_regtest::Chain;
-use btc_tests::{Backend, Outcome, WalletFolder};
+use btc_tests::{Backend, Outcome, Reference, WalletFolder};
 
 use crate::kill::send;
 use crate::reorg::stranger;
@@ -21,12 +21,14 @@ use crate::sides::Sides;
 
 const THREADS: u64 = 4;
 /// Calls of all threads together.
-const CALLS: u32 = 480;
+const CALLS: u32 = 1200;
 /// Of a hundred calls, how many must have been compared.
 const COMPARED_PERCENT: u64 = 95;
 const FUNDS: u32 = 40;
+/// More indices than are given out.
+const RANGE: u32 = 400;
 /// Milliseconds between two moves of the chain, at least and at most.
-const PACE_MS: (u64, u64) = (50, 400);
+const PACE_MS: (u64, u64) = (20, 250);
 
 /// What callers may ask about, told by the one who moves the chain.
 #[derive(Default)]
@@ -42,6 +44,7 @@ struct World {
 pub(crate) fn run(backend: Backend, chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
     let wallet = WalletFolder::random(chain.height())?;
     let sides = Sides::open(&wallet, backend, node)?;
+    let reference = Reference::new(chain.node(), &wallet, RANGE)?;
     for _ in 0..FUNDS / 4 {
         let mut funds = Vec::new();
         for address_type in AddressType::ALL {
@@ -78,10 +81,16 @@ pub(crate) fn run(backend: Backend, chain: &mut Chain<'_>, node: &NodeConfig) ->
         }
         .move_all()
     })?;
+    sides.agree("at the end", chain.node(), &reference)?;
     let counts = sides.connected().counts().ok_or("not in shadow mode")?;
     let mut table = format!("moving::{}: {moves}\n", backend.name());
     for (operation, verdicts) in &counts.verdicts {
         writeln!(table, "  {operation:<22} {verdicts:?}")?;
+    }
+    for found in sides.connected().differences() {
+        if let Some(reason) = found.reason {
+            writeln!(table, "  {} {}: {reason}", found.operation, found.verdict)?;
+        }
     }
     println!("{table}");
     assert_eq!(counts.verdicts.len(), Operation::CALLS.len(), "{table}");
