@@ -2,7 +2,6 @@
 
 use super::{Desk, VALUE_SAT, foreign, pay, text};
 use bitcoin::OutPoint;
-use btc::rust::wallet::folder;
 use btc::{AddressType, CoinState, ErrorKind, Label, LabelKind, WalletInterface};
 use btc_tests::{Outcome, failure};
 

@@ -7,8 +7,7 @@ mod signing;
 
 use bitcoin::{Amount, ScriptBuf, Txid};
 use btc::rust::wallet::RustWallet;
-use btc::rust::wallet::folder;
-use btc::{AddressType, Network, NodeConfig, Recipient, TransactionRequest, WalletInterface};
+use btc::{AddressType, NodeConfig, Recipient, TransactionRequest, WalletInterface};
 use btc_regtest::Chain;
 use btc_tests::{Outcome, WalletFolder};
 use serde_json::{Value, json};
