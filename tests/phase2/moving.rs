@@ -89,7 +89,12 @@ pub(crate) fn run(backend: Backend, chain: &mut Chain<'_>, node: &NodeConfig) ->
     }
     for found in sides.connected().differences() {
         if let Some(reason) = found.reason {
-            writeln!(table, "  {} {}: {reason}", found.operation, found.verdict)?;
+            writeln!(
+                table,
+                "  {} {}: {reason}",
+                found.operation,
+                found.verdict.as_str()
+            )?;
         }
     }
     println!("{table}");

@@ -18,6 +18,7 @@ from pathlib import Path
 from btc_legacy.errors import BitcoinError, ErrorKind
 from btc_legacy.wallet.build import Outpoint
 from btc_legacy.wallet.database import SqliteFile, transaction
+from btc_legacy.wallet.folder import unlock
 from btc_legacy.wallet.keys import Keychain, Place
 
 FILE = SqliteFile("reservations.sqlite", schema=1, remedy="restore it")
@@ -118,7 +119,7 @@ def _held(path: Path) -> Iterator[None]:
             time.sleep(_POLL_SECS)
         yield
     finally:
-        os.close(descriptor)
+        unlock(descriptor)
 
 
 def _clear_away(database: sqlite3.Connection) -> None:
