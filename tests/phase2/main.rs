@@ -12,6 +12,7 @@ mod lab;
 mod moving;
 mod promises;
 mod reorg;
+mod shared;
 mod sides;
 mod sources;
 mod vectors;
@@ -113,6 +114,23 @@ fn main() -> ExitCode {
         suite.add(format!("moving::{}", backend.name()), move || {
             let lab = WalletLab::start(full_node())?;
             lab.with(move |chain, node| moving::run(backend, chain, &node))
+        });
+    }
+    for crowd in shared::CROWDS {
+        let phase = Arc::clone(&phase);
+        suite.add(format!("shared::{}", crowd.name), move || {
+            phase.filtered(|lab| lab.with(move |chain, node| crowd.run(chain, &node)))
+        });
+    }
+    for backend in Backend::REAL {
+        let phase = Arc::clone(&phase);
+        let name = format!("shared::reopened_while_processes_start::{}", backend.name());
+        suite.add(name, move || {
+            phase.filtered(|lab| {
+                lab.with(move |chain, node| {
+                    shared::reopened_while_processes_start(backend, chain, &node)
+                })
+            })
         });
     }
     // The trials are gone afterwards, and with this the nodes.

@@ -99,6 +99,20 @@ def test_the_lock_names_its_holder_and_ends_with_it(folder: Path) -> None:
     Lock(folder).close()
 
 
+def test_a_lock_ends_though_another_has_a_copy_of_the_open_file(folder: Path) -> None:
+    lock = Lock(folder)
+    alive = lock.close.peek()
+    assert alive is not None
+    (descriptor,) = alive[2]
+    # As a process has that is being started.
+    copy = os.dup(descriptor)
+    try:
+        lock.close()
+        Lock(folder).close()
+    finally:
+        os.close(copy)
+
+
 def test_a_process_that_is_killed_gives_the_lock_back(folder: Path) -> None:
     code = (
         "import sys\nfrom pathlib import Path\nfrom btc_legacy.wallet.folder import Lock\n"

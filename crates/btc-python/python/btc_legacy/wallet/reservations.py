@@ -18,7 +18,12 @@ from pathlib import Path
 from btc_legacy.errors import BitcoinError, ErrorKind
 from btc_legacy.wallet.build import Outpoint
 from btc_legacy.wallet.database import SqliteFile, transaction
+<<<<<<< HEAD
 from btc_legacy.wallet.keys import HARDENED, Keychain, Place
+=======
+from btc_legacy.wallet.folder import unlock
+from btc_legacy.wallet.keys import Keychain, Place
+>>>>>>> t1
 
 FILE = SqliteFile("reservations.sqlite", schema=1, remedy="restore it")
 LOCK = "reservations.lock"
@@ -124,7 +129,7 @@ def _held(path: Path) -> Iterator[None]:
             time.sleep(_POLL_SECS)
         yield
     finally:
-        os.close(descriptor)
+        unlock(descriptor)
 
 
 def _clear_away(database: sqlite3.Connection) -> None:
