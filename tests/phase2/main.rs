@@ -5,6 +5,7 @@
     reason = "cases have one signature, whether or not they can fail on their way"
 )]
 
+mod cli;
 mod lab;
 mod wallet;
 
@@ -21,6 +22,7 @@ use crate::lab::WalletLab;
 struct Phase {
     filtered: Shared<WalletLab>,
     plain: Shared<WalletLab>,
+    programs: Shared<WalletLab>,
 }
 
 impl Phase {
@@ -33,6 +35,11 @@ impl Phase {
     fn plain(&self, run: impl FnOnce(&WalletLab) -> Outcome) -> Outcome {
         let options = || builder().rest(false);
         self.plain.with(|| WalletLab::start(options()), run)
+    }
+
+    /// A node of its own for the program, which runs beside the others.
+    fn programs(&self, run: impl FnOnce(&WalletLab) -> Outcome) -> Outcome {
+        self.programs.with(|| WalletLab::start(full_node()), run)
     }
 }
 
@@ -58,6 +65,7 @@ fn main() -> ExitCode {
             shared.plain(|lab| lab.run(Backend::Rust, *case))
         });
     }
+    cli::add(&mut suite, &phase);
     // The trials are gone afterwards, and with this the nodes.
     let code = suite.run();
     drop(phase);
