@@ -6,6 +6,7 @@
 )]
 
 mod child;
+mod cli;
 mod interface;
 mod kill;
 mod lab;
@@ -34,6 +35,7 @@ struct Phase {
     /// Where deep reorganisations take away what other cases would pay with.
     shaken: Shared<WalletLab>,
     shaken_plain: Shared<WalletLab>,
+    programs: Shared<WalletLab>,
 }
 
 impl Phase {
@@ -54,6 +56,11 @@ impl Phase {
             return self.shaken_plain.with(|| WalletLab::start(options()), run);
         }
         self.shaken.with(|| WalletLab::start(full_node()), run)
+    }
+
+    /// A node of its own for the program, which runs beside the others.
+    fn programs(&self, run: impl FnOnce(&WalletLab) -> Outcome) -> Outcome {
+        self.programs.with(|| WalletLab::start(full_node()), run)
     }
 }
 
@@ -133,6 +140,7 @@ fn main() -> ExitCode {
             })
         });
     }
+    cli::add(&mut suite, &phase);
     // The trials are gone afterwards, and with this the nodes.
     let code = suite.run();
     drop(phase);

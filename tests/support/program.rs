@@ -115,6 +115,27 @@ impl Program {
         self
     }
 
+    /// Runs it at a terminal of its own, where what is typed is its input; standard output and
+    /// standard error come together, as people see them.
+    #[must_use]
+    pub fn at_terminal(mut self) -> Self {
+        let words = std::iter::once(self.command.get_program()).chain(self.command.get_args());
+        let line: Vec<String> = words
+            .map(|word| format!("'{}'", word.to_string_lossy().replace('\'', r"'\''")))
+            .collect();
+        let mut command = Command::new("script");
+        command
+            .args(["-qefc", &line.join(" "), "/dev/null"])
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("SHELL", "/bin/sh");
+        for (name, value) in self.command.get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        self.command = command;
+        self
+    }
+
     /// Runs it to its end. Whatever it does, it must not panic.
     #[track_caller]
     pub fn run(mut self) -> Run {

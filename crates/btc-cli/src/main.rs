@@ -33,7 +33,8 @@ fn main() -> ExitCode {
         })
         .with_target(flags.verbose)
         .without_time()
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        // Colours are not compiled in, and asking for them is an error.
+        .with_ansi(false)
         .with_writer(std::io::stderr)
         .init();
     match verbs::run(flags.verb, output) {

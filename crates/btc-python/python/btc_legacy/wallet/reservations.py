@@ -18,12 +18,8 @@ from pathlib import Path
 from btc_legacy.errors import BitcoinError, ErrorKind
 from btc_legacy.wallet.build import Outpoint
 from btc_legacy.wallet.database import SqliteFile, transaction
-<<<<<<< HEAD
-from btc_legacy.wallet.keys import HARDENED, Keychain, Place
-=======
 from btc_legacy.wallet.folder import unlock
-from btc_legacy.wallet.keys import Keychain, Place
->>>>>>> t1
+from btc_legacy.wallet.keys import HARDENED, Keychain, Place
 
 FILE = SqliteFile("reservations.sqlite", schema=1, remedy="restore it")
 LOCK = "reservations.lock"
