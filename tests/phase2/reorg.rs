@@ -207,7 +207,8 @@ impl Case<'_, '_> {
     /// and now and then the wallet's own first payment. The others stay in the mempool, if the
     /// node has put them back there.
     fn other_branch(&mut self, parts: &Parts, depth: u32) -> Result<&'static str, Failure> {
-        self.chain.mine_transactions(&[parts.again.clone()])?;
+        self.chain
+            .mine_transactions(std::slice::from_ref(&parts.again))?;
         self.agree("one block of the other branch")?;
         let mut second = vec![self.chain.double_spend(&parts.replaced)?];
         let keeps_first = depth.is_multiple_of(2) || depth == 99;

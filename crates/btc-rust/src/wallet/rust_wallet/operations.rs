@@ -12,9 +12,11 @@ use super::{RESERVATION_MS, RustWallet};
 use crate::wallet::build::{self, Candidate, Draft, Hold};
 use crate::wallet::ledger::{Ledger, Unspent};
 use crate::wallet::reservations::{self, Booking, Reservation};
+use crate::wallet::source::Follower;
 
 impl RustWallet {
-    /// `BitcoinInterface::generate_address`.
+    /// `BitcoinInterface::generate_address`. The chain is followed only if it never was: nobody
+    /// knows before which addresses were used.
     ///
     /// # Errors
     /// # Effects
@@ -26,6 +28,10 @@ impl RustWallet {
             .descriptor(keychain)
             .map_err(|error| error.during(operation))?;
         let mut ledger = self.ledger();
+        if ledger.is_first_scan() {
+            self.follow_with(&mut ledger)
+                .map_err(|error| error.during(operation))?;
+        }
         let at_least = Self::fresh_index(&ledger, keychain, 0);
         let index = self
             .reservations()
@@ -73,10 +79,10 @@ impl RustWallet {
             allow_high_fee: true,
             ..TransactionRequest::default()
         };
+        let signer = self.signer().map_err(|error| error.during(operation))?;
         let mut ledger = self.ledger();
         self.follow_with(&mut ledger)
             .map_err(|error| error.during(operation))?;
-        let signer = self.signer().map_err(|error| error.during(operation))?;
         let (_, transaction) = self.book(&mut ledger, |ledger, booking| {
             let draft = self.draft_request(ledger, booking, &request)?;
             let transaction = build::sign(&draft, self.keyring(), signer)?;
@@ -98,10 +104,10 @@ impl RustWallet {
         fee_rate: u64,
     ) -> BitcoinResult<(BitcoinTransaction, WalletSnapshot)> {
         let operation = Operation::CreateTransaction;
+        let signer = self.signer().map_err(|error| error.during(operation))?;
         let mut ledger = self.ledger();
         self.follow_with(&mut ledger)
             .map_err(|error| error.during(operation))?;
-        let signer = self.signer().map_err(|error| error.during(operation))?;
         let (_, built) = self.book(&mut ledger, |ledger, booking| {
             let snapshot = self.snapshot(ledger, booking)?;
             let draft = build::plan(self.keyring(), &snapshot, outputs, fee_rate)?;
