@@ -5,8 +5,18 @@
     reason = "cases have one signature, whether or not they can fail on their way"
 )]
 
+mod child;
 mod cli;
+mod interface;
+mod kill;
 mod lab;
+mod moving;
+mod promises;
+mod reorg;
+mod shared;
+mod sides;
+mod sources;
+mod vectors;
 mod wallet;
 
 use std::process::ExitCode;
@@ -22,6 +32,9 @@ use crate::lab::WalletLab;
 struct Phase {
     filtered: Shared<WalletLab>,
     plain: Shared<WalletLab>,
+    /// Where deep reorganisations take away what other cases would pay with.
+    shaken: Shared<WalletLab>,
+    shaken_plain: Shared<WalletLab>,
     programs: Shared<WalletLab>,
 }
 
@@ -37,6 +50,14 @@ impl Phase {
         self.plain.with(|| WalletLab::start(options()), run)
     }
 
+    fn shaken(&self, is_plain: bool, run: impl FnOnce(&WalletLab) -> Outcome) -> Outcome {
+        if is_plain {
+            let options = || builder().rest(false);
+            return self.shaken_plain.with(|| WalletLab::start(options()), run);
+        }
+        self.shaken.with(|| WalletLab::start(full_node()), run)
+    }
+
     /// A node of its own for the program, which runs beside the others.
     fn programs(&self, run: impl FnOnce(&WalletLab) -> Outcome) -> Outcome {
         self.programs.with(|| WalletLab::start(full_node()), run)
@@ -49,6 +70,9 @@ fn full_node() -> NodeBuilder {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = child::run() {
+        return code;
+    }
     let phase = Arc::new(Phase::default());
     let mut suite = Suite::default();
     for backend in Backend::ALL {
@@ -63,6 +87,57 @@ fn main() -> ExitCode {
         let shared = Arc::clone(&phase);
         suite.add(format!("plain_node::{name}::rust"), move || {
             shared.plain(|lab| lab.run(Backend::Rust, *case))
+        });
+    }
+    for (name, case) in interface::CASES {
+        let shared = Arc::clone(&phase);
+        suite.add(format!("interface::{name}"), move || {
+            let case = *case;
+            shared.filtered(|lab| lab.with(move |chain, node| interface::run(chain, node, case)))
+        });
+    }
+    sources::add(&mut suite);
+    vectors::add(&mut suite);
+    for part in kill::LOOPS {
+        suite.add(format!("kill::{}", part.name), move || {
+            let lab = WalletLab::start(full_node())?;
+            lab.with(move |chain, node| part.run(chain, &node))
+        });
+    }
+    let backends = reorg::BACKENDS.map(|backend| (backend, false));
+    for (backend, is_plain) in backends.into_iter().chain([(Backend::Rust, true)]) {
+        let suffix = if is_plain { "-without-filters" } else { "" };
+        for depth in reorg::DEPTHS {
+            let shared = Arc::clone(&phase);
+            let name = format!("reorg::{depth}::{}{suffix}", backend.name());
+            suite.add(name, move || {
+                shared.shaken(is_plain, |lab| {
+                    lab.with(move |chain, node| reorg::run(depth, backend, chain, &node))
+                })
+            });
+        }
+    }
+    for backend in [Backend::ShadowPythonFirst, Backend::ShadowRustFirst] {
+        suite.add(format!("moving::{}", backend.name()), move || {
+            let lab = WalletLab::start(full_node())?;
+            lab.with(move |chain, node| moving::run(backend, chain, &node))
+        });
+    }
+    for crowd in shared::CROWDS {
+        let phase = Arc::clone(&phase);
+        suite.add(format!("shared::{}", crowd.name), move || {
+            phase.filtered(|lab| lab.with(move |chain, node| crowd.run(chain, &node)))
+        });
+    }
+    for backend in Backend::REAL {
+        let phase = Arc::clone(&phase);
+        let name = format!("shared::reopened_while_processes_start::{}", backend.name());
+        suite.add(name, move || {
+            phase.filtered(|lab| {
+                lab.with(move |chain, node| {
+                    shared::reopened_while_processes_start(backend, chain, &node)
+                })
+            })
         });
     }
     cli::add(&mut suite, &phase);

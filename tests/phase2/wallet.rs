@@ -116,7 +116,7 @@ fn a_payment_is_exact(bench: &mut Bench<'_, '_>) -> Outcome {
     assert_eq!(paid[..2], recipients[1..]);
     let fee_sat = fee(&transaction, 4 * VALUE_SAT);
     assert_eq!(transaction.fee_sat, Some(fee_sat));
-    let least_sat = (u64::from(transaction.weight) * fee_rate).div_ceil(4);
+    let least_sat = u64::from(transaction.vsize()) * fee_rate;
     // Each of the three ECDSA signatures may be a byte or two shorter than was paid for.
     assert!(
         (least_sat..least_sat + 30).contains(&fee_sat),

@@ -5,9 +5,9 @@ use std::sync::{Arc, OnceLock};
 use btc::python::{PythonBitcoin, PythonMode};
 use btc::rust::RustBitcoin;
 use btc::shadow::compare::Verdict;
-use btc::shadow::record::Event;
+use btc::shadow::record::{Comparison, Event};
 use btc::shadow::sink::MemorySink;
-use btc::shadow::{Books, Policy, Shadow};
+use btc::shadow::{Books, Counts, Policy, Shadow};
 use btc::{
     BitcoinImplementationType, BitcoinInterface, BitcoinResult, FeeEstimator, NodeConfig, Operation,
 };
@@ -195,6 +195,23 @@ impl Connected {
                 _ => false,
             })
             .count()
+    }
+
+    /// In shadow mode: how many calls ended in which verdict.
+    pub fn counts(&self) -> Option<Counts> {
+        self.shadow.as_ref().map(|(books, _)| books.counts())
+    }
+
+    /// The comparisons that came to anything but a match.
+    pub fn differences(&self) -> Vec<Comparison> {
+        let lines = self.shadow.iter().flat_map(|(_, sink)| sink.lines());
+        let comparisons = lines.filter_map(|line| match line.event {
+            Event::Comparison(comparison) => Some(comparison),
+            _ => None,
+        });
+        comparisons
+            .filter(|it| !matches!(it.verdict, Verdict::Match | Verdict::Recovered))
+            .collect()
     }
 
     /// In shadow mode: that both sides agreed in everything, and that the books close.

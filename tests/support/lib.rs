@@ -14,6 +14,7 @@ mod fixture;
 mod lab;
 mod node;
 mod program;
+mod reference;
 mod suite;
 mod wallet;
 
@@ -25,5 +26,6 @@ pub use crate::fixture::{Fixture, Shared};
 pub use crate::lab::{Change, Lab};
 pub use crate::node::{builder, node_config, python_config};
 pub use crate::program::{Program, Run};
+pub use crate::reference::{Reference, compare};
 pub use crate::suite::{Fault, Outcome, Suite, Test};
-pub use crate::wallet::{GAP_LIMIT, WalletFolder};
+pub use crate::wallet::{GAP_LIMIT, WalletFolder, wallet_config};

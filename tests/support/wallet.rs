@@ -118,26 +118,7 @@ impl WalletFolder {
     /// # Panics
     /// When a variable is not allowed.
     pub fn config(&self, node: &NodeConfig, more: &[(&str, &str)]) -> Config {
-        let cookie = match &node.credentials {
-            Credentials::CookieFile(path) => path.display().to_string(),
-            _ => String::new(),
-        };
-        let dir = self.dir.display().to_string();
-        let venv = std::env::var("PYTHON_VENV").unwrap_or_default();
-        let network = btc::types::network::name(node.network);
-        let variables = [
-            ("BITCOIN_NETWORK", network),
-            ("BITCOIN_RPC_URL", &node.url),
-            ("BITCOIN_RPC_COOKIE_FILE", &cookie),
-            ("PYTHON_VENV", &venv),
-            ("WALLET_DIR", &dir),
-        ];
-        let get = |name: &str| {
-            let all = more.iter().chain(&variables);
-            let found = all.into_iter().find(|(known, _)| *known == name);
-            found.map(|(_, value)| (*value).to_owned())
-        };
-        Config::from_sources(get, None).expect("allowed variables")
+        wallet_config(&self.dir, node, more)
     }
 
     /// Opens the wallet through a backend, in the deterministic mode.
@@ -169,4 +150,32 @@ impl WalletFolder {
         let shadow = btc::connect_shadow(config, primary, move || Ok(Box::new(log)), true)?;
         Ok(Connected::recorded(shadow, sink))
     }
+}
+
+/// The configuration as the variables give it: this node, the wallet in this folder, these further
+/// ones.
+///
+/// # Panics
+/// When a variable is not allowed.
+pub fn wallet_config(dir: &Path, node: &NodeConfig, more: &[(&str, &str)]) -> Config {
+    let cookie = match &node.credentials {
+        Credentials::CookieFile(path) => path.display().to_string(),
+        _ => String::new(),
+    };
+    let dir = dir.display().to_string();
+    let venv = std::env::var("PYTHON_VENV").unwrap_or_default();
+    let network = btc::types::network::name(node.network);
+    let variables = [
+        ("BITCOIN_NETWORK", network),
+        ("BITCOIN_RPC_URL", &node.url),
+        ("BITCOIN_RPC_COOKIE_FILE", &cookie),
+        ("PYTHON_VENV", &venv),
+        ("WALLET_DIR", &dir),
+    ];
+    let get = |name: &str| {
+        let all = more.iter().chain(&variables);
+        let found = all.into_iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| (*value).to_owned())
+    };
+    Config::from_sources(get, None).expect("allowed variables")
 }

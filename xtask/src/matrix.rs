@@ -94,7 +94,7 @@ fn hack(session: &Session<'_>, check_only: bool) -> Result<Command> {
         "test"
     };
     session.cargo(&format!(
-        "hack {verb} --package {PACKAGE} --feature-powerset"
+        "hack {verb} --package {PACKAGE} --feature-powerset --exclude-features default"
     ))
 }
 

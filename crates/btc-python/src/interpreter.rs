@@ -15,7 +15,19 @@ use crate::lanes::{Carrier, Ender, Factory};
 /// A `btc_legacy.host.Host` with the configured class started in it.
 #[derive(Clone)]
 pub(crate) struct Host {
-    handle: Arc<Py<PyAny>>,
+    handle: Arc<Handle>,
+}
+
+/// The host's method that answers a request; `None` only while it is dropped.
+struct Handle(Option<Py<PyAny>>);
+
+impl Drop for Handle {
+    /// Lets go of the class while attached. Otherwise it would stay, with what it holds, such as
+    /// a wallet's lock, until somebody attaches the next time.
+    fn drop(&mut self) {
+        let held = self.0.take();
+        Python::try_attach(|_| drop(held));
+    }
 }
 
 impl Host {
@@ -48,7 +60,7 @@ impl Host {
             };
             let handle = make().map_err(|cause| cannot_start(py, &cause))?;
             Ok(Self {
-                handle: Arc::new(handle),
+                handle: Arc::new(Handle(Some(handle))),
             })
         })?;
         convert::check_started(&host.handle(operation, &convert::start_request(config)?)?)?;
@@ -58,7 +70,12 @@ impl Host {
     /// Runs one request on this thread.
     pub(crate) fn handle(&self, operation: Operation, request: &[u8]) -> BitcoinResult<Vec<u8>> {
         Python::attach(|py| {
-            let answer = self.handle.call1(py, (PyBytes::new(py, request),));
+            let handle = self
+                .handle
+                .0
+                .as_ref()
+                .expect("taken only when it is dropped");
+            let answer = handle.call1(py, (PyBytes::new(py, request),));
             let bytes = answer.and_then(|answer| answer.bind(py).extract::<Vec<u8>>());
             bytes.map_err(|cause| {
                 let message = "the Python host failed, which it never should";

@@ -6,7 +6,7 @@
 
 use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use btc_iface::{BitcoinError, BitcoinResult, ErrorKind, Operation};
@@ -49,6 +49,7 @@ struct State {
 struct Lane {
     jobs: SyncSender<Job>,
     end: Ender,
+    thread: JoinHandle<()>,
 }
 
 struct Job {
@@ -152,11 +153,11 @@ impl Lanes {
                     }
                 }
             });
-        spawned.map_err(|cause| {
+        let thread = spawned.map_err(|cause| {
             let message = "no thread for the Python side can be started";
             BitcoinError::new(ErrorKind::Internal, Operation::Connect, message).with_source(cause)
         })?;
-        Ok(Lane { jobs, end })
+        Ok(Lane { jobs, end, thread })
     }
 
     fn release(&self, lane: Lane) {
@@ -168,6 +169,19 @@ impl Lanes {
         let limit = self.timeout.unwrap_or_default().as_secs_f32();
         let message = format!("{what} within {limit} s; PYTHON_TIMEOUT_SECS sets the limit");
         BitcoinError::new(ErrorKind::Timeout, operation, message)
+    }
+}
+
+impl Drop for Lanes {
+    /// Ends the lanes and waits for it: what a class holds, such as a wallet, is free afterwards.
+    /// No call is under way, and a lane that was given up is nobody's any more.
+    fn drop(&mut self) {
+        let idle = std::mem::take(&mut self.shared.lock().idle);
+        for Lane { jobs, thread, .. } in idle {
+            drop(jobs);
+            // A lane that panicked has ended as well.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -193,4 +207,46 @@ fn lost(operation: Operation) -> BitcoinError {
         operation,
         "the Python side ended during the call",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Makes carriers that count how many of them there are.
+    struct Counting(Arc<AtomicUsize>);
+
+    struct Counted(Arc<AtomicUsize>);
+
+    impl Factory for Counting {
+        fn make(&self) -> (Box<dyn Carrier>, Ender) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            (Box::new(Counted(Arc::clone(&self.0))), Box::new(|| {}))
+        }
+    }
+
+    impl Carrier for Counted {
+        fn carry(&mut self, _: Operation, request: &[u8]) -> BitcoinResult<Vec<u8>> {
+            Ok(request.to_vec())
+        }
+    }
+
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn nothing_is_left_of_lanes_that_are_dropped() {
+        let live = Arc::new(AtomicUsize::new(0));
+        let lanes = Lanes::new(Counting(Arc::clone(&live)), None, 4);
+        let answer = lanes.call(Operation::GetBalance, b"7".to_vec());
+        assert_eq!(answer.expect("an echo"), b"7");
+        assert_eq!(live.load(Ordering::SeqCst), 1);
+        drop(lanes);
+        assert_eq!(live.load(Ordering::SeqCst), 0);
+    }
 }

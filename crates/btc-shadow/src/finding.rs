@@ -83,6 +83,15 @@ impl Finding {
         self
     }
 
+    /// After the last recheck: what differs proves nothing if the primary, asked once more, no
+    /// longer says the same itself. `with_later` judges its last answer beside a new one.
+    pub(crate) fn unless_moving(self, with_later: impl FnOnce() -> Verdict) -> Self {
+        if self.differs_with_the_tip() && with_later() == Verdict::Mismatch {
+            return self.cannot_say("the primary's answer changed while both sides were asked");
+        }
+        self
+    }
+
     /// Takes a verdict back that does not follow; the differences stay as they were found.
     pub(crate) fn cannot_say(mut self, reason: &str) -> Self {
         self.verdict = Verdict::Inconclusive;

@@ -92,8 +92,10 @@ impl Case {
             .map(|_| random_coin(random))
             .collect();
         let all_sat: u64 = coins.iter().map(|coin| coin.value_sat).sum();
-        let outputs = (0..Self::output_count(random))
-            .map(|_| random_output(random, network, all_sat))
+        let count = Self::output_count(random);
+        let share_sat = all_sat / (count + 1);
+        let outputs = (0..count)
+            .map(|_| random_output(random, network, all_sat, share_sat))
             .collect();
         Self {
             snapshot: WalletSnapshot {
@@ -197,7 +199,12 @@ fn random_index(random: &mut Random) -> u32 {
     u32::try_from(random.of_any_size(31)).expect("31 bits")
 }
 
-fn random_output(random: &mut Random, network: Network, all_sat: u64) -> (String, u64) {
+fn random_output(
+    random: &mut Random,
+    network: Network,
+    all_sat: u64,
+    share_sat: u64,
+) -> (String, u64) {
     let script = match random.between(0, 5) {
         0 => ScriptBuf::new_p2pkh(&PubkeyHash::from_byte_array(random.bytes())),
         1 => ScriptBuf::new_p2sh(&ScriptHash::from_byte_array(random.bytes())),
@@ -215,14 +222,14 @@ fn random_output(random: &mut Random, network: Network, all_sat: u64) -> (String
         network
     };
     let address = Address::from_script(&script, network).expect("a script with an address");
-    let value_sat = match random.between(0, 19) {
+    let value_sat = match random.between(0, 79) {
         // Around the dust limits.
         0 => random.between(290, 550),
         // More than there is.
         1 => all_sat.saturating_add(random.of_any_size(20)),
         // Nearly all there is, so that change is small or nothing.
-        2 => all_sat.saturating_sub(random.of_any_size(14)),
-        _ => random.between(600, (all_sat / 4).max(601)),
+        2..=5 => all_sat.saturating_sub(random.of_any_size(14)),
+        _ => random.between(600, share_sat.max(601)),
     };
     (address.to_string(), value_sat)
 }

@@ -140,11 +140,15 @@ impl Shadow {
         let theirs = Observation::guarded(operation, || secondary(&self.secondary));
         let judged = judge(&ours.result, &theirs.result);
         let finding = Finding::of(judged, ours.error(), &theirs);
-        let mut finding = finding.recheck(&self.policy, || {
-            let ours = Observation::guarded(operation, || primary(&*self.primary));
+        let ask = || Observation::guarded(operation, || primary(&*self.primary)).result;
+        let mut last = None;
+        let finding = finding.recheck(&self.policy, || {
+            let ours = last.insert(ask());
             let theirs = Observation::guarded(operation, || secondary(&self.secondary));
-            judge(&ours.result, &theirs.result).0 == Verdict::Match
+            judge(ours, &theirs.result).0 == Verdict::Match
         });
+        let mut finding =
+            finding.unless_moving(|| last.map_or(Verdict::Match, |last| judge(&last, &ask()).0));
         if finding.differs_with_the_tip() {
             finding.differences.extend(explain());
         }

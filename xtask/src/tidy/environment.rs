@@ -30,8 +30,9 @@ const READS: [&str; 3] = ["env::var(", "env::var_os(", "env::vars"];
 
 pub(super) fn check(path: &str, text: &str) -> Vec<Finding> {
     let is_rust = extension(path) == "rs";
-    // Cargo talks to build scripts, and xtask to tests, through the environment.
-    let is_build_or_test = path.ends_with("/build.rs") || path.contains("/tests/");
+    // Cargo talks to build scripts, xtask to tests, and benches to their children, through it.
+    let is_build_or_test =
+        path.ends_with("/build.rs") || path.contains("/tests/") || path.contains("/benches/");
     if !is_rust || is_build_or_test || ALLOWED.iter().any(|(place, _)| path.starts_with(place)) {
         return Vec::new();
     }

@@ -49,6 +49,21 @@ class Returning:
     def get_balance(self) -> Any:
         return self.value
 
+    def derive_address(self, _address_type: str, _index: int) -> Any:
+        return self.value
+
+    def plan_transaction(self, _outputs: Any, _fee_rate: int, _snapshot: Any) -> Any:
+        return self.value
+
+    def check_broadcast(self, _transaction_hex: str) -> Any:
+        return self.value
+
+    def wallet_state(self) -> Any:
+        return self.value
+
+    def create_transaction_with_snapshot(self, _outputs: Any, _fee_rate: int) -> Any:
+        return self.value
+
 
 class Raising:
     """Raises what the test puts into `error`, from each method."""
@@ -116,6 +131,15 @@ class LeaksItsPassword:
 
     def __init__(self, config: Config) -> None:
         raise RuntimeError(f"cannot use http://{config.rpc_user}:{config.rpc_password}@host")
+
+
+class LeaksItsWords:
+    """Puts the wallet's secrets into an exception."""
+
+    def __init__(self, config: Config) -> None:
+        raise RuntimeError(
+            f"cannot unlock with {config.wallet_words} and {config.wallet_passphrase}"
+        )
 
 
 class BadText(Exception):

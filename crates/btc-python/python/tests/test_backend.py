@@ -228,9 +228,27 @@ def test_identifiers_that_do_not_belong_do_not_reach_the_node() -> None:
         lambda backend: backend.generate_address("p2wpkh"),
         lambda backend: backend.create_transaction([("a", 1)], 1),
         lambda backend: backend.get_balance(),
+        lambda backend: backend.derive_address("p2wpkh", 0),
+        lambda backend: backend.create_transaction_with_snapshot([("a", 1)], 1),
+        lambda backend: backend.plan_transaction([("a", 1)], 1, {}),
+        lambda backend: backend.wallet_state(),
     ],
 )
 def test_wallet_operations_are_unsupported(call: Callable[[LegacyBackend], object]) -> None:
     outcome, _ = _run(call)
     assert _kind(outcome) is ErrorKind.UNSUPPORTED
     assert outcome.message == "no wallet is configured"
+
+
+@pytest.mark.parametrize("answer", [None, [], {}, [{}], [7], "text"])
+def test_wrong_checks_of_a_broadcast_are_not_believed(answer: object) -> None:
+    outcome, _ = _run(lambda backend: backend.check_broadcast("00"), result(answer))
+    assert _kind(outcome) is ErrorKind.INVALID_RESPONSE
+
+
+def test_a_broadcast_is_judged_by_the_node_first() -> None:
+    outcome, node = _run(
+        lambda backend: backend.check_broadcast("00"), error(-22, "TX decode failed")
+    )
+    assert _kind(outcome) is ErrorKind.INVALID_INPUT
+    assert node.requests[-1]["params"] == [["00"]]

@@ -94,6 +94,7 @@ def test_backends_that_cannot_be_loaded(backend: str, text: str) -> None:
         ("import nomodule_here", "nomodule_here"),
         ("import bitcoin.nothing", "cargo xtask setup"),
         ("raise ModuleNotFoundError('x', name='bitcoin')", "cargo xtask setup"),
+        ("import embit.nothing", "cargo xtask setup"),
         ("__name__ = 'bitcoin.core.key'; raise AttributeError('BN_add')", "libssl3"),
     ],
 )

@@ -43,8 +43,9 @@ def test_the_example_runs(example: str) -> None:
 
 def test_every_module_is_listed() -> None:
     package = Path(__file__).parent.parent / "btc_legacy"
-    names = {path.name for path in package.glob("*.py")} - {"__init__.py"}
-    listed = set(re.findall(r"`(\w+\.py)`", README.split("## Behaviour")[0]))
+    names = {str(path.relative_to(package)) for path in package.rglob("*.py")}
+    names = {name for name in names if not name.endswith("__init__.py")}
+    listed = set(re.findall(r"`([\w/]+\.py)`", README.split("## Behaviour")[0]))
     assert listed == names
 
 

@@ -163,9 +163,9 @@ def test_weights(counts: dict[str, int], scripts: list[int], expected: int) -> N
 
 
 @pytest.mark.parametrize(
-    ("weight_wu", "rate", "fee"), [(400, 1, 100), (401, 1, 101), (403, 1, 101), (401, 4, 401)]
+    ("weight_wu", "rate", "fee"), [(400, 1, 100), (401, 1, 101), (403, 1, 101), (401, 4, 404)]
 )
-def test_fees_are_rounded_up(weight_wu: int, rate: int, fee: int) -> None:
+def test_every_begun_vbyte_is_paid(weight_wu: int, rate: int, fee: int) -> None:
     assert fee_sat(weight_wu, rate) == fee
 
 
@@ -207,6 +207,14 @@ def test_snapshots_that_cannot_be() -> None:
         assert error
         assert error.kind is ErrorKind.INVALID_INPUT
         assert said in error.message
+
+
+def test_a_lock_time_is_a_height() -> None:
+    payments = [Payment(CHANGE.script, 1000)]
+    assert draft(payments, 1, [coin(1, 5000)], CHANGE, 499_999_999).lock_time == 499_999_999
+    with pytest.raises(BitcoinError, match="height 500000000") as caught:
+        draft(payments, 1, [coin(1, 5000)], CHANGE, 500_000_000)
+    assert caught.value.kind is ErrorKind.INVALID_INPUT
 
 
 def test_what_nodes_do_not_relay_is_rejected() -> None:

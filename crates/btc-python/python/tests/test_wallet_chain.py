@@ -1,4 +1,4 @@
-"""Following a real chain and mempool: what counts, in which bucket, through reorganisations."""
+"""Following a real chain: what is found, what is undone, and where a wallet goes on."""
 
 from __future__ import annotations
 
@@ -6,107 +6,20 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from bitcoin.core import COutPoint
 
 from btc_legacy.backend import LegacyBackend
 from btc_legacy.errors import BitcoinError, ErrorKind
+from btc_legacy.wallet.node import Block, BlockRef
+from btc_legacy.wallet.node import Node as WalletNode
 from btc_legacy.wire import ADDRESS_TYPES, CHAINS
-from tests.regtest import PAY_TO_ANYONE, Node, needs_bitcoind, running_node
-from tests.wallet_folder import WORDS, description, make_wallet, reservations
+from tests.following import TARGET, buckets, opened, script
+from tests.regtest import PAY_TO_ANYONE, Node, needs_bitcoind
+from tests.wallet_folder import description, make_wallet, reservations
 
 pytestmark = needs_bitcoind
-
-TARGET = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    """A running node with coins to pay from."""
-    with running_node(coins=150) as node:
-        yield node
-
-
-@pytest.fixture
-def birthday(node: Node) -> int:
-    """The height of the next block, above everything that other tests have done."""
-    node.mine()
-    height: int = node.rpc.read("getblockcount")
-    return height + 1
-
-
-@pytest.fixture
-def wallet(node: Node, tmp_path: Path, birthday: int) -> Iterator[LegacyBackend]:
-    """An unlocked wallet, born at the next block."""
-    backend = opened(node, make_wallet(tmp_path / "wallet", birthday=birthday))
-    yield backend
-    backend.close()
-
-
-def opened(node: Node, folder: Path) -> LegacyBackend:
-    """The backend with a wallet's words."""
-    return LegacyBackend(node.config(wallet_dir=str(folder), wallet_words=WORDS))
-
-
-def script(wallet: LegacyBackend, index: int, address_type: str = "p2wpkh") -> bytes:
-    """The script of a receiving address."""
-    return bytes.fromhex(wallet.derive_address(address_type, index)["script_pubkey"])
-
-
-def buckets(wallet: LegacyBackend) -> dict[str, int]:
-    """The buckets of the balance that are not empty."""
-    balance: dict[str, Any] = dict(wallet.wallet_state()["balance"])
-    return {name.removesuffix("_sat"): value for name, value in balance.items() if value}
-
-
-def test_unconfirmed_payments_are_trusted_when_they_are_the_wallets_own(
-    node: Node, wallet: LegacyBackend
-) -> None:
-    node.pay([(script(wallet, 0), 50_000)])
-    assert buckets(wallet) == {"untrusted_pending": 50_000}
-    assert wallet.get_balance() == 0
-    node.mine()
-    assert buckets(wallet) == {"confirmed": 50_000}
-    first = wallet.create_transaction([(TARGET, 10_000)], 2)
-    wallet.broadcast_transaction(first)
-    change = first["outputs"][1]["value_sat"]
-    assert buckets(wallet) == {"trusted_pending": change}
-    # The change is spent in turn before it is confirmed: trust is handed on.
-    second = wallet.create_transaction([(TARGET, 10_000)], 2)
-    wallet.broadcast_transaction(second)
-    assert second["inputs"][0]["previous_output"] == f"{first['txid']}:1"
-    assert buckets(wallet) == {"trusted_pending": second["outputs"][1]["value_sat"]}
-    node.mine()
-    assert buckets(wallet) == {"confirmed": second["outputs"][1]["value_sat"]}
-
-
-def test_what_is_spent_from_untrusted_coins_is_not_trusted(
-    node: Node, wallet: LegacyBackend
-) -> None:
-    tx = node.pay([(script(wallet, 0), 50_000)])
-    snapshot = wallet.wallet_state()
-    (outpoint, value_sat) = snapshot["coins"][0]
-    assert outpoint == f"{tx.GetTxid()[::-1].hex()}:0"
-    coin = {"outpoint": outpoint, "value_sat": value_sat, "chain": "receive", "index": 0}
-    plan = wallet.plan_transaction(
-        [(TARGET, 10_000)],
-        2,
-        {
-            "tip": snapshot["tip"],
-            "coins": [{**coin, "address_type": "p2wpkh"}],  # type: ignore[typeddict-item]
-            "change_type": "p2wpkh",
-            "change_index": 0,
-        },
-    )
-    assert plan["unknown_coins"] == [outpoint], "known, and not as spendable"
-    wallet.broadcast_transaction(plan["transaction"])
-    change = plan["transaction"]["outputs"][1]["value_sat"]
-    assert buckets(wallet) == {"untrusted_pending": change}
-    node.mine()
 
 
 def test_coinbase_outputs_ripen(node: Node, wallet: LegacyBackend) -> None:
@@ -130,39 +43,8 @@ def _missing(wallet: LegacyBackend, value_sat: int) -> bool:
     return "missing_sat" in caught.value.context
 
 
-def test_a_replaced_payment_no_longer_counts(node: Node, wallet: LegacyBackend) -> None:
-    coin = node.coin()
-    node.spend(coin, [(script(wallet, 3), 50_000)])
-    assert buckets(wallet) == {"untrusted_pending": 50_000}
-    node.spend(coin, [(script(wallet, 4), 20_000)], fee_sat=9000)
-    assert buckets(wallet) == {"untrusted_pending": 20_000}
-    node.spend(coin, [], fee_sat=30_000)
-    assert buckets(wallet) == {}
-    node.mine()
-    assert buckets(wallet) == {}
-    assert wallet.generate_address("p2wpkh")["index"] == 5, "seen once is used for ever"
-
-
-def test_what_a_replaced_transaction_spent_is_free_again(
-    node: Node, wallet: LegacyBackend, tmp_path: Path
-) -> None:
-    node.pay([(script(wallet, 0), 50_000), (script(wallet, 1), 40_000)])
-    node.mine()
-    first, snapshot = wallet.create_transaction_with_snapshot([(TARGET, 70_000)], 1)
-    wallet.broadcast_transaction(first)
-    assert buckets(wallet) == {"trusted_pending": 20_000 - (first["fee_sat"] or 0)}
-    snapshot["coins"] = [coin for coin in snapshot["coins"] if coin["value_sat"] == 50_000]
-    second = wallet.plan_transaction([(TARGET, 10_000)], 40, snapshot)["transaction"]
-    wallet.broadcast_transaction(second)
-    assert buckets(wallet) == {
-        "confirmed": 40_000,
-        "trusted_pending": second["outputs"][1]["value_sat"],
-    }
-    node.mine()
-
-
 def test_a_reorganisation_is_followed_at_any_depth(
-    node: Node, wallet: LegacyBackend, birthday: int
+    node: Node, wallet: LegacyBackend, tmp_path: Path, birthday: int
 ) -> None:
     for number in range(6):
         node.pay([(script(wallet, number), 10_000 + number)])
@@ -183,6 +65,7 @@ def test_a_reorganisation_is_followed_at_any_depth(
         # not reached yet.
         expected = sum(after.values()) if spent["txid"] in node.rpc.read("getrawmempool") else whole
         assert sum(value for _, value in state["coins"]) == expected
+        _compare(node, wallet, tmp_path / f"at-{height}", birthday)
         node.rpc.write("reconsiderblock", block_hash)
         assert buckets(wallet) == after
     # Another branch, longer, without the payments.
@@ -221,49 +104,29 @@ def test_an_address_found_late_may_have_been_paid_early(
     other.close()
 
 
-def test_addresses_that_the_other_side_promised_are_watched(
-    node: Node, wallet: LegacyBackend, tmp_path: Path
+def test_a_promise_between_two_looks_at_the_chain_counts(
+    node: Node, wallet: LegacyBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node.mine()
-    assert buckets(wallet) == {}
-    node.pay([(script(wallet, 70), 3000)])
-    assert buckets(wallet) == {}
-    with reservations(tmp_path / "wallet") as database:
-        database.execute("INSERT INTO next_index VALUES ('p2wpkh', 'receive', 71)")
-    assert buckets(wallet) == {"untrusted_pending": 3000}, "in the mempool it is looked for again"
-    with reservations(tmp_path / "wallet") as database:
-        database.execute("INSERT INTO next_index VALUES ('p2tr', 'change', 50)")
+    wallet.get_balance()
+    node.pay([(script(wallet, 60), 3000)])
     node.mine()
+    block = WalletNode.block
+
+    def promising(self: WalletNode, ref: BlockRef) -> Block:
+        with reservations(tmp_path / "wallet") as database:
+            database.execute("INSERT INTO next_index VALUES ('p2wpkh', 'receive', 61)")
+        return block(self, ref)
+
+    # The other side gives the address out, and it is paid, after this one has begun to follow.
+    monkeypatch.setattr(WalletNode, "block", promising)
     assert buckets(wallet) == {"confirmed": 3000}
-
-
-def test_descendants_in_the_mempool_are_found_in_any_order(
-    node: Node, wallet: LegacyBackend, tmp_path: Path, birthday: int
-) -> None:
-    # A chain of payments of which only some are the wallet's, and that move the window.
-    coin = node.coin()
-    for number in range(12):
-        outputs = [(script(wallet, 12 * number), 5000)] if number % 2 == 0 else []
-        tx = node.spend(coin, outputs)
-        coin = COutPoint(tx.GetTxid(), len(outputs))
-    first = buckets(wallet)
-    # The window reaches as far as indices follow each other by less than the gap.
-    assert first == {"untrusted_pending": 5000}
-    node.pay([(script(wallet, 19), 1000), (script(wallet, 10), 1000)])
-    node.pay([(script(wallet, 38), 1000)])
-    node.pay([(script(wallet, 57), 1000)])
-    node.pay([(script(wallet, 76), 1000)])
-    assert buckets(wallet)["untrusted_pending"] == 5 * 5000 + 5 * 1000
-    fresh = opened(node, make_wallet(tmp_path / "fresh", birthday=birthday))
-    assert fresh.wallet_state() == wallet.wallet_state()
-    fresh.close()
-    node.mine()
 
 
 def test_a_wallet_goes_on_where_it_stopped(
     node: Node, wallet: LegacyBackend, tmp_path: Path
 ) -> None:
-    node.pay([(script(wallet, 0), 3000)])
+    node.pay([(script(wallet, 3), 3000)])
     node.mine(5)
     state = wallet.wallet_state()
     wallet.close()
@@ -278,6 +141,9 @@ def test_a_wallet_goes_on_where_it_stopped(
     calls.clear()
     again.get_balance()
     assert calls == ["getbestblockhash", "getrawmempool", "getbestblockhash"]
+    again.close()
+    again = opened(node, tmp_path / "wallet")
+    assert again.generate_address("p2wpkh")["index"] == 4, "what was used is remembered"
     again.close()
     # All of it can be learned again.
     for file in (tmp_path / "wallet").glob("python.sqlite*"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ from btc_legacy.config import Config
 from btc_legacy.errors import BitcoinError, ErrorKind
 from btc_legacy.wallet.folder import Lock, read_description
 from tests.rpc_server import ScriptedNode, result
-from tests.wallet_folder import OTHER_WORDS, WORDS, description, make_wallet
+from tests.wallet_folder import OTHER_WORDS, WORDS, description, make_wallet, open_files
 
 
 @pytest.fixture
@@ -98,6 +99,20 @@ def test_the_lock_names_its_holder_and_ends_with_it(folder: Path) -> None:
     Lock(folder).close()
 
 
+def test_a_lock_ends_though_another_has_a_copy_of_the_open_file(folder: Path) -> None:
+    lock = Lock(folder)
+    alive = lock.close.peek()
+    assert alive is not None
+    (descriptor,) = alive[2]
+    # As a process has that is being started.
+    copy = os.dup(descriptor)
+    try:
+        lock.close()
+        Lock(folder).close()
+    finally:
+        os.close(copy)
+
+
 def test_a_process_that_is_killed_gives_the_lock_back(folder: Path) -> None:
     code = (
         "import sys\nfrom pathlib import Path\nfrom btc_legacy.wallet.folder import Lock\n"
@@ -151,10 +166,17 @@ def test_a_wallet_opens_once_and_again_after_it_is_closed(folder: Path) -> None:
     with pytest.raises(BitcoinError, match="open in process"):
         _open(folder)
     wallet.close()
-    forgotten = _open(folder)
-    # Nobody can call `close` from the other side of the border.
-    del forgotten
-    _open(folder).close()
+    # Nobody calls `close` from the other side of the border: what is let go of closes at once, and
+    # not when Python looks for cycles.
+    gc.disable()
+    try:
+        forgotten = _open(folder)
+        assert "python.lock" in open_files(folder)
+        del forgotten
+        assert open_files(folder) == []
+        _open(folder).close()
+    finally:
+        gc.enable()
 
 
 def test_a_wallet_that_cannot_be_opened_is_not_locked(folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,3 +56,15 @@ def reservations(folder: Path) -> Iterator[sqlite3.Connection]:
     """`reservations.sqlite`, as another program opens it; what it writes is committed."""
     with closing(sqlite3.connect(folder / "reservations.sqlite")) as database, database:
         yield database
+
+
+def open_files(folder: Path) -> list[str]:
+    """The names of the files of a folder that this process has open."""
+    names = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        # Other threads close theirs meanwhile, and so does this listing.
+        with suppress(FileNotFoundError):
+            target = descriptor.readlink()
+            if target.parent == folder:
+                names.append(target.name)
+    return names

@@ -1,6 +1,9 @@
 //! Answers of the Python side: values and exceptions are read as they are, all else is refused.
 
-use btc_iface::{BitcoinTransaction, ErrorKind, FeeEstimate, FeeSource, Operation};
+use btc_iface::{
+    BitcoinTransaction, BroadcastCheck, BroadcastVerdict, Chain, ErrorKind, FeeEstimate, FeeSource,
+    Operation, PlannedTransaction, WalletSnapshot, WalletState,
+};
 use btc_python::decode_response;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -142,4 +145,76 @@ fn a_fee_estimate_with_any_value_of_another_type_is_an_invalid_response() {
             );
         }
     }
+}
+
+fn decode<T: serde::de::DeserializeOwned>(answer: &Value) -> btc_iface::BitcoinResult<T> {
+    let answer = json!({ "ok": answer }).to_string();
+    decode_response::<T>(Operation::CreateTransaction, answer.as_bytes())
+}
+
+/// As the Python tests have it, in `test_wallet_wire.py`.
+fn snapshot() -> Value {
+    let hash = "ab".repeat(32);
+    json!({
+        "tip": { "height": 7, "hash": hash },
+        "coins": [{
+            "outpoint": format!("{hash}:4294967295"), "value_sat": 5,
+            "address_type": "p2sh-p2wpkh", "chain": "change", "index": 4_294_967_295_u32,
+        }],
+        "change_type": "p2tr",
+        "change_index": 3,
+    })
+}
+
+#[test]
+fn the_wallets_shapes_are_those_of_the_types() {
+    let hash = "ab".repeat(32);
+    let transaction = json!({
+        "txid": hash, "wtxid": hash, "version": 2, "lock_time": 0, "size": 10, "weight": 40,
+        "inputs": [], "outputs": [], "fee_sat": 1, "block_hash": null, "block_height": null,
+    });
+    let (_, read) =
+        decode::<(BitcoinTransaction, WalletSnapshot)>(&json!([transaction, snapshot()]))
+            .expect("a transaction with its snapshot");
+    assert_eq!(read.coins[0].chain, Chain::Change);
+    assert_eq!(serde_json::to_value(&read).expect("plain data"), snapshot());
+
+    let plan = json!({
+        "transaction": transaction, "tip": { "height": 7, "hash": hash },
+        "unknown_coins": [format!("{hash}:1")],
+    });
+    let read = decode::<PlannedTransaction>(&plan).expect("a plan");
+    assert_eq!(read.unknown_coins[0].vout, 1);
+
+    for (name, verdict) in [
+        ("acceptable", BroadcastVerdict::Acceptable),
+        ("known", BroadcastVerdict::Known),
+        ("refused", BroadcastVerdict::Refused),
+    ] {
+        let check = json!({ "txid": hash, "wtxid": hash, "verdict": name, "reason": null });
+        let read = decode::<BroadcastCheck>(&check).expect("a check");
+        assert_eq!(read.verdict, verdict);
+    }
+}
+
+#[test]
+fn a_wallets_coins_come_in_the_order_of_outpoints() {
+    // The first is the greater one as people read it: both sides sort by the bytes as serialised.
+    let (low, high) = (
+        format!("ff{}", "00".repeat(31)),
+        format!("{}ff", "00".repeat(31)),
+    );
+    let state = json!({
+        "tip": { "height": 7, "hash": "ab".repeat(32) },
+        "balance": {
+            "confirmed_sat": 1, "trusted_pending_sat": 2, "untrusted_pending_sat": 3,
+            "immature_sat": u64::MAX,
+        },
+        "coins": [
+            [format!("{low}:0"), 5], [format!("{low}:10"), 5], [format!("{high}:2"), 5],
+        ],
+    });
+    let read = decode::<WalletState>(&state).expect("a state");
+    assert!(read.coins.is_sorted(), "{:?}", read.coins);
+    assert_eq!(read.balance.immature_sat, u64::MAX);
 }

@@ -3,7 +3,7 @@
 use bitcoin::script::ScriptBuf;
 use bitcoin::{Amount, Transaction, Txid};
 
-use super::draft::Out;
+use super::draft::{Draft, Out};
 use super::lock::{Coin, Lock};
 use super::{Chain, Kind};
 use crate::NodeError;
@@ -14,6 +14,8 @@ const FEE_RATE: u64 = 5;
 const DOUBLE_SPEND_FEE_RATE: u64 = 25;
 /// The smallest coin that [`Chain::spend_one`] takes.
 const SPENDABLE: Amount = Amount::from_sat(50_000);
+/// A version that is valid in a block and that no node relays.
+const UNRELAYED_VERSION: i32 = 4;
 
 impl Chain<'_> {
     /// Pays to these scripts and sends the transaction; [`Chain::mine`] confirms it.
@@ -79,14 +81,24 @@ impl Chain<'_> {
         script: &ScriptBuf,
         amount: Amount,
     ) -> Result<Transaction, NodeError> {
-        let coin = match self.take_confirmed(amount + SPENDABLE) {
-            Some(coin) => coin,
-            None => self.take_coinbase()?,
-        };
-        self.issued.insert(coin.outpoint, coin);
-        let payment = Out::foreign(script.clone(), amount);
-        let draft = self.draft(vec![coin], vec![payment], FEE_RATE);
+        let draft = self.draft_to(script, amount)?;
         Ok(draft.finish(&self.keys, "spend")?.tx)
+    }
+
+    /// The same, of a version that no mempool takes: for [`Chain::mine_transactions`], and lost
+    /// for ever when its block is taken back.
+    ///
+    /// # Errors
+    ///
+    /// As [`Chain::spend_to`].
+    pub fn spend_unrelayed_to(
+        &mut self,
+        script: &ScriptBuf,
+        amount: Amount,
+    ) -> Result<Transaction, NodeError> {
+        let mut draft = self.draft_to(script, amount)?;
+        draft.version = UNRELAYED_VERSION;
+        Ok(draft.finish(&self.keys, "spend of an odd version")?.tx)
     }
 
     /// Another transaction that spends the same coin as one of [`Chain::spend_one`] or
@@ -107,6 +119,16 @@ impl Chain<'_> {
             )
         })?;
         self.spend(coin, DOUBLE_SPEND_FEE_RATE)
+    }
+
+    fn draft_to(&mut self, script: &ScriptBuf, amount: Amount) -> Result<Draft, NodeError> {
+        let coin = match self.take_confirmed(amount + SPENDABLE) {
+            Some(coin) => coin,
+            None => self.take_coinbase()?,
+        };
+        self.issued.insert(coin.outpoint, coin);
+        let payment = Out::foreign(script.clone(), amount);
+        Ok(self.draft(vec![coin], vec![payment], FEE_RATE))
     }
 
     fn spend(&mut self, coin: Coin, fee_rate: u64) -> Result<Transaction, NodeError> {

@@ -3,6 +3,7 @@
 pub mod build;
 pub(crate) mod fault;
 pub mod folder;
+mod held;
 pub mod keys;
 pub mod labels;
 pub mod ledger;

@@ -46,7 +46,7 @@ fn check(draft: &Draft, coins: &[SnapshotCoin], outputs: &[(String, u64)], rate:
     }
     let extra = draft.transaction.output.len() - outputs.len();
     assert_eq!(extra, usize::from(draft.change.is_some()));
-    let least = (u128::from(draft.weight) * u128::from(rate)).div_ceil(4);
+    let least = u128::from(draft.weight.div_ceil(4)) * u128::from(rate);
     if let Some(change) = draft.change {
         let output = &draft.transaction.output[change.vout as usize];
         assert_eq!(change.vout as usize, outputs.len());
@@ -224,7 +224,7 @@ fn checks_come_in_the_order_of_the_contract() {
 #[test]
 fn change_begins_at_the_dust_limit() {
     let outputs = [(address(2), 50_000)];
-    // One P2WPKH input, two P2WPKH outputs: 561 WU, at 4 sat/vB a satoshi for each.
+    // One P2WPKH input: 141 vB with two P2WPKH outputs, 110 with one.
     let with = |value| {
         let coins = vec![coin(0, value, AddressType::P2wpkh)];
         plan(
@@ -235,16 +235,16 @@ fn change_begins_at_the_dust_limit() {
         )
         .expect("enough")
     };
-    let change = with(50_000 + 561 + 294)
+    let change = with(50_000 + 564 + 294)
         .change
         .expect("just worth an output");
     assert_eq!((change.vout, change.index, change.value_sat), (1, 7, 294));
-    let none = with(50_000 + 561 + 293);
+    let none = with(50_000 + 564 + 293);
     assert_eq!(
         (none.change, none.fee_sat, none.weight),
-        (None, 561 + 293, 437)
+        (None, 564 + 293, 437)
     );
-    assert_eq!(with(50_000 + 437).fee_sat, 437);
+    assert_eq!(with(50_000 + 440).fee_sat, 440);
 }
 
 #[test]

@@ -84,7 +84,7 @@ pub(crate) fn spent(draft: &Draft) -> BTreeSet<OutPoint> {
 /// What holds whatever is asked.
 pub(crate) fn check(draft: &Draft, wanted: &[(String, u64)], rate: u64) {
     assert_eq!(sum_in(draft), sum_out(draft) + draft.fee_sat);
-    let least = (u128::from(draft.weight) * u128::from(rate)).div_ceil(4);
+    let least = u128::from(draft.weight.div_ceil(4)) * u128::from(rate);
     assert!(u128::from(draft.fee_sat) >= least);
     assert_eq!(spent(draft).len(), draft.inputs.len());
     let mut left: Vec<_> = draft

@@ -103,7 +103,7 @@ proptest! {
             Ok(it) => {
                 prop_assert_eq!(it.change, None);
                 prop_assert_eq!(sum_in(&it), sum_out(&it) + it.fee_sat);
-                let least = (u128::from(it.weight) * u128::from(rate)).div_ceil(4);
+                let least = u128::from(it.weight.div_ceil(4)) * u128::from(rate);
                 prop_assert_eq!(u128::from(it.fee_sat), least);
                 prop_assert_eq!(it.transaction.output.len(), 1 + usize::from(data.is_some()));
                 if name_all {

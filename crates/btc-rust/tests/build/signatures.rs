@@ -90,7 +90,7 @@ fn the_bytes_stay_as_they_are() {
     let bytes = bitcoin::consensus::encode::serialize(&signed);
     assert_eq!(
         sha256::Hash::hash(&bytes).to_string(),
-        "b5783406ff82e011513d4220e0fc3c720ae0492cebb51d790c48f068f1c51136"
+        "a58b7e38208ce4e11d91b709a8868883d91fef6d18389a48e1fe6db2f0a2759b"
     );
 }
 

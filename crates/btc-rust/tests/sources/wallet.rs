@@ -1,6 +1,7 @@
 //! A wallet in memory that follows a source, and says what the node should say, too.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bdk_chain::indexed_tx_graph::IndexedTxGraph;
 use bdk_chain::indexer::keychain_txout::KeychainTxOutIndex;
@@ -74,7 +75,7 @@ impl Pocket<'_> {
             graph: IndexedTxGraph::new(index),
             watched: Vec::new(),
             watched_of: HashMap::new(),
-            now: 1,
+            now: 0,
         };
         pocket.watch();
         pocket.first_scan = Some(pocket.watched.len());
@@ -206,8 +207,15 @@ impl Pocket<'_> {
     }
 
     fn see(&mut self, txid: Txid) {
-        self.now += 1;
-        let _ = self.graph.insert_seen_at(txid, self.now);
+        let now = self.later();
+        let _ = self.graph.insert_seen_at(txid, now);
+    }
+
+    /// A second that is later than all before.
+    fn later(&mut self) -> u64 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        self.now = now.expect("after 1970").as_secs().max(self.now) + 1;
+        self.now
     }
 
     fn watch(&mut self) {
@@ -336,8 +344,8 @@ impl Follower for Pocket<'_> {
             } => {
                 assert!(arrived.is_empty(), "of no use to these sources");
                 for txid in gone {
-                    self.now += 1;
-                    let _ = self.graph.insert_evicted_at(txid, self.now);
+                    let now = self.later();
+                    let _ = self.graph.insert_evicted_at(txid, now);
                 }
                 for txid in kept {
                     self.see(txid);

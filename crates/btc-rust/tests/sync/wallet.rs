@@ -15,7 +15,10 @@ use btc_rust::wallet::keys::{Keychain, Keyring, Signer};
 use btc_rust::wallet::ledger::{Ledger, Unspent, View};
 use btc_rust::wallet::source::ChainSource;
 use btc_rust::wallet::source::core::CoreSource;
+use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::reference::{self, State};
 
 pub(crate) const WORDS: &str = "abandon abandon abandon abandon abandon abandon abandon abandon \
                                 abandon abandon abandon about";
@@ -25,7 +28,7 @@ pub(crate) const CHANGE: Keychain = (AddressType::P2wpkh, KeyChain::Change);
 /// Enough of a fee for anything here, in satoshi.
 const FEE_SAT: u64 = 2_000;
 
-static SIGNER: LazyLock<Signer> =
+pub(crate) static SIGNER: LazyLock<Signer> =
     LazyLock::new(|| Signer::from_words(Network::Regtest, WORDS, "").expect("right words"));
 static KEYRING: LazyLock<Keyring> =
     LazyLock::new(|| Keyring::new(Network::Regtest, &SIGNER.accounts()).expect("own output"));
@@ -57,8 +60,10 @@ pub(crate) fn stranger() -> ScriptBuf {
 
 /// Pays one amount and mines nothing.
 pub(crate) fn pay(chain: &mut Chain<'_>, script: ScriptBuf, sat: u64) -> Txid {
-    chain
-        .pay(&[(script, Amount::from_sat(sat))], 5)
+    let outputs = [(script, Amount::from_sat(sat))];
+    // A deep reorganisation takes coins away that the factory still believes in.
+    (0..500)
+        .find_map(|_| chain.pay(&outputs, 5).ok())
         .expect("the factory has coins")
 }
 
@@ -98,22 +103,37 @@ impl Wallet {
         (*self.ledger.view()).clone()
     }
 
-    pub(crate) fn balance_sat(&mut self) -> u64 {
-        self.sync().balance.spendable_sat()
+    /// Follows the chain, and compares the books, the file and the node's own word.
+    #[track_caller]
+    pub(crate) fn sync_right(&mut self, node: &Node) -> View {
+        let view = self.sync();
+        assert_eq!(State::from(&view), reference::state(node, self.birthday));
+        assert_eq!(self.reopen(), view, "the file says something else");
+        view
     }
 
-    /// Spends coins to these outputs, signed; the change goes to `change`.
+    /// Spends coins to these outputs, signed; what is left but for `extra_fee_sat` goes to the
+    /// change address with this index.
     pub(crate) fn spend(
         coins: &[Unspent],
         outputs: &[(ScriptBuf, u64)],
         change: u32,
-        fee_sat: u64,
+        extra_fee_sat: u64,
     ) -> Transaction {
         let inputs_sat: u64 = coins.iter().map(|coin| coin.value_sat).sum();
         let paid_sat: u64 = outputs.iter().map(|(_, sat)| sat).sum();
-        let left_sat = inputs_sat - paid_sat - FEE_SAT - fee_sat;
-        let outputs = outputs.iter().cloned();
-        let outputs = outputs.chain([(script(CHANGE, change), left_sat)]);
+        let left_sat = inputs_sat - paid_sat - FEE_SAT - extra_fee_sat;
+        let mut outputs = outputs.to_vec();
+        outputs.push((script(CHANGE, change), left_sat));
+        Self::spend_as(&SIGNER, coins, &outputs)
+    }
+
+    /// Spends coins of whoever has these keys to these outputs and nothing else.
+    pub(crate) fn spend_as(
+        signer: &Signer,
+        coins: &[Unspent],
+        outputs: &[(ScriptBuf, u64)],
+    ) -> Transaction {
         let input = |outpoint: OutPoint| TxIn {
             previous_output: outpoint,
             script_sig: ScriptBuf::new(),
@@ -125,9 +145,10 @@ impl Wallet {
             lock_time: absolute::LockTime::ZERO,
             input: coins.iter().map(|coin| input(coin.outpoint)).collect(),
             output: outputs
+                .iter()
                 .map(|(script_pubkey, sat)| TxOut {
-                    value: Amount::from_sat(sat),
-                    script_pubkey,
+                    value: Amount::from_sat(*sat),
+                    script_pubkey: script_pubkey.clone(),
                 })
                 .collect(),
         };
@@ -139,7 +160,7 @@ impl Wallet {
             let hash = cache
                 .p2wpkh_signature_hash(i, &coin.script_pubkey, value, all)
                 .expect("a P2WPKH coin");
-            let key = SIGNER.key(coin.keychain, coin.index).expect("own coin");
+            let key = signer.key(coin.keychain, coin.index).expect("own coin");
             let signature = bitcoin::ecdsa::Signature {
                 signature: secp.sign_ecdsa(&Message::from(hash), &key),
                 sighash_type: all,
@@ -150,9 +171,30 @@ impl Wallet {
         transaction
     }
 
+    /// Mines a block whose reward goes to the receiving address with this index.
+    pub(crate) fn mine_own(node: &Node, index: u32) {
+        let address = keyring().address(RECEIVE, index).expect("a small index");
+        let params = [json!(1), json!(address.address)];
+        let _: Value = node.call("generatetoaddress", &params).expect("a block");
+    }
+
     pub(crate) fn send(&self, transaction: &Transaction) -> Txid {
         self.source
             .broadcast(transaction)
             .expect("a good transaction")
     }
+}
+
+/// Nodes of each kind that a wallet may meet.
+pub(crate) fn nodes() -> [(&'static str, Node); 4] {
+    [
+        ("filters", Node::builder().block_filters(true)),
+        ("no filters", Node::builder()),
+        ("no REST", Node::builder().rest(false)),
+        (
+            "filters, no REST",
+            Node::builder().rest(false).block_filters(true),
+        ),
+    ]
+    .map(|(name, builder)| (name, builder.start().expect("a node")))
 }

@@ -37,6 +37,7 @@ fn a_wallet_from_words_has_its_files_and_nothing_else() {
     let (parent, dir) = wallet(&new);
     assert_eq!(names(parent.path()), ["wallet"]);
     let expected = [
+        "reservations.lock",
         "reservations.sqlite",
         "rust.lock",
         "secret.age",
@@ -134,7 +135,12 @@ fn a_watch_only_wallet_watches() {
     let (_parent, dir) = wallet(&watch_only());
     assert_eq!(
         names(&dir),
-        ["reservations.sqlite", "rust.lock", "wallet.json"]
+        [
+            "reservations.lock",
+            "reservations.sqlite",
+            "rust.lock",
+            "wallet.json"
+        ]
     );
     let folder = Folder::open(&dir).expect("a new wallet");
     assert!(!folder.has_secret());

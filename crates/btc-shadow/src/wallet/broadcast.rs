@@ -3,8 +3,8 @@
 use btc_iface::rust_bitcoin::consensus::encode;
 use btc_iface::rust_bitcoin::{Amount, Sequence, Transaction, TxIn, TxOut, absolute, transaction};
 use btc_iface::{
-    BitcoinError, BitcoinResult, BitcoinTransaction, BroadcastCheck, BroadcastVerdict, ErrorKind,
-    Operation,
+    BitcoinError, BitcoinResult, BitcoinTransaction, BlockRef, BroadcastCheck, BroadcastVerdict,
+    ErrorKind, Operation, WalletTwin,
 };
 
 use super::Twins;
@@ -48,9 +48,38 @@ impl Twins {
         if is_burn_refused(ours) && theirs.result.as_ref().is_ok_and(is_taken) {
             return finding.cannot_say("the node's test does not know the limit on burnt value");
         }
-        finding.recheck(&self.policy, || {
+        if !finding.differs_with_the_tip() {
+            return finding;
+        }
+        let tip = self.tip();
+        let finding = finding.recheck(&self.policy, || {
             judge_sent(transaction, ours, &check().result).0 == Verdict::Match
-        })
+        });
+        if finding.differs_with_the_tip() && tip != self.tip() && self.say_the_same(&bytes) {
+            return finding.cannot_say("the chain moved, and both sides' nodes say the same now");
+        }
+        finding
+    }
+
+    /// Whether both sides' nodes would do the same with these bytes now; false without the
+    /// primary's twin. A reorganisation throws out what a node had taken, and lets in what it had
+    /// refused, so that on a chain that moves the primary's outcome may be no longer to be seen.
+    fn say_the_same(&self, bytes: &[u8]) -> bool {
+        let verdict = |twin: &dyn WalletTwin| {
+            let check = || twin.check_broadcast(bytes);
+            let checked = Observation::guarded(Operation::BroadcastTransaction, check);
+            checked.result.ok().map(|check| check.verdict)
+        };
+        let ours = self.primary.as_ref().and_then(|twin| verdict(&**twin));
+        ours.is_some() && ours == verdict(&*self.secondary)
+    }
+
+    /// The tip that the secondary follows to now.
+    fn tip(&self) -> Option<BlockRef> {
+        let state = Observation::guarded(Operation::BroadcastTransaction, || {
+            self.secondary.wallet_state()
+        });
+        state.result.ok().map(|state| state.tip)
     }
 }
 

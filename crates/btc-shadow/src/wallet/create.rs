@@ -72,20 +72,24 @@ impl Twins {
         let theirs = payment.plan(&*self.secondary, snapshot);
         let finding = Finding::of(judge(&built, &theirs.result), None, &theirs);
         let mut has_moved = is_ahead(&theirs.result, snapshot.tip);
+        let ask = || {
+            let now = self.now(payment, transaction, snapshot);
+            now.map_or_else(|| built.clone(), Ok)
+        };
+        let mut last = None;
         let finding = finding.recheck(&self.policy, || {
+            let ours = last.insert(ask());
             // A twin need not follow the chain to plan; telling its state, it does.
             let _ = Observation::guarded(OPERATION, || self.secondary.wallet_state());
-            let theirs = payment.plan(&*self.secondary, snapshot);
-            let ours = self.now(payment, transaction, snapshot);
-            let ours = ours.map_or_else(|| built.clone(), Ok);
+            let theirs = payment.plan(&*self.secondary, snapshot).result;
             let tip = ours.as_ref().map_or(snapshot.tip, |planned| planned.tip);
-            has_moved = is_ahead(&theirs.result, tip);
-            judge(&ours, &theirs.result).0 == Verdict::Match
+            has_moved = is_ahead(&theirs, tip);
+            judge(ours, &theirs).0 == Verdict::Match
         });
         if has_moved && finding.differs_with_the_tip() {
             return finding.cannot_say("the chain moved on from the snapshot");
         }
-        finding
+        finding.unless_moving(|| last.map_or(Verdict::Match, |last| judge(&last, &ask()).0))
     }
 
     /// The transaction as built, with what the primary's twin says of the snapshot now.
@@ -114,17 +118,22 @@ impl Twins {
         }
         let judged = judge_failure((Some(kind), theirs.error()));
         let finding = Finding::of(judged, Some(kind), &theirs);
-        finding.recheck(&self.policy, || {
-            let theirs = payment.plan_alone(&*self.secondary);
-            let ours = self.primary.as_ref().map_or(Some(kind), |twin| {
+        let ask = || {
+            self.primary.as_ref().map_or(Some(kind), |twin| {
                 let planned = payment.plan_alone(&**twin);
                 match planned.error() {
                     Some(ErrorKind::Unsupported) => Some(kind),
                     error => error,
                 }
-            });
-            judge_failure((ours, theirs.error())).0 == Verdict::Match
-        })
+            })
+        };
+        let mut last = None;
+        let finding = finding.recheck(&self.policy, || {
+            let ours = *last.insert(ask());
+            let theirs = payment.plan_alone(&*self.secondary).error();
+            judge_failure((ours, theirs)).0 == Verdict::Match
+        });
+        finding.unless_moving(|| last.map_or(Verdict::Match, |last| judge_failure((last, ask())).0))
     }
 
     /// The input is checked before the coins (`docs/wallet.md`), so a wrong one is found without

@@ -183,6 +183,19 @@ fn a_height_that_never_converges_is_a_mismatch() {
 }
 
 #[test]
+fn what_changes_faster_than_it_can_be_asked_leaves_the_question_open() {
+    let pair = pair(3, |_, call| Ok(10 + call), |_, _| Ok(9));
+    assert_eq!(pair.shadow.get_block_height().expect("a height"), 11);
+    let found = pair.comparison();
+    assert_eq!(found.verdict, Verdict::Inconclusive);
+    let reason = "the primary's answer changed while both sides were asked";
+    assert_eq!(found.reason.as_deref(), Some(reason));
+    // The call itself, three rechecks, and once more after the last one.
+    assert_eq!(pair.primary.calls(Operation::GetBlockHeight), 5);
+    assert_eq!(pair.secondary.calls(Operation::GetBlockHeight), 4);
+}
+
+#[test]
 fn the_first_answer_is_returned_even_when_a_recheck_brings_another() {
     let pair = pair(1, |_, call| Ok(9 + call), |_, _| Ok(11));
     assert_eq!(pair.shadow.get_block_height().expect("a height"), 10);

@@ -24,6 +24,9 @@ MAX_STANDARD_WEIGHT = 400_000
 # Inputs in WU, with the largest signature of a low R: 71 bytes.
 INPUT_WEIGHTS = {"p2pkh": 588, "p2sh-p2wpkh": 363, "p2wpkh": 271, "p2tr": 230}
 
+# From here on a lock time is a time and no height.
+_LOCK_TIME_OF_TIMES = 500_000_000
+
 _WITNESS_SCALE_FACTOR = 4
 _VERSION_AND_LOCK_TIME_BYTES = 8
 _AMOUNT_BYTES = 8
@@ -107,6 +110,8 @@ def draft(
     tip_height: int,
 ) -> Draft:
     """Chooses coins, the largest first, and decides about change."""
+    if tip_height >= _LOCK_TIME_OF_TIMES:
+        raise _invalid(f"a tip at height {tip_height}: heights are below {_LOCK_TIME_OF_TIMES}")
     chosen = _choose(coins, payments, fee_rate)
     inputs_sat = sum(coin.value_sat for coin in chosen)
     types = Counter(coin.place.keychain.address_type for coin in chosen)
@@ -145,8 +150,8 @@ def weight(input_counts: Mapping[str, int], outputs: Sequence[Payment]) -> int:
 
 
 def fee_sat(weight_wu: int, fee_rate: int) -> int:
-    """The fee for this weight at so many sat/vB, rounded up."""
-    return -(-weight_wu * fee_rate // _WITNESS_SCALE_FACTOR)
+    """The fee for this weight at so many sat/vB; every begun vB is paid, as nodes count."""
+    return -(-weight_wu // _WITNESS_SCALE_FACTOR) * fee_rate
 
 
 def _check_payment(number: int, address: str, value_sat: int, network: str) -> Payment:

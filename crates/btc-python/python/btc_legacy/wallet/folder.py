@@ -86,7 +86,7 @@ class Lock:
                 f"{str(path)!r} cannot be opened ({error.strerror}): give this user the right to "
                 "write to the wallet's folder"
             ) from error
-        self.close = weakref.finalize(self, os.close, descriptor)
+        self.close = weakref.finalize(self, unlock, descriptor)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -98,6 +98,18 @@ class Lock:
             ) from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+
+
+def unlock(descriptor: int) -> None:
+    """Ends a lock and closes its file.
+
+    Closing would not be enough: a process that is being started has copies of all open files for
+    a moment, and the lock would live on with them.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    finally:
+        os.close(descriptor)
 
 
 def _description(content: dict[str, Any]) -> Description:

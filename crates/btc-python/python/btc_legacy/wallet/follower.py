@@ -38,14 +38,18 @@ class Follower:
         node: Node,
     ) -> None:
         """Opens what was learned so far; asks the node nothing yet."""
-        self._reservations = reservations
-        self._node = node
-        self._window = Window(keyring, description.gap_limit)
         self._store = Store(folder, description.identity)
+        window = Window(keyring, description.gap_limit)
         for keychain, highest in self._store.used.items():
-            self._window.cover(keychain, highest + 1)
-        self._chain = Chain(node, self._store, self._window, description.birthday, self._promised)
-        self._mempool = Mempool(node, self._store, self._window, self._promised)
+            window.cover(keychain, highest + 1)
+
+        def read_promises() -> None:
+            for keychain, following in reservations.next_indices().items():
+                window.cover(keychain, following)
+
+        self._read_promises = read_promises
+        self._chain = Chain(node, self._store, window, description.birthday, read_promises)
+        self._mempool = Mempool(node, self._store, window, read_promises)
 
     def close(self) -> None:
         """Closes the file of what was learned."""
@@ -63,15 +67,10 @@ class Follower:
     def follow(self) -> View:
         """Follows chain and mempool until both were seen at the same tip."""
         for _ in range(_MAX_ATTEMPTS):
-            self._promised()
+            self._read_promises()
             tip = self._chain.follow()
             if self._mempool.follow(tip):
                 return View(tip, owned(self._store.coins, self._mempool.pending, tip.height))
         raise BitcoinError(
             ErrorKind.UNAVAILABLE, "the chain changes faster than it can be followed: try again"
         )
-
-    def _promised(self) -> None:
-        """Moves the window with the addresses that anybody has given out."""
-        for keychain, following in self._reservations.next_indices().items():
-            self._window.cover(keychain, following)

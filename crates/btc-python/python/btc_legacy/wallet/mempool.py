@@ -62,23 +62,24 @@ class Mempool:
         self._pending = {txid: it for txid, it in self._pending.items() if txid in here}
         self._others = {txid: marks for txid, marks in self._others.items() if txid in here}
         self._reconsider(set())
-        while unknown := here - self._pending.keys() - self._others.keys():
-            batch = sorted(unknown)[:_BATCH]
-            fetched = {txid: self._node.transaction(txid) for txid in batch}
-            self._read_promises()
-            new = {txid for txid, tx in fetched.items() if tx is not None and self._take(txid, tx)}
-            self._others |= {
-                txid: _marks(tx)
-                for txid, tx in fetched.items()
-                if tx is not None and txid not in new
-            }
-            here -= {txid for txid, tx in fetched.items() if tx is None}
-            self._reconsider(new)
+        while unknown := sorted(here - self._pending.keys() - self._others.keys()):
+            for first in range(0, len(unknown), _BATCH):
+                here -= self._look_into(unknown[first : first + _BATCH])
         if self._node.best_hash() == tip.hash:
             return True
         # Beside another chain than the store's, one of the wallet's may have looked like another.
         self._others = {}
         return False
+
+    def _look_into(self, txids: list[bytes]) -> set[bytes]:
+        """Fetches transactions and sorts them; returns those that have left the mempool."""
+        fetched = {txid: self._node.transaction(txid) for txid in txids}
+        self._read_promises()
+        here = {txid: tx for txid, tx in fetched.items() if tx is not None}
+        new = {txid for txid, tx in here.items() if self._take(txid, tx)}
+        self._others |= {txid: _marks(tx) for txid, tx in here.items() if txid not in new}
+        self._reconsider(new)
+        return fetched.keys() - here.keys()
 
     def _take(self, txid: bytes, tx: CTransaction) -> bool:
         """Keeps a transaction if it is the wallet's."""

@@ -18,7 +18,8 @@ from pathlib import Path
 from btc_legacy.errors import BitcoinError, ErrorKind
 from btc_legacy.wallet.build import Outpoint
 from btc_legacy.wallet.database import SqliteFile, transaction
-from btc_legacy.wallet.keys import Keychain, Place
+from btc_legacy.wallet.folder import unlock
+from btc_legacy.wallet.keys import HARDENED, Keychain, Place
 
 FILE = SqliteFile("reservations.sqlite", schema=1, remedy="restore it")
 LOCK = "reservations.lock"
@@ -62,6 +63,12 @@ class Reservations:
         with self._open() as database, transaction(database):
             _clear_away(database)
             index = max(at_least, _next_indices(database).get(keychain, 0))
+            if index >= HARDENED:
+                raise BitcoinError(
+                    ErrorKind.INVALID_INPUT,
+                    f"the {keychain.chain} chain of type {keychain.address_type} has no index "
+                    "left: use another address type",
+                )
             database.execute(_TAKE_INDEX, (*keychain, index + 1))
         return index
 
@@ -118,7 +125,7 @@ def _held(path: Path) -> Iterator[None]:
             time.sleep(_POLL_SECS)
         yield
     finally:
-        os.close(descriptor)
+        unlock(descriptor)
 
 
 def _clear_away(database: sqlite3.Connection) -> None:

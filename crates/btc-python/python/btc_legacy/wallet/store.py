@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ class Store:
     """The blocks examined so far and the coins in them.
 
     Each change is one transaction of SQLite, and in memory only when it is on disk: a process may
-    end at any point.
+    end at any point. The file is open until `close` or the end of the object.
     """
 
     def __init__(self, folder: Path, wallet_id: str) -> None:
@@ -72,15 +73,13 @@ class Store:
             self._database = sqlite3.connect(
                 folder / FILE.name, isolation_level=None, check_same_thread=False
             )
+            # Also when the object is let go of: a connection is part of a cycle of its own.
+            self.close = weakref.finalize(self, self._database.close)
             try:
                 self._open(wallet_id)
             except BaseException:
-                self._database.close()
+                self.close()
                 raise
-
-    def close(self) -> None:
-        """Closes the file."""
-        self._database.close()
 
     @property
     def coins(self) -> dict[Outpoint, Coin]:

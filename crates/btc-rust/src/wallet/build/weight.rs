@@ -56,7 +56,7 @@ impl Weigher {
         VERSION_AND_LOCK_TIME_WU + counts * SCALE + self.inputs_wu + self.outputs_wu + witness_wu
     }
 
-    /// The fee of the whole transaction in satoshi, rounded up. No rate overflows it.
+    /// The fee of the whole transaction in satoshi. No rate overflows it.
     pub fn fee_sat(&self, fee_rate_sat_per_vb: u64) -> u128 {
         fee_of_weight_sat(self.weight_wu(), fee_rate_sat_per_vb)
     }
@@ -70,9 +70,9 @@ impl Weigher {
     }
 }
 
-/// The fee of so many weight units in satoshi, rounded up.
+/// The fee of so many weight units in satoshi: nodes count whole vB, so each begun one is paid.
 pub(super) fn fee_of_weight_sat(weight_wu: u64, fee_rate_sat_per_vb: u64) -> u128 {
-    (u128::from(weight_wu) * u128::from(fee_rate_sat_per_vb)).div_ceil(u128::from(SCALE))
+    u128::from(weight_wu.div_ceil(SCALE)) * u128::from(fee_rate_sat_per_vb)
 }
 
 /// The weight of an input of this type in WU, signed with the largest low-R signature: 71 bytes
@@ -129,10 +129,7 @@ mod tests {
         assert_eq!(weigher.with_output(22).weight_wu(), 561);
         assert_eq!(weigher.weight_wu(), 437);
         assert_eq!(weigher.fee_sat(1), 110);
-        assert_eq!(
-            weigher.fee_sat(u64::MAX),
-            (437 * u128::from(u64::MAX)).div_ceil(4)
-        );
+        assert_eq!(weigher.fee_sat(u64::MAX), 110 * u128::from(u64::MAX));
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub(in crate::wallet) use self::create::write_synced;
 pub use self::create::{NewWallet, Origin, create};
 pub use self::file::WalletFile;
 use crate::wallet::fault;
+use crate::wallet::held::Held;
 use crate::wallet::keys::{Keyring, Signer};
 use crate::wallet::reservations::Reservations;
 use crate::wallet::secret::{self, WalletSecret};
@@ -31,7 +32,7 @@ pub struct Folder {
     dir: PathBuf,
     file: WalletFile,
     keyring: Keyring,
-    _lock: File,
+    _lock: Held,
 }
 
 impl Folder {
@@ -127,9 +128,9 @@ pub(in crate::wallet) fn read_whole(path: &Path, max_bytes: u64) -> BitcoinResul
     Ok(bytes)
 }
 
-fn lock(dir: &Path) -> BitcoinResult<File> {
+fn lock(dir: &Path) -> BitcoinResult<Held> {
     let path = dir.join(LOCK);
-    let mut file = OpenOptions::new()
+    let file = OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
@@ -137,17 +138,19 @@ fn lock(dir: &Path) -> BitcoinResult<File> {
         .mode(0o600)
         .open(&path)
         .map_err(|cause| fault::file(&path, "open", cause))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(in_use(dir, &file)),
-        Err(TryLockError::Error(cause)) => return Err(fault::file(&path, "lock", cause)),
-    }
+    let held = Held::try_new(file).map_err(|(file, cause)| match cause {
+        TryLockError::WouldBlock => in_use(dir, &file),
+        TryLockError::Error(cause) => fault::file(&path, "lock", cause),
+    })?;
     let id = format!("{}\n", std::process::id());
     // The id is for people; a full disk must not keep the wallet shut.
-    if let Err(cause) = file.set_len(0).and_then(|()| file.write_all(id.as_bytes())) {
+    if let Err(cause) = held
+        .set_len(0)
+        .and_then(|()| (&*held).write_all(id.as_bytes()))
+    {
         tracing::warn!(path = %path.display(), %cause, "cannot write the process id");
     }
-    Ok(file)
+    Ok(held)
 }
 
 fn in_use(dir: &Path, lock: &File) -> BitcoinError {

@@ -14,7 +14,7 @@ use bdk_chain::local_chain::LocalChain;
 use bdk_chain::{ConfirmationBlockTime, Indexer as _, Merge as _};
 use bdk_chain::{indexed_tx_graph, indexer::keychain_txout, tx_graph};
 use bitcoin::constants::genesis_block;
-use bitcoin::{ScriptBuf, Transaction, Txid};
+use bitcoin::{OutPoint, ScriptBuf, Transaction, Txid};
 use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, HistoryEntry, Operation};
 
 use self::chain::Blocks;
@@ -305,10 +305,12 @@ impl Ledger {
 
     fn note_foreign(&mut self, transaction: &Transaction) {
         let txid = transaction.compute_txid();
-        for output in &transaction.output {
-            let script = &output.script_pubkey;
-            if self.graph.index.index_of_spk(script.clone()).is_none() {
-                self.foreign.entry(script.clone()).or_default().push(txid);
+        for (vout, output) in (0..).zip(&transaction.output) {
+            // Not by script: one that came into the window with this transaction was not looked
+            // for in the outputs before.
+            if self.graph.index.txout(OutPoint { txid, vout }).is_none() {
+                let script = output.script_pubkey.clone();
+                self.foreign.entry(script).or_default().push(txid);
             }
         }
     }

@@ -84,9 +84,13 @@ impl View {
         let params = CanonicalizationParams::default();
         for canonical in graph.graph().list_canonical_txs(blocks, tip_id, params) {
             let node = canonical.tx_node;
-            let inputs = node.tx.input.iter();
-            spent.extend(inputs.map(|input| input.previous_output));
             let position = match canonical.chain_position {
+                // Known by a descendant only, so in the chain below the birthday.
+                ChainPosition::Confirmed {
+                    transitively: Some(_),
+                    ..
+                } => continue,
+                ChainPosition::Unconfirmed { .. } if !is_seen(graph, node.txid) => continue,
                 ChainPosition::Confirmed { anchor, .. } => {
                     let block = BlockRef {
                         height: anchor.block_id.height,
@@ -95,10 +99,12 @@ impl View {
                     Some((block, anchor.confirmation_time))
                 }
                 ChainPosition::Unconfirmed { .. } => {
-                    unconfirmed.insert(node.txid, node.tx);
+                    unconfirmed.insert(node.txid, Arc::clone(&node.tx));
                     None
                 }
             };
+            let inputs = node.tx.input.iter();
+            spent.extend(inputs.map(|input| input.previous_output));
             counted.insert(node.txid, position);
         }
         let trusted = trusted(graph, &counted, &unconfirmed);
@@ -152,6 +158,13 @@ impl View {
             counted,
         }
     }
+}
+
+/// Whether the transaction itself was last seen in the mempool, and not missed there.
+fn is_seen(graph: &Graph, txid: Txid) -> bool {
+    let graph = graph.graph();
+    let last_seen = graph.get_tx_node(txid).and_then(|node| node.last_seen);
+    last_seen.is_some() && last_seen > graph.get_last_evicted(txid)
 }
 
 /// The history as of this view.

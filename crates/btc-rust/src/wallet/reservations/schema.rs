@@ -1,6 +1,6 @@
 //! The file's schema: making it, opening it, refusing what is damaged or newer.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::thread;
@@ -11,6 +11,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::{LOCK, RESERVATIONS, failed};
 use crate::wallet::fault;
+use crate::wallet::held::Held;
 
 /// The schema that this version writes, and the newest it reads.
 const SCHEMA: u64 = 1;
@@ -60,7 +61,7 @@ pub(in crate::wallet) fn create(dir: &Path) -> BitcoinResult<()> {
 pub(super) struct Session {
     pub(super) connection: Connection,
     // Released last.
-    _lock: File,
+    _lock: Held,
 }
 
 /// Opens the file, which was checked before, for one step.
@@ -73,8 +74,8 @@ pub(super) fn session(path: &Path, access: Access) -> BitcoinResult<Session> {
     })
 }
 
-fn wait_for(path: &Path) -> BitcoinResult<File> {
-    let file = OpenOptions::new()
+fn wait_for(path: &Path) -> BitcoinResult<Held> {
+    let mut file = OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
@@ -84,17 +85,20 @@ fn wait_for(path: &Path) -> BitcoinResult<File> {
         .map_err(|cause| fault::file(path, "open", cause))?;
     let deadline = Instant::now() + PATIENCE;
     loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(POLL),
-            Err(TryLockError::WouldBlock) => {
+        match Held::try_new(file) {
+            Ok(held) => return Ok(held),
+            Err((again, TryLockError::WouldBlock)) if Instant::now() < deadline => {
+                file = again;
+                thread::sleep(POLL);
+            }
+            Err((_, TryLockError::WouldBlock)) => {
                 let message = format!(
                     "another process has held {LOCK} for {} s; try again",
                     PATIENCE.as_secs()
                 );
                 return Err(fault::error(ErrorKind::Unavailable, message));
             }
-            Err(TryLockError::Error(cause)) => return Err(fault::file(path, "lock", cause)),
+            Err((_, TryLockError::Error(cause))) => return Err(fault::file(path, "lock", cause)),
         }
     }
 }

@@ -185,7 +185,7 @@ fn batch_end(start: u32, tip: u32) -> u32 {
     let aligned = (start / BATCH + 1).saturating_mul(BATCH);
     NEAR_TIP
         .into_iter()
-        .map(|distance| tip.saturating_sub(distance))
+        .filter_map(|distance| tip.checked_sub(distance))
         .filter(|end| *end >= start)
         .fold(aligned.min(tip), u32::min)
 }

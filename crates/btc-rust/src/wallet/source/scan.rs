@@ -228,3 +228,116 @@ impl<'b> Bytes<'b> {
         self.take(usize::try_from(length).ok()?).map(drop)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bitcoin::consensus::encode::serialize;
+    use bitcoin::{
+        Amount, Sequence, TxIn, TxMerkleNode, TxOut, Witness, absolute, block, transaction,
+    };
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn transaction(seed: u8, inputs: u8, outputs: u8, has_witness: bool) -> Transaction {
+        let input = |n| TxIn {
+            previous_output: OutPoint::new(Txid::from_byte_array([seed; 32]), u32::from(n)),
+            script_sig: ScriptBuf::from_bytes(vec![n; usize::from(n)]),
+            sequence: Sequence::MAX,
+            witness: if has_witness && n != 1 {
+                Witness::from_slice(&[vec![seed; 71], vec![2; 300], vec![]])
+            } else {
+                Witness::new()
+            },
+        };
+        let output = |n| TxOut {
+            value: Amount::from_sat(u64::from(n)),
+            script_pubkey: ScriptBuf::from_bytes(vec![seed, n, 3]),
+        };
+        Transaction {
+            version: transaction::Version::TWO,
+            lock_time: absolute::LockTime::ZERO,
+            input: (0..inputs).map(input).collect(),
+            output: (0..outputs).map(output).collect(),
+        }
+    }
+
+    fn block() -> Block {
+        let mut txdata = vec![transaction(1, 1, 1, false), transaction(2, 3, 2, true)];
+        txdata.push(transaction(3, 2, 255, false));
+        txdata.push(transaction(4, 254, 3, true));
+        let mut block = Block {
+            header: block::Header {
+                version: block::Version::TWO,
+                prev_blockhash: BlockHash::all_zeros(),
+                merkle_root: TxMerkleNode::all_zeros(),
+                time: 0,
+                bits: bitcoin::CompactTarget::from_consensus(0x207f_ffff),
+                nonce: 0,
+            },
+            txdata,
+        };
+        block.header.merkle_root = block.compute_merkle_root().expect("transactions");
+        block
+    }
+
+    #[test]
+    fn every_output_and_every_input_is_seen_in_the_bytes() {
+        let block = block();
+        let bytes = serialize(&block);
+        assert!(!Interest::default().touches(&bytes).expect("a block"));
+        for transaction in &block.txdata {
+            for output in &transaction.output {
+                let mut interest = Interest::default();
+                interest.watch(std::slice::from_ref(&output.script_pubkey));
+                assert!(interest.touches(&bytes).expect("a block"));
+            }
+            for input in &transaction.input {
+                let mut interest = Interest::default();
+                interest.outpoints.insert(input.previous_output);
+                assert!(interest.touches(&bytes).expect("a block"));
+                interest.outpoints = [OutPoint::new(input.previous_output.txid, 999)].into();
+                assert!(!interest.touches(&bytes).expect("a block"));
+            }
+        }
+        for length in (0..bytes.len()).step_by(61) {
+            assert!(
+                Interest::default().touches(&bytes[..length]).is_err(),
+                "{length}"
+            );
+        }
+        let hash = block.block_hash();
+        assert!(decode_block(&bytes, &hash).is_ok() && check_header(&bytes, &hash).is_ok());
+        let more = [bytes.as_slice(), &[0]].concat();
+        assert!(Interest::default().touches(&more).is_err());
+        assert!(decode_block(&more, &hash).is_err());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
+
+        #[test]
+        fn broken_bytes_end_in_an_error_or_are_a_block(
+            at in 80_usize..12_000,
+            byte: u8,
+            noise in proptest::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let mut bytes = serialize(&block());
+            if let Some(place) = bytes.get_mut(at) {
+                *place = byte;
+            }
+            // What is walked through is what rust-bitcoin decodes, but for witness flags that
+            // announce no witness.
+            let is_decoded = encode::deserialize::<Block>(&bytes).is_ok();
+            let is_walked = Interest::default().touches(&bytes).is_ok();
+            prop_assert!(is_walked || !is_decoded);
+            let _ = Interest::default().touches(&noise);
+            let mut interest = Interest::default();
+            interest.watch(&[ScriptBuf::new(), ScriptBuf::from_bytes(vec![1])]);
+            let _ = interest.matches(&noise, &BlockHash::all_zeros(), None);
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Broadcasts: only the primary sends, the secondary checks the bytes on its own.
 
 use std::panic::resume_unwind;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use btc_iface::BroadcastVerdict::{Acceptable, Known, Refused};
 use btc_iface::rust_bitcoin::Txid;
@@ -10,10 +10,11 @@ use btc_iface::{
     BitcoinError, BitcoinInterface, BitcoinTransaction, BroadcastVerdict, ErrorKind, Operation,
 };
 use btc_shadow::compare::Verdict;
+use btc_shadow::record::Comparison;
 
 use super::double::{Primary, Twin};
-use super::honest::{check, payment, plan, snapshot};
-use super::{Scene, expect, expect_reason, scene};
+use super::honest::{block, check, payment, plan, snapshot, state};
+use super::{Scene, expect, expect_reason, scene, scene_of};
 use crate::double::failure;
 
 const OPERATION: Operation = Operation::BroadcastTransaction;
@@ -204,6 +205,55 @@ fn a_limit_that_the_test_does_not_know_leaves_the_question_open() {
     let found = failed(ErrorKind::Rejected, message, always(Acceptable, None)).comparison();
     let reason = "the node's test does not know the limit on burnt value";
     expect_reason(&found, Verdict::Inconclusive, reason);
+}
+
+/// What is found when the primary took or refused a transaction, the nodes of both sides say this
+/// from then on, and the chain moves meanwhile, or not.
+fn found_later(
+    primary: Primary,
+    (ours, theirs): (BroadcastVerdict, BroadcastVerdict),
+    moves: bool,
+) -> Comparison {
+    let calls = AtomicU64::new(0);
+    let twin = Twin {
+        state: Box::new(move || {
+            let call = calls.fetch_add(1, Ordering::Relaxed);
+            let mut now = state();
+            now.tip = block(if moves && call > 0 { 101 } else { 100 });
+            Ok(now)
+        }),
+        ..always(theirs, Some("non-final"))
+    };
+    let primary_twin = always(ours, Some("non-final"));
+    let scene = scene_of(2, primary, twin, Some(primary_twin));
+    // What the caller gets is tested elsewhere.
+    let _ = scene.shadow.broadcast_transaction(&transaction());
+    scene.comparison()
+}
+
+#[test]
+fn a_chain_that_moved_leaves_the_question_open_when_both_nodes_say_the_same() {
+    let reason = "the chain moved, and both sides' nodes say the same now";
+    let refusing = || Primary {
+        send: Box::new(|_| Err(BitcoinError::new(ErrorKind::Rejected, OPERATION, "dust"))),
+        ..Primary::honest()
+    };
+    for verdict in [Acceptable, Refused] {
+        let found = found_later(Primary::honest(), (verdict, verdict), true);
+        expect_reason(&found, Verdict::Inconclusive, reason);
+        let found = found_later(refusing(), (verdict, verdict), true);
+        expect_reason(&found, Verdict::Inconclusive, reason);
+        // It was the same chain all the time: the primary's word is wrong.
+        let found = found_later(Primary::honest(), (verdict, verdict), false);
+        assert_eq!(found.verdict, Verdict::Mismatch);
+        let found = found_later(refusing(), (verdict, verdict), false);
+        assert_eq!(found.verdict, Verdict::Mismatch);
+    }
+    // The primary's node has it still.
+    for theirs in [Acceptable, Refused] {
+        let found = found_later(Primary::honest(), (Known, theirs), true);
+        assert_eq!(found.verdict, Verdict::Mismatch);
+    }
 }
 
 #[test]

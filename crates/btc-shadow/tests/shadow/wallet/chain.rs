@@ -164,3 +164,25 @@ fn another_block_at_the_same_height_is_another_chain() {
     let reason = "the chain moved on from the snapshot";
     expect_reason(&found, Verdict::Inconclusive, reason);
 }
+
+#[test]
+fn coins_that_come_and_go_while_both_sides_are_asked_leave_the_question_open() {
+    let theirs = || following(|_| (100, vec![2]));
+    let moving = following(|call| {
+        (
+            100,
+            if call.is_multiple_of(2) {
+                vec![0]
+            } else {
+                vec![1]
+            },
+        )
+    });
+    let found = asked(theirs(), Some(moving)).comparison();
+    let reason = "the primary's answer changed while both sides were asked";
+    expect_reason(&found, Verdict::Inconclusive, reason);
+    // A primary that stays with what it said is contradicted.
+    let still = following(|_| (100, vec![]));
+    let found = asked(theirs(), Some(still)).comparison();
+    expect(&found, Verdict::Mismatch, &[&unknown(2)]);
+}

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Display;
 use std::future::pending;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use bip157::chain::BlockHeaderChanges;
 use bip157::{Client, Event, HashCheckpoint, Header, IndexedFilter, Warning};
@@ -37,7 +37,7 @@ pub(super) struct News {
 /// A block that was asked for.
 pub(super) enum Fetched {
     /// It.
-    Block(Box<Block>),
+    Block(Arc<Block>),
     /// It is not in the active chain any more, or the node has ended.
     Lost,
 }

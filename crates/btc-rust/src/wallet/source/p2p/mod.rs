@@ -8,13 +8,15 @@
 //!   are fetched.
 //!
 //! # Limits
-//! - With one required peer, that peer can withhold: name your own node, or require several.
+//! - With one required peer, that peer can withhold: name your own node, or require several. Of
+//!   peers found by DNS two must agree at least.
 //! - Unconfirmed transactions of others are not seen. The wallet's own count as long as a
 //!   configured peer has them in its mempool; peers found by DNS are not asked.
 //! - Why a peer refuses a transaction is not said on the network.
 
 mod board;
 mod broadcast;
+mod config;
 mod failure;
 mod peers;
 mod place;
@@ -26,8 +28,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bitcoin::{Transaction, Txid};
-use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, Network, Operation};
+use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, Operation};
 
+pub use self::config::P2pConfig;
 use self::peers::Peers;
 pub use self::peers::handshake;
 use self::place::{first_block, genesis, host, lowest_block, next_block};
@@ -43,20 +46,6 @@ const MAX_REORGANISATIONS: u32 = 20;
 /// session is replaced.
 const PATIENCE: u32 = 5;
 const MIN_PATIENCE: Duration = Duration::from_millis(500);
-/// How to reach the network.
-#[derive(Debug, Clone)]
-pub struct P2pConfig {
-    /// The network.
-    pub network: Network,
-    /// `host:port` of the nodes to use, and of no others. Empty: nodes are found by DNS, which
-    /// regtest has not.
-    pub peers: Vec<String>,
-    /// How many peers must agree on each filter header, 1 to 15.
-    pub required_peers: u8,
-    /// How long a peer may be silent. A scan takes as long as blocks keep coming.
-    pub timeout: Duration,
-}
-
 /// What was tried without progress.
 #[derive(Default)]
 struct Tries {
@@ -85,19 +74,7 @@ impl P2pSource {
     /// `Configuration`: no peer on regtest, fewer peers than required, 0 or more than 15
     /// required.
     pub fn start(config: P2pConfig) -> BitcoinResult<Self> {
-        let wrong = |message: &str| {
-            let kind = ErrorKind::Configuration;
-            Err(BitcoinError::new(kind, Operation::Connect, message))
-        };
-        if !(1..=15).contains(&config.required_peers) {
-            return wrong("1 to 15 peers can be required");
-        }
-        if config.peers.is_empty() && config.network == Network::Regtest {
-            return wrong("regtest has no DNS seeds; name a peer, like 127.0.0.1:18444");
-        }
-        if !config.peers.is_empty() && config.peers.len() < usize::from(config.required_peers) {
-            return wrong("fewer peers are named than required; name more or require fewer");
-        }
+        let config = config.checked()?;
         let peers = (!config.peers.is_empty()).then(|| Peers {
             network: config.network,
             addresses: config.peers.clone(),

@@ -2,6 +2,7 @@
 //! order.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bitcoin::Block;
@@ -197,7 +198,7 @@ fn request(session: &Session, waiting: &mut BTreeMap<u32, Waiting>) {
 
 /// The library has held the transactions to the header; the witnesses are held to the coinbase
 /// here (BIP141).
-fn check(block: Box<Block>, height: u32) -> Result<Box<Block>, BitcoinError> {
+fn check(block: Arc<Block>, height: u32) -> Result<Arc<Block>, BitcoinError> {
     if block.check_witness_commitment() {
         Ok(block)
     } else {

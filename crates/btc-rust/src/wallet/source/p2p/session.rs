@@ -176,7 +176,7 @@ impl Session {
             let block = requester.get_block(hash).await;
             board.tell(|news| {
                 news.activity += 1;
-                let fetched = block.map_or(Fetched::Lost, |it| Fetched::Block(Box::new(it.block)));
+                let fetched = block.map_or(Fetched::Lost, |it| Fetched::Block(Arc::new(it.block)));
                 news.blocks.insert(hash, fetched);
             });
         });

@@ -1,0 +1,160 @@
+"""Following a real mempool: what counts before it is mined, and how far it is trusted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bitcoin.core import COutPoint
+
+from btc_legacy.backend import LegacyBackend
+from tests.following import TARGET, buckets, opened, script
+from tests.regtest import Node, needs_bitcoind
+from tests.wallet_folder import make_wallet, reservations
+
+pytestmark = needs_bitcoind
+
+
+def test_unconfirmed_payments_are_trusted_when_they_are_the_wallets_own(
+    node: Node, wallet: LegacyBackend
+) -> None:
+    node.pay([(script(wallet, 0), 50_000)])
+    assert buckets(wallet) == {"untrusted_pending": 50_000}
+    assert wallet.get_balance() == 0
+    node.mine()
+    assert buckets(wallet) == {"confirmed": 50_000}
+    first = wallet.create_transaction([(TARGET, 10_000)], 2)
+    wallet.broadcast_transaction(first)
+    change = first["outputs"][1]["value_sat"]
+    assert buckets(wallet) == {"trusted_pending": change}
+    # The change is spent in turn before it is confirmed: trust is handed on.
+    second = wallet.create_transaction([(TARGET, 10_000)], 2)
+    wallet.broadcast_transaction(second)
+    assert second["inputs"][0]["previous_output"] == f"{first['txid']}:1"
+    assert buckets(wallet) == {"trusted_pending": second["outputs"][1]["value_sat"]}
+    node.mine()
+    assert buckets(wallet) == {"confirmed": second["outputs"][1]["value_sat"]}
+
+
+def test_what_is_spent_from_untrusted_coins_is_not_trusted(
+    node: Node, wallet: LegacyBackend
+) -> None:
+    tx = node.pay([(script(wallet, 0), 50_000)])
+    snapshot = wallet.wallet_state()
+    (outpoint, value_sat) = snapshot["coins"][0]
+    assert outpoint == f"{tx.GetTxid()[::-1].hex()}:0"
+    coin = {"outpoint": outpoint, "value_sat": value_sat, "chain": "receive", "index": 0}
+    plan = wallet.plan_transaction(
+        [(TARGET, 10_000)],
+        2,
+        {
+            "tip": snapshot["tip"],
+            "coins": [{**coin, "address_type": "p2wpkh"}],  # type: ignore[typeddict-item]
+            "change_type": "p2wpkh",
+            "change_index": 0,
+        },
+    )
+    assert plan["unknown_coins"] == [outpoint], "known, and not as spendable"
+    wallet.broadcast_transaction(plan["transaction"])
+    change = plan["transaction"]["outputs"][1]["value_sat"]
+    assert buckets(wallet) == {"untrusted_pending": change}
+    node.mine()
+
+
+def test_a_replaced_payment_no_longer_counts(node: Node, wallet: LegacyBackend) -> None:
+    coin = node.coin()
+    node.spend(coin, [(script(wallet, 3), 50_000)])
+    assert buckets(wallet) == {"untrusted_pending": 50_000}
+    node.spend(coin, [(script(wallet, 4), 20_000)], fee_sat=9000)
+    assert buckets(wallet) == {"untrusted_pending": 20_000}
+    node.spend(coin, [], fee_sat=30_000)
+    assert buckets(wallet) == {}
+    node.mine()
+    assert buckets(wallet) == {}
+    assert wallet.generate_address("p2wpkh")["index"] == 5, "seen once is used for ever"
+
+
+def test_what_a_replaced_transaction_spent_is_free_again(
+    node: Node, wallet: LegacyBackend, tmp_path: Path
+) -> None:
+    node.pay([(script(wallet, 0), 50_000), (script(wallet, 1), 40_000)])
+    node.mine()
+    first, snapshot = wallet.create_transaction_with_snapshot([(TARGET, 70_000)], 1)
+    wallet.broadcast_transaction(first)
+    assert buckets(wallet) == {"trusted_pending": 20_000 - (first["fee_sat"] or 0)}
+    snapshot["coins"] = [coin for coin in snapshot["coins"] if coin["value_sat"] == 50_000]
+    second = wallet.plan_transaction([(TARGET, 10_000)], 40, snapshot)["transaction"]
+    wallet.broadcast_transaction(second)
+    assert buckets(wallet) == {
+        "confirmed": 40_000,
+        "trusted_pending": second["outputs"][1]["value_sat"],
+    }
+    node.mine()
+
+
+def test_descendants_in_the_mempool_are_found_in_any_order(
+    node: Node, wallet: LegacyBackend, tmp_path: Path, birthday: int
+) -> None:
+    # A chain of payments of which only some are the wallet's, and that move the window.
+    coin = node.coin()
+    for number in range(12):
+        outputs = [(script(wallet, 12 * number), 5000)] if number % 2 == 0 else []
+        tx = node.spend(coin, outputs)
+        coin = COutPoint(tx.GetTxid(), len(outputs))
+    first = buckets(wallet)
+    # The window reaches as far as indices follow each other by less than the gap.
+    assert first == {"untrusted_pending": 5000}
+    node.pay([(script(wallet, 19), 1000), (script(wallet, 10), 1000)])
+    node.pay([(script(wallet, 38), 1000)])
+    node.pay([(script(wallet, 57), 1000)])
+    node.pay([(script(wallet, 76), 1000)])
+    assert buckets(wallet)["untrusted_pending"] == 5 * 5000 + 5 * 1000
+    fresh = opened(node, make_wallet(tmp_path / "fresh", birthday=birthday))
+    assert fresh.wallet_state() == wallet.wallet_state()
+    fresh.close()
+    node.mine()
+
+
+def test_what_spends_a_pending_coin_is_found_before_and_after_it(
+    node: Node, wallet: LegacyBackend, tmp_path: Path, birthday: int
+) -> None:
+    # Of each pair, the child comes before its parent in every second case.
+    for index in range(7):
+        node.pay([(script(wallet, index), 20_000)])
+    state = wallet.wallet_state()
+    for outpoint, _ in state["coins"]:
+        index = _index_of(node, wallet, outpoint)
+        coin = {"outpoint": outpoint, "value_sat": 20_000, "chain": "receive", "index": index}
+        coin["address_type"] = "p2wpkh"
+        snapshot: Any = {"tip": state["tip"], "coins": [coin], "change_type": "p2wpkh"}
+        snapshot["change_index"] = 0
+        plan = wallet.plan_transaction([(TARGET, 19_800)], 1, snapshot)
+        assert len(plan["transaction"]["outputs"]) == 1
+        wallet.broadcast_transaction(plan["transaction"])
+    assert buckets(wallet) == {}
+    fresh = opened(node, make_wallet(tmp_path / "fresh", birthday=birthday))
+    assert buckets(fresh) == {}
+    fresh.close()
+    node.mine()
+
+
+def _index_of(node: Node, wallet: LegacyBackend, outpoint: str) -> int:
+    txid, _, vout = outpoint.partition(":")
+    paid = node.rpc.read("gettxout", txid, int(vout), True)["scriptPubKey"]["hex"]
+    return next(index for index in range(20) if script(wallet, index).hex() == paid)
+
+
+def test_addresses_that_the_other_side_promised_are_watched(
+    node: Node, wallet: LegacyBackend, tmp_path: Path
+) -> None:
+    node.mine()
+    assert buckets(wallet) == {}
+    node.pay([(script(wallet, 70), 3000)])
+    assert buckets(wallet) == {}
+    with reservations(tmp_path / "wallet") as database:
+        database.execute("INSERT INTO next_index VALUES ('p2wpkh', 'receive', 71)")
+    assert buckets(wallet) == {"untrusted_pending": 3000}, "in the mempool it is looked for again"
+    with reservations(tmp_path / "wallet") as database:
+        database.execute("INSERT INTO next_index VALUES ('p2tr', 'change', 50)")
+    node.mine()
+    assert buckets(wallet) == {"confirmed": 3000}

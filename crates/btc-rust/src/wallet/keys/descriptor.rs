@@ -1,0 +1,111 @@
+//! Descriptors (BIP380): which are watched, and how they are written.
+
+use std::str::FromStr;
+
+use bdk_chain::miniscript::descriptor::DescriptorType;
+use bdk_chain::miniscript::{Descriptor, DescriptorPublicKey};
+use bitcoin::NetworkKind;
+use btc_iface::{AddressType, BitcoinResult, Network};
+
+use super::{Account, Keychain, Keyring, wrong};
+
+/// The account that a public descriptor with `<0;1>` for both chains (BIP389) describes.
+///
+/// # Errors
+/// `InvalidInput`: as [`Keyring::new`], or without `<0;1>`.
+pub fn watch_account(network: Network, text: &str) -> BitcoinResult<Account> {
+    let usage = "give a public descriptor with both chains, as in wpkh([fingerprint/84h/0h/0h]\
+                 xpub…/<0;1>/*)";
+    // Without the text: someone may have put a secret key into it.
+    let both = Descriptor::<DescriptorPublicKey>::from_str(text)
+        .map_err(|cause| wrong(usage).with_source(cause))?
+        .into_single_descriptors()
+        .map_err(|cause| wrong(usage).with_source(cause))?;
+    let [receive, change] = both.as_slice() else {
+        return Err(wrong(usage));
+    };
+    let address_type = type_of(receive).ok_or_else(|| {
+        wrong("the descriptor is of no type that is watched; use pkh, sh(wpkh), wpkh or tr")
+    })?;
+    let account = Account {
+        address_type,
+        // Without the checksum, as `wallet.json` has them.
+        receive: format!("{receive:#}"),
+        change: format!("{change:#}"),
+    };
+    Keyring::new(network, std::slice::from_ref(&account))?;
+    Ok(account)
+}
+
+pub(super) fn descriptor_text(address_type: AddressType, key: &str) -> String {
+    match address_type {
+        AddressType::P2shP2wpkh => format!("sh(wpkh({key}))"),
+        AddressType::P2wpkh => format!("wpkh({key})"),
+        AddressType::P2tr => format!("tr({key})"),
+        _ => format!("pkh({key})"),
+    }
+}
+
+pub(super) fn parse_descriptor(
+    (address_type, chain): Keychain,
+    network: Network,
+    text: &str,
+) -> BitcoinResult<Descriptor<DescriptorPublicKey>> {
+    let fail = |what: &str| {
+        wrong(format!(
+            "the {chain} descriptor of type {address_type} {what}"
+        ))
+    };
+    // Without the text: someone may have put a secret key into it.
+    let descriptor = Descriptor::<DescriptorPublicKey>::from_str(text).map_err(|cause| {
+        fail("cannot be read; give a public BIP380 descriptor").with_source(cause)
+    })?;
+    if type_of(&descriptor) != Some(address_type) {
+        return Err(fail(
+            "is of another type; use pkh, sh(wpkh), wpkh or tr with one key",
+        ));
+    }
+    if let Descriptor::Tr(tr) = &descriptor
+        && tr.tap_tree().is_some()
+    {
+        return Err(fail(
+            "has a script tree; only key path spending is supported",
+        ));
+    }
+    if !descriptor.has_wildcard() || descriptor.is_multipath() {
+        return Err(fail(
+            "must end in one wildcard, like …/0/*, and be one of the two chains",
+        ));
+    }
+    let kind = NetworkKind::from(network);
+    let is_ours = descriptor_keys(&descriptor).all(|key| match key {
+        DescriptorPublicKey::XPub(key) => key.xkey.network == kind,
+        _ => false,
+    });
+    if !is_ours {
+        return Err(fail("needs an extended public key of the wallet's network"));
+    }
+    Ok(descriptor)
+}
+
+fn type_of(descriptor: &Descriptor<DescriptorPublicKey>) -> Option<AddressType> {
+    match descriptor.desc_type() {
+        DescriptorType::Pkh => Some(AddressType::P2pkh),
+        DescriptorType::ShWpkh => Some(AddressType::P2shP2wpkh),
+        DescriptorType::Wpkh => Some(AddressType::P2wpkh),
+        DescriptorType::Tr => Some(AddressType::P2tr),
+        _ => None,
+    }
+}
+
+fn descriptor_keys(
+    descriptor: &Descriptor<DescriptorPublicKey>,
+) -> impl Iterator<Item = DescriptorPublicKey> {
+    use bdk_chain::miniscript::ForEachKey;
+    let mut keys = Vec::new();
+    descriptor.for_each_key(|key| {
+        keys.push(key.clone());
+        true
+    });
+    keys.into_iter()
+}

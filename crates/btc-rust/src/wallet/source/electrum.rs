@@ -1,1 +1,0 @@
-//! An Electrum server as a chain source.

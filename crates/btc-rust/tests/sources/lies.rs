@@ -1,0 +1,233 @@
+//! Electrum servers that lie, and programs that are none.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use bitcoin::block::Header;
+use bitcoin::consensus::encode::serialize_hex;
+use bitcoin::constants::genesis_block;
+use btc_iface::{ErrorKind, Network};
+use btc_rust::wallet::source::ChainSource as _;
+use btc_rust::wallet::source::electrum::ElectrumSource;
+use serde_json::{Value, json};
+
+use crate::wallet::Pocket;
+
+const SHORT: Duration = Duration::from_secs(2);
+
+/// A server whose answers are made by a function of method and parameters; `None` hangs up.
+fn fake(answer: impl Fn(&str, &Value) -> Option<Value> + Send + Sync + 'static) -> String {
+    serve(move |stream| {
+        let mut writer = stream.try_clone().expect("a second handle");
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            let request: Value = serde_json::from_str(&line).expect("JSON");
+            let method = request["method"].as_str().expect("a method");
+            let Some(result) = answer(method, &request["params"]) else {
+                return;
+            };
+            let line = json!({"jsonrpc": "2.0", "id": request["id"], "result": result});
+            // In one piece, or each answer waits for an acknowledgement.
+            let line = format!("{line}\n");
+            if writer.write_all(line.as_bytes()).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+fn serve(treat: impl Fn(TcpStream) + Send + Sync + 'static) -> String {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let address = listener.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        let treat = std::sync::Arc::new(treat);
+        for stream in listener.incoming().flatten() {
+            let treat = std::sync::Arc::clone(&treat);
+            std::thread::spawn(move || treat(stream));
+        }
+    });
+    format!("tcp://{address}")
+}
+
+/// What an honest server of an empty chain answers.
+fn honest(method: &str, _: &Value) -> Option<Value> {
+    let header = serialize_hex(&genesis_block(Network::Regtest).header);
+    Some(match method {
+        "server.version" => json!(["honest", "1.4"]),
+        "blockchain.headers.subscribe" => json!({"height": 0, "hex": header}),
+        "blockchain.block.header" => json!(header),
+        "blockchain.scripthash.get_history" => json!([]),
+        _ => return None,
+    })
+}
+
+#[test]
+fn an_honest_fake_is_followed() {
+    let electrum = ElectrumSource::connect(&fake(honest), Network::Regtest, SHORT);
+    let mut pocket = Pocket::new("fake");
+    pocket
+        .follow(&electrum.expect("it answers"))
+        .expect("an empty chain");
+    assert_eq!(pocket.log, "u");
+}
+
+#[test]
+fn servers_that_lie_are_found_out() {
+    let header = serialize_hex(&genesis_block(Network::Regtest).header);
+    let txid = "aa".repeat(32);
+    let coinbase = serialize_hex(&genesis_block(Network::Regtest).txdata[0]);
+    // Each answers one method with something else.
+    let lies = [
+        (
+            "blockchain.headers.subscribe",
+            json!({"height": u32::MAX, "hex": header}),
+        ),
+        (
+            "blockchain.headers.subscribe",
+            json!({"height": u64::MAX, "hex": header}),
+        ),
+        (
+            "blockchain.headers.subscribe",
+            json!({"height": -1, "hex": header}),
+        ),
+        (
+            "blockchain.headers.subscribe",
+            json!({"height": 5, "hex": header}),
+        ),
+        ("blockchain.headers.subscribe", json!("nonsense")),
+        ("blockchain.headers.subscribe", Value::Null),
+        ("blockchain.scripthash.get_history", json!([{"height": 7}])),
+        (
+            "blockchain.scripthash.get_history",
+            json!({"a": {"b": [1, 2, 3]}}),
+        ),
+        // A transaction that is then not what was announced.
+        (
+            "blockchain.scripthash.get_history",
+            json!([{"height": 0, "tx_hash": txid}]),
+        ),
+    ];
+    for (method, lie) in lies {
+        let coinbase = coinbase.clone();
+        let told = lie.clone();
+        let url = fake(move |asked, params| {
+            if asked == method {
+                Some(told.clone())
+            } else if asked == "blockchain.transaction.get" {
+                Some(json!(coinbase))
+            } else {
+                honest(asked, params)
+            }
+        });
+        let electrum = ElectrumSource::connect(&url, Network::Regtest, SHORT);
+        let mut pocket = Pocket::new("lies");
+        let error = pocket.follow(&electrum.expect("so far, so good"));
+        let error = error.expect_err("a lie");
+        assert_eq!(error.kind(), ErrorKind::InvalidResponse, "{lie}: {error}");
+        assert!(pocket.log.is_empty());
+    }
+}
+
+#[test]
+fn a_block_without_work_is_not_believed() {
+    let genesis = genesis_block(Network::Regtest).header;
+    let mut block = genesis;
+    block.prev_blockhash = genesis.block_hash();
+    let follow = |block: &Header| {
+        let hex = serialize_hex(block);
+        let url = fake(move |asked, params| match asked {
+            "blockchain.headers.subscribe" => Some(json!({"height": 1, "hex": hex})),
+            "blockchain.block.header" if params[0] == 1 => Some(json!(hex)),
+            _ => honest(asked, params),
+        });
+        let electrum = ElectrumSource::connect(&url, Network::Regtest, SHORT);
+        Pocket::new("work").follow(&electrum.expect("it answers"))
+    };
+    while block.validate_pow(block.target()).is_ok() {
+        block.nonce += 1;
+    }
+    let error = follow(&block).expect_err("no work");
+    assert_eq!(error.kind(), ErrorKind::InvalidResponse, "{error}");
+    while block.validate_pow(block.target()).is_err() {
+        block.nonce += 1;
+    }
+    follow(&block).expect("work");
+}
+
+#[test]
+fn a_confirmation_without_proof_is_not_believed() {
+    let coinbase = genesis_block(Network::Regtest).txdata[0].clone();
+    let mut forged = coinbase.clone();
+    forged.output[0].value = bitcoin::Amount::ONE_BTC;
+    let hex = serialize_hex(&forged);
+    let txid = forged.compute_txid().to_string();
+    let url = fake(move |asked, params| match asked {
+        "blockchain.scripthash.get_history" => {
+            // Of the genesis block, which is the only one there; a height above 0 is confirmed.
+            Some(json!([{"height": 1, "tx_hash": txid}]))
+        }
+        "blockchain.transaction.get" => Some(json!(hex)),
+        "blockchain.transaction.get_merkle" => {
+            Some(json!({"block_height": 1, "pos": 0, "merkle": []}))
+        }
+        _ => honest(asked, params),
+    });
+    let electrum = ElectrumSource::connect(&url, Network::Regtest, SHORT).expect("it answers");
+    let mut pocket = Pocket::new("proof");
+    let error = pocket.follow(&electrum).expect_err("no proof");
+    assert_eq!(error.kind(), ErrorKind::InvalidResponse, "{error}");
+    assert!(pocket.log.is_empty());
+}
+
+#[test]
+fn servers_that_are_none_do_not_hang() {
+    let noise = serve(|mut stream| while stream.write_all(&[0xff; 4096]).is_ok() {});
+    let endless = serve(|mut stream| while stream.write_all(&[b'['; 8_192]).is_ok() {});
+    let nested = serve(|mut stream| {
+        let _ = writeln!(stream, "{}", "[".repeat(1_000_000));
+        std::thread::sleep(SHORT);
+    });
+    let gone = serve(drop);
+    let mute = serve(|stream| {
+        std::thread::sleep(SHORT * 3);
+        drop(stream);
+    });
+    let chatty = serve(|mut stream| {
+        let news = json!({"jsonrpc": "2.0", "method": "news", "params": []});
+        while writeln!(stream, "{news}").is_ok() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
+    let expected = [
+        (noise, ErrorKind::InvalidResponse),
+        (endless, ErrorKind::InvalidResponse),
+        (nested, ErrorKind::InvalidResponse),
+        (gone, ErrorKind::Unavailable),
+        (mute, ErrorKind::Timeout),
+        (chatty, ErrorKind::Timeout),
+    ];
+    for (url, kind) in expected {
+        let error = ElectrumSource::connect(&url, Network::Regtest, SHORT).err();
+        let error = error.expect("no server");
+        assert_eq!(error.kind(), kind, "{error}");
+    }
+}
+
+#[test]
+fn a_broadcast_is_sent_once() {
+    let sent = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let count = std::sync::Arc::clone(&sent);
+    let url = fake(move |method, params| {
+        if method == "blockchain.transaction.broadcast" {
+            count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            return None;
+        }
+        honest(method, params)
+    });
+    let electrum = ElectrumSource::connect(&url, Network::Regtest, SHORT).expect("it answers");
+    let transaction = genesis_block(Network::Regtest).txdata[0].clone();
+    let error = electrum.broadcast(&transaction).expect_err("no answer");
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    assert!(error.message().contains("outcome is unknown"), "{error}");
+    assert_eq!(sent.load(std::sync::atomic::Ordering::SeqCst), 1);
+}
