@@ -1,6 +1,8 @@
 //! Mainnet: nothing is sent without consent. A private node stands in, behind a proxy that says
 //! it is mainnet and keeps what it is handed.
 
+use std::sync::Arc;
+
 use btc::bitcoin::blockdata::constants::genesis_block;
 use btc::bitcoin::{Address, Amount, ScriptBuf};
 use btc::{Credentials, Network, NodeConfig};
@@ -12,6 +14,7 @@ use super::{Case, Failed, text};
 
 pub(super) const CASES: &[(&str, Case)] = &[
     ("mainnet_needs_consent", consent),
+    ("refusals_release_and_silence_does_not", refusals),
     ("mainnet_psbts_need_consent", psbts),
     ("mainnet_asks_at_a_terminal", terminal),
 ];
@@ -21,6 +24,7 @@ const PASSPHRASE: &str = "correct horse";
 
 /// A wallet of mainnet with some coins, and the proxy that counts.
 struct Mainnet {
+    core: Arc<bitcoincore_rpc::Client>,
     proxy: FakeNode,
     config: NodeConfig,
     home: tempfile::TempDir,
@@ -32,14 +36,16 @@ impl Mainnet {
             return Err("a private node has a cookie".into());
         };
         let auth = bitcoincore_rpc::Auth::CookieFile(cookie);
-        let core = bitcoincore_rpc::Client::new(&node.url, auth)?;
-        let proxy = FakeNode::start(move |request| disguise(&core, request));
+        let core = Arc::new(bitcoincore_rpc::Client::new(&node.url, auth)?);
+        let theirs = Arc::clone(&core);
+        let proxy = FakeNode::start(move |request| disguise(&theirs, request));
         let config = NodeConfig {
             network: Network::Bitcoin,
             timeout: std::time::Duration::from_secs(30),
             ..proxy.config()
         };
         let mainnet = Self {
+            core,
             proxy,
             config,
             home: tempfile::tempdir()?,
@@ -72,6 +78,16 @@ impl Mainnet {
 
     fn run(&self, arguments: &[&str]) -> Run {
         self.program(arguments).run()
+    }
+
+    /// From now on, what is sent meets this.
+    fn answer_sends(&self, reply: Reply) {
+        let core = Arc::clone(&self.core);
+        self.proxy
+            .set(move |request| match request.method.as_str() {
+                "sendrawtransaction" => reply.clone(),
+                _ => disguise(&core, request),
+            });
     }
 
     fn sent(&self) -> usize {
@@ -163,6 +179,29 @@ fn consent(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
     // Consent given, it is sent, once.
     let run = mainnet.run(&more(&["--yes", "--json"])).code(0);
     assert_eq!((mainnet.sent(), &run.json()["is_sent"]), (1, &true.into()));
+    Ok(())
+}
+
+/// What is refused keeps no coin; what may have arrived keeps its coins.
+fn refusals(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
+    let mainnet = Mainnet::start(chain, node)?;
+    let payment = format!("{SOMEBODY}=20000sat");
+    let pay = ["send", &payment, "--fee-rate", "3", "--yes"];
+    mainnet.answer_sends(Reply::Error(-26, "min relay fee not met"));
+    mainnet.run(&pay).code(1).says(&["min relay fee not met"]);
+    let reserved = || {
+        let coins = mainnet.run(&["utxo", "--json"]).code(0).json();
+        let coins = coins.as_array().expect("a list").clone();
+        coins
+            .iter()
+            .filter(|it| it["reserved_for"].is_string())
+            .count()
+    };
+    assert_eq!(reserved(), 0);
+    mainnet.answer_sends(Reply::Close);
+    let run = mainnet.run(&pay).code(4);
+    assert!(run.stdout.is_empty(), "{run:?}");
+    assert_eq!(reserved(), 1);
     Ok(())
 }
 

@@ -15,7 +15,7 @@ pub(super) const CASES: &[(&str, Case)] = &[
     ("send_takes_a_fee_rate_from_the_node", estimated),
     ("send_with_coins_data_and_drain", details),
     ("locked_coins_stay", locks),
-    ("a_refusal_of_the_node_releases_the_coins", refused),
+    ("a_rival_in_the_mempool_is_seen", rival),
 ];
 
 /// 2,000 sat/vB is refused without `--allow-high-fee`, 5 is not.
@@ -317,13 +317,12 @@ fn locks(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
     Ok(())
 }
 
-/// What is not sent must not keep its coins.
-fn refused(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
+/// The same words are used elsewhere.
+fn rival(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
     let purse = Purse::new(chain, node)?;
     purse.receive(chain, AddressType::P2wpkh, &[90_000])?;
     let coin = purse.json(&["utxo"])[0]["outpoint"].clone();
-    // Spent elsewhere with these words, at a rate the second one does not beat; unseen until it
-    // is looked for, since the wallet asks for the mempool before it builds.
+    // Its coin goes at a rate that the first payment does not beat.
     let twin = Purse {
         folder: purse.folder.again(chain.height() - 1)?,
         node,
@@ -341,7 +340,6 @@ fn refused(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
     let hex = purse.run(&["psbt", "extract", last.trim()]).code(0).stdout;
     let run = purse.run(&["broadcast", hex.trim()]).code(1);
     run.says(&["insufficient fee"]);
-    // The wallet sees the rival and its change.
     assert_eq!(purse.json(&["history"])[0]["txid"], sent["txid"]);
     Ok(())
 }
