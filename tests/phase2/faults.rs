@@ -51,11 +51,11 @@ pub(crate) fn open(
     node: &NodeConfig,
     more: &[(&str, &str)],
 ) -> BitcoinResult<Opened> {
-    let mode = match backend {
+    let python = match backend {
         Backend::PythonWorker => "worker",
         _ => "embedded",
     };
-    let mut all = vec![("PYTHON_MODE", mode), ("WALLET_SELECTION", "largest-first")];
+    let mut all = vec![("PYTHON_MODE", python), ("WALLET_SELECTION", "largest-first")];
     all.extend(more);
     btc::connect_observed(&wallet_config(dir, node, &all), backend.implementation())
 }
