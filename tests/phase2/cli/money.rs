@@ -201,7 +201,7 @@ fn estimated(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
     let fee_sat = sent["fee_sat"].as_u64().ok_or("a fee")?;
     // Planned for signatures of 71 bytes; each may be a byte shorter.
     assert!(
-        (weight * rate).div_ceil(4) <= fee_sat && fee_sat <= ((weight + 2) * rate).div_ceil(4),
+        weight.div_ceil(4) * rate <= fee_sat && fee_sat <= (weight + 2).div_ceil(4) * rate,
         "{sent}"
     );
     Ok(())
@@ -330,7 +330,7 @@ fn rival(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
     let payment = format!("{SOMEBODY}=72000sat");
     let psbt = ["psbt", "create", &payment, "--fee-rate", "2"];
     let psbt = purse.run(&psbt).code(0).stdout;
-    let sent = twin.json(&["send", &payment, "--fee-rate", "50"]);
+    let sent = twin.json(&["send", &payment, "--fee-rate", "40"]);
     assert_eq!(sent["inputs"], json!([coin]));
     let signed = purse.run(&["psbt", "sign", psbt.trim()]).code(0).stdout;
     let last = purse
