@@ -201,7 +201,7 @@ fn estimated(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
     let fee_sat = sent["fee_sat"].as_u64().ok_or("a fee")?;
     // Planned for signatures of 71 bytes; each may be a byte shorter.
     assert!(
-        (weight * rate).div_ceil(4) <= fee_sat && fee_sat <= ((weight + 2) * rate).div_ceil(4),
+        weight.div_ceil(4) * rate <= fee_sat && fee_sat <= (weight + 2).div_ceil(4) * rate,
         "{sent}"
     );
     Ok(())

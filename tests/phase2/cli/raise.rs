@@ -21,7 +21,7 @@ fn replaces(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
         let purse = Purse::new(chain, node)?;
         purse.receive(chain, address_type, &[150_000])?;
         let payment = format!("{SOMEBODY}=20000sat");
-        let sent = purse.json(&["send", &payment, "--fee-rate", "2"]);
+        let sent = purse.json(&["send", &payment, "--fee-rate", "2", "--label", "rent"]);
         let old = text(&sent["txid"]);
         let raised = purse.json(&["bump", &old, "--fee-rate", "9"]);
         let new = text(&raised["txid"]);
@@ -51,6 +51,10 @@ fn replaces(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
         chain.mine(1)?;
         let history = purse.json(&["history"]);
         assert_eq!(history.as_array().map(Vec::len), Some(2), "{history}");
+        assert_eq!(
+            history[0]["label"], "rent",
+            "lost with the replacement: {history}"
+        );
     }
     Ok(())
 }

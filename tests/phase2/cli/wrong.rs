@@ -38,7 +38,7 @@ fn payments(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
     let said = error(&run.code(1));
     assert_eq!(said["kind"], "rejected");
     // In WU: the frame 42, the output 124, the input 271; at 3 sat/vB.
-    let fee_sat = ((42 + 124 + 271) * 3_u64).div_ceil(4);
+    let fee_sat = (42 + 124 + 271_u64).div_ceil(4) * 3;
     let missing = format!("{} sat are missing", 100_000_000 + fee_sat - 90_000);
     let message = text(&said["message"]);
     assert!(message.contains(&missing), "{message}");

@@ -61,11 +61,17 @@ pub(super) fn bump(output: Output, options: &Bump) -> Done {
     };
     follow(&wallet)?;
     let psbt = raised(&wallet, &options.raise)?;
+    // What the payment was called is what its replacement is called.
+    let replaced = (!options.raise.child).then_some(options.raise.txid);
+    let mut known = wallet.history()?.into_iter();
+    let label = known
+        .find(|entry| Some(entry.txid) == replaced)
+        .and_then(|entry| entry.label);
     let consent = Consent {
         is_dry_run: options.dry_run,
         is_granted: options.yes,
         allows_high_fee: options.raise.allow_high_fee,
-        label: None,
+        label: label.as_deref(),
     };
     conclude(output, &wallet, network, psbt, &consent)
 }

@@ -191,8 +191,9 @@ impl Summary {
         }
         if let Some(fee_sat) = self.fee_sat {
             let size = self.weight.map_or(String::new(), |weight| {
-                let vsize = grouped(u64::from(weight.div_ceil(4)));
-                format!(", {vsize} vB, {} sat/vB", show_rate(fee_sat, weight))
+                let vsize = u64::from(weight.div_ceil(4));
+                let rate = show_rate(fee_sat, vsize);
+                format!(", {} vB, {rate} sat/vB", grouped(vsize))
             });
             row(&mut out, "fee", &format!("{} sat{size}", grouped(fee_sat)));
         }
@@ -214,9 +215,9 @@ fn row(out: &mut String, name: &str, value: &str) {
     let _ = writeln!(out, "{LABEL}{name:<6}{LABEL:#}  {value}");
 }
 
-/// As in `2.98`, without floats.
-fn show_rate(fee_sat: u64, weight_wu: u32) -> String {
-    let hundredths = u128::from(fee_sat) * 400 / u128::from(weight_wu.max(1));
+/// As in `2.98` sat/vB, without floats.
+fn show_rate(fee_sat: u64, vsize: u64) -> String {
+    let hundredths = u128::from(fee_sat) * 100 / u128::from(vsize.max(1));
     format!("{}.{:02}", hundredths / 100, hundredths % 100)
 }
 
@@ -261,10 +262,10 @@ mod tests {
 
     #[test]
     fn rates_are_exact_to_the_hundredth() {
-        assert_eq!(show_rate(421, 561), "3.00");
-        assert_eq!(show_rate(141, 561), "1.00");
-        assert_eq!(show_rate(1, 4_000_000), "0.00");
-        assert_eq!(show_rate(u64::MAX, 1), "73786976294838206460.00");
-        assert_eq!(show_rate(5, 0), "2000.00");
+        assert_eq!(show_rate(282, 141), "2.00");
+        assert_eq!(show_rate(421, 141), "2.98");
+        assert_eq!(show_rate(1, 1_000_000), "0.00");
+        assert_eq!(show_rate(u64::MAX, 1), "18446744073709551615.00");
+        assert_eq!(show_rate(5, 0), "5.00");
     }
 }
