@@ -4,58 +4,74 @@ mod measure;
 mod raw;
 mod report;
 mod rows;
+mod wallet;
 
 use std::error::Error;
 use std::path::PathBuf;
 
-use btc::{Credentials, Network, NodeConfig};
-use btc_regtest::{Chain, Node, Plan};
+use btc_regtest::{Chain, Plan};
 
 use crate::measure::Effort;
+use crate::report::Results;
 
 /// What can go wrong here needs no type of its own: it ends the run.
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 fn main() -> Outcome<()> {
     let mut effort = Effort::FULL;
-    let mut markdown = None;
-    let mut json = None;
-    let mut arguments = std::env::args().skip(1);
+    let (mut markdown, mut json, mut only) = (None, None, None);
+    let mut arguments = std::env::args().skip(1).peekable();
+    if arguments.next_if_eq(wallet::memory::ARGUMENT).is_some() {
+        return wallet::memory::child(arguments);
+    }
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--quick" => effort = Effort::QUICK,
+            "--only" => only = arguments.next(),
             "--markdown" => markdown = arguments.next().map(PathBuf::from),
             "--json" => json = arguments.next().map(PathBuf::from),
             _ => {
                 return Err(format!(
-                    "unknown argument `{argument}`: use --quick, --markdown FILE, --json FILE"
+                    "unknown argument `{argument}`: use --quick, --only reads|syncs|payments, \
+                     --markdown FILE, --json FILE"
                 )
                 .into());
             }
         }
     }
-    let mut node = Node::builder();
-    if let Some(exe) = std::env::var_os("BITCOIND_EXE") {
-        node = node.exe(exe);
+    let wants = |group: &str| only.as_ref().is_none_or(|only| only == group);
+    if only.is_some() && (markdown.is_some() || json.is_some()) {
+        return Err("a part is not written down: leave out --only or the files".into());
     }
-    let node = node.start()?;
-    eprintln!("building a chain with a full block");
-    let summary = Chain::new(&node, 1)?.build(&Plan::full(), &mut |_| {})?;
-    let config = NodeConfig {
-        url: node.rpc_url(),
-        credentials: node
-            .cookie_file()
-            .map_or(Credentials::None, Credentials::CookieFile),
-        ..NodeConfig::new(Network::Regtest)
-    };
-    let subject = rows::Subject::new(&node, config, &summary)?;
-    let rows = rows::all(&subject, effort)?;
-    print!("{}", report::table(&rows));
+    let mut results = Results::default();
+    if wants("reads") {
+        reads(&effort, &mut results)?;
+    }
+    if wants("syncs") {
+        wallet::syncs(&effort, &mut results)?;
+    }
+    if wants("payments") {
+        wallet::payments(&effort, &mut results)?;
+    }
+    print!("{}", report::table(&results));
     if let Some(path) = json {
-        std::fs::write(path, report::json(&rows, &subject)?)?;
+        std::fs::write(path, report::json(&results)?)?;
     }
     if let Some(path) = markdown {
-        report::into_markdown(&path, &rows, &subject)?;
+        report::into_markdown(&path, &results)?;
     }
     Ok(())
+}
+
+/// What a node without a wallet is asked for.
+fn reads(effort: &Effort, results: &mut Results) -> Outcome<()> {
+    let node = btc_tests::builder().start()?;
+    eprintln!("building a chain with a full block");
+    let summary = Chain::new(&node, 1)?.build(&Plan::full(), &mut |_| {})?;
+    let subject = rows::Subject::new(&node, btc_tests::node_config(&node), &summary)?;
+    results.subject = format!(
+        "Node `{}`; the full block has {} transactions in {} bytes.",
+        subject.node_version, subject.transactions, subject.block_bytes
+    );
+    rows::all(&subject, *effort, results)
 }

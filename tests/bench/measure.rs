@@ -4,21 +4,38 @@ use std::time::{Duration, Instant};
 
 use crate::Outcome;
 
-/// How long a measurement goes on.
+/// How long a measurement goes on, and how large its subject is.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Effort {
     rounds: usize,
     per_side: Duration,
+    /// Rounds of work that takes seconds.
+    pub(crate) long_rounds: usize,
+    /// The heights at which the memory of a sync is looked at; syncs are timed at the last one.
+    pub(crate) heights: [u32; 3],
+    pub(crate) full_blocks: u32,
+    pub(crate) full_block_transactions: u32,
+    pub(crate) coins: usize,
 }
 
 impl Effort {
     pub(crate) const FULL: Self = Self {
         rounds: 31,
         per_side: Duration::from_millis(100),
+        long_rounds: 7,
+        heights: [1_000, 3_000, 6_000],
+        full_blocks: 16,
+        full_block_transactions: 2_100,
+        coins: 10_000,
     };
     pub(crate) const QUICK: Self = Self {
         rounds: 7,
         per_side: Duration::from_millis(20),
+        long_rounds: 3,
+        heights: [200, 400, 600],
+        full_blocks: 4,
+        full_block_transactions: 300,
+        coins: 1_000,
     };
 }
 
@@ -29,6 +46,17 @@ pub(crate) struct Pair {
     pub(crate) theirs: Duration,
     /// The median of the rounds' own ratios, ours divided by theirs, in thousandths.
     pub(crate) ratio_milli: u64,
+}
+
+impl Pair {
+    fn of(rounds: &[(Duration, Duration)]) -> Self {
+        let ratio = |(a, b): &(Duration, Duration)| nanos(*a) * 1000 / nanos(*b).max(1);
+        Self {
+            ours: median(rounds.iter().map(|round| round.0)),
+            theirs: median(rounds.iter().map(|round| round.1)),
+            ratio_milli: median(rounds.iter().map(ratio)),
+        }
+    }
 }
 
 /// Measures both sides in turn. Each closure does the work once.
@@ -53,12 +81,37 @@ pub(crate) fn pair(
         }
         rounds.push((a, b));
     }
-    let ratio = |(a, b): (Duration, Duration)| nanos(a) * 1000 / nanos(b).max(1);
-    Ok(Pair {
-        ours: median(rounds.iter().map(|round| round.0)),
-        theirs: median(rounds.iter().map(|round| round.1)),
-        ratio_milli: median(rounds.into_iter().map(ratio)),
-    })
+    Ok(Pair::of(&rounds))
+}
+
+/// Work that says itself how long it took, so that it can prepare and tidy up outside of that.
+pub(crate) type Timed<'a> = &'a mut dyn FnMut() -> Outcome<Duration>;
+
+/// Measures several sides in turn, each once a round, and returns the first against each of the
+/// others.
+pub(crate) fn turns<const N: usize>(
+    rounds: usize,
+    ours: Timed<'_>,
+    theirs: [Timed<'_>; N],
+) -> Outcome<[Pair; N]> {
+    let mut measured: [Vec<_>; N] = std::array::from_fn(|_| Vec::with_capacity(rounds));
+    let mut theirs = theirs;
+    for round in 0..rounds.max(1) {
+        // Whoever comes second may find warmer caches: take turns.
+        let is_first = round % 2 == 0;
+        let mut took = if is_first { ours()? } else { Duration::ZERO };
+        let mut others = [Duration::ZERO; N];
+        for (other, work) in others.iter_mut().zip(&mut theirs) {
+            *other = work()?;
+        }
+        if !is_first {
+            took = ours()?;
+        }
+        for (list, other) in measured.iter_mut().zip(others) {
+            list.push((took, other));
+        }
+    }
+    Ok(measured.map(|rounds| Pair::of(&rounds)))
 }
 
 fn batch_size(effort: Effort, work: &mut impl FnMut() -> Outcome<()>) -> Outcome<u32> {

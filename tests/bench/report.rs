@@ -1,5 +1,6 @@
 //! The rows as a table, as JSON, and inside docs/performance.md.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -7,13 +8,48 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::Outcome;
-use crate::rows::{Reach, Row, Subject};
+use crate::measure::Pair;
+use crate::wallet::memory::{Peak, Who};
 
 const BEGIN: &str = "<!-- bench -->";
 const END: &str = "<!-- /bench -->";
 
+/// What a row must come to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Reach {
+    /// Ours may take this many thousandths of theirs at the most.
+    AtMostMilli(u64),
+    /// Ours must be this many times faster at least.
+    FasterBy(u64),
+}
+
+/// One measured row.
+pub(crate) struct Row {
+    pub(crate) work: String,
+    pub(crate) against: &'static str,
+    pub(crate) reach: Reach,
+    pub(crate) pair: Pair,
+}
+
+/// Everything measured in one run.
+#[derive(Default)]
+pub(crate) struct Results {
+    /// What the reads were measured on.
+    pub(crate) subject: String,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) peaks: Vec<Peak>,
+}
+
+impl Results {
+    /// Takes a row, and says it on stderr.
+    pub(crate) fn add(&mut self, row: Row) {
+        eprintln!("{}", line(&row));
+        self.rows.push(row);
+    }
+}
+
 /// One row as text.
-pub(crate) fn line(row: &Row) -> String {
+fn line(row: &Row) -> String {
     format!(
         "{:<38} {:>10} against {:>10}: {:<14} (reach {}) {}",
         row.work,
@@ -26,39 +62,44 @@ pub(crate) fn line(row: &Row) -> String {
 }
 
 /// All rows as text.
-pub(crate) fn table(rows: &[Row]) -> String {
-    rows.iter().fold(String::new(), |out, row| {
-        out + &line(row) + "\n    against " + row.against + "\n"
-    })
+pub(crate) fn table(results: &Results) -> String {
+    let rows = results.rows.iter();
+    let rows = rows.map(|row| line(row) + "\n    against " + row.against + "\n");
+    let peaks = results.peaks.iter().map(|peak| format!("{peak}\n"));
+    rows.chain(peaks).collect()
 }
 
 /// All rows as JSON, with what they were measured on.
-pub(crate) fn json(rows: &[Row], subject: &Subject) -> Outcome<String> {
-    let rows: Vec<_> = rows
-        .iter()
-        .map(|row| {
-            json!({
-                "work": row.work,
-                "against": row.against,
-                "ours_ns": u64::try_from(row.pair.ours.as_nanos()).unwrap_or(u64::MAX),
-                "theirs_ns": u64::try_from(row.pair.theirs.as_nanos()).unwrap_or(u64::MAX),
-                "ratio_milli": row.pair.ratio_milli,
-                "reach": reach(row.reach),
-                "is_reached": is_reached(row),
-            })
+pub(crate) fn json(results: &Results) -> Outcome<String> {
+    let rows = results.rows.iter().map(|row| {
+        json!({
+            "work": row.work,
+            "against": row.against,
+            "ours_ns": u64::try_from(row.pair.ours.as_nanos()).unwrap_or(u64::MAX),
+            "theirs_ns": u64::try_from(row.pair.theirs.as_nanos()).unwrap_or(u64::MAX),
+            "ratio_milli": row.pair.ratio_milli,
+            "reach": reach(row.reach),
+            "is_reached": is_reached(row),
         })
-        .collect();
+    });
+    let peaks = results.peaks.iter().map(|peak| {
+        json!({
+            "first_sync_of": peak.who.name(),
+            "blocks": peak.height,
+            "before_kib": peak.before_kib,
+            "peak_kib": peak.most_kib,
+        })
+    });
     let value = json!({
-        "node": subject.node_version,
-        "transactions": subject.transactions,
-        "block_bytes": subject.block_bytes,
-        "rows": rows,
+        "subject": results.subject,
+        "rows": rows.collect::<Vec<_>>(),
+        "peaks": peaks.collect::<Vec<_>>(),
     });
     Ok(serde_json::to_string_pretty(&value)? + "\n")
 }
 
-/// Replaces the table between the marks of a document.
-pub(crate) fn into_markdown(path: &Path, rows: &[Row], subject: &Subject) -> Outcome<()> {
+/// Replaces the tables between the marks of a document.
+pub(crate) fn into_markdown(path: &Path, results: &Results) -> Outcome<()> {
     let text = std::fs::read_to_string(path)?;
     let (before, rest) = text
         .split_once(BEGIN)
@@ -67,11 +108,11 @@ pub(crate) fn into_markdown(path: &Path, rows: &[Row], subject: &Subject) -> Out
         .split_once(END)
         .ok_or("the document has no mark for the table's end")?;
     let mut table = format!(
-        "{BEGIN}\nNode `{}`; the full block has {} transactions in {} bytes.\n\n\
+        "{BEGIN}\n{}\n\n\
          | work | against | ours | theirs | measured | reach |\n|---|---|---|---|---|---|\n",
-        subject.node_version, subject.transactions, subject.block_bytes
+        results.subject
     );
-    for row in rows {
+    for row in &results.rows {
         // Writing to a string cannot fail.
         let _ = writeln!(
             table,
@@ -85,8 +126,41 @@ pub(crate) fn into_markdown(path: &Path, rows: &[Row], subject: &Subject) -> Out
             reach(row.reach),
         );
     }
+    table.push('\n');
+    table.push_str(&memory_table(&results.peaks));
     std::fs::write(path, format!("{before}{table}{END}{after}"))?;
     Ok(())
+}
+
+/// Memory by chain length, a line for each wallet.
+fn memory_table(peaks: &[Peak]) -> String {
+    let mut by_height: BTreeMap<u32, Vec<&Peak>> = BTreeMap::new();
+    for peak in peaks {
+        by_height.entry(peak.height).or_default().push(peak);
+    }
+    let heights = by_height.keys().map(|height| format!(" {height} blocks |"));
+    let mut table = format!(
+        "| memory of a first sync |{}\n",
+        heights.collect::<String>()
+    );
+    // Writing to a string cannot fail.
+    let _ = writeln!(table, "|---|{}", "---|".repeat(by_height.len()));
+    for who in Who::ALL {
+        let cells = by_height.values().map(|all| {
+            let peak = all.iter().find(|peak| peak.who == who);
+            peak.map_or(" |".to_owned(), |peak| {
+                let (before, most) = (mib(peak.before_kib), mib(peak.most_kib));
+                format!(" {before}, then {most} MiB |")
+            })
+        });
+        let _ = writeln!(table, "| {} |{}", who.name(), cells.collect::<String>());
+    }
+    table
+}
+
+fn mib(kib: u64) -> String {
+    let tenths = (kib * 10 + 512) / 1024;
+    format!("{}.{}", tenths / 10, tenths % 10)
 }
 
 fn is_reached(row: &Row) -> bool {

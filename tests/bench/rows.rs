@@ -14,25 +14,9 @@ use btc::{BitcoinImplementationType, BitcoinInterface, Config, NodeConfig};
 use btc_regtest::{Node, Summary};
 
 use crate::Outcome;
-use crate::measure::{Effort, Pair, pair};
+use crate::measure::{Effort, pair};
 use crate::raw::RawHttp;
-
-/// What a row must come to.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Reach {
-    /// Ours may take this many thousandths of theirs at the most.
-    AtMostMilli(u64),
-    /// Ours must be this many times faster at least.
-    FasterBy(u64),
-}
-
-/// One measured row.
-pub(crate) struct Row {
-    pub(crate) work: String,
-    pub(crate) against: &'static str,
-    pub(crate) reach: Reach,
-    pub(crate) pair: Pair,
-}
+use crate::report::{Reach, Results, Row};
 
 /// The node, its chain, and both implementations connected to it.
 pub(crate) struct Subject {
@@ -105,8 +89,7 @@ impl Subject {
 }
 
 /// Measures every row.
-pub(crate) fn all(subject: &Subject, effort: Effort) -> Outcome<Vec<Row>> {
-    let mut rows = Vec::new();
+pub(crate) fn all(subject: &Subject, effort: Effort, results: &mut Results) -> Outcome<()> {
     for row in [
         block_against_limit,
         block_against_python,
@@ -114,16 +97,17 @@ pub(crate) fn all(subject: &Subject, effort: Effort) -> Outcome<Vec<Row>> {
         height,
         facade,
     ] {
-        let row = row(subject, effort)?;
-        eprintln!("{}", crate::report::line(&row));
-        rows.push(row);
+        results.add(row(subject, effort)?);
     }
     for (threads, reach) in [(1, 3), (8, 8)] {
-        let row = block_reads(subject, effort, threads, Reach::FasterBy(reach))?;
-        eprintln!("{}", crate::report::line(&row));
-        rows.push(row);
+        results.add(block_reads(
+            subject,
+            effort,
+            threads,
+            Reach::FasterBy(reach),
+        )?);
     }
-    Ok(rows)
+    Ok(())
 }
 
 fn block_against_limit(subject: &Subject, effort: Effort) -> Outcome<Row> {

@@ -7,10 +7,12 @@
 
 mod child;
 mod cli;
+mod faults;
 mod interface;
 mod kill;
 mod lab;
 mod moving;
+mod outages;
 mod promises;
 mod reorg;
 mod shared;
@@ -141,6 +143,21 @@ fn main() -> ExitCode {
         });
     }
     cli::add(&mut suite, &phase);
+    for backend in Backend::REAL {
+        for (name, fault) in faults::FAULTS.into_iter().chain(outages::SHORTAGES) {
+            let phase = Arc::clone(&phase);
+            suite.add(format!("faults::{name}::{}", backend.name()), move || {
+                phase.filtered(|lab| lab.with(move |chain, node| fault(backend, chain, &node)))
+            });
+        }
+    }
+    for backend in Backend::REAL {
+        for (name, outage, forgets) in outages::OUTAGES {
+            suite.add(format!("outages::{name}::{}", backend.name()), move || {
+                outages::on_own_node(backend, outage, forgets, full_node())
+            });
+        }
+    }
     // The trials are gone afterwards, and with this the nodes.
     let code = suite.run();
     drop(phase);

@@ -158,7 +158,7 @@ fn sync_emitter(node: &Node, keyring: &Keyring, birthday: u32) -> Outcome<(Durat
     }
     let mempool = emitter.mempool()?;
     let _ = graph.batch_insert_relevant_unconfirmed(mempool.update);
-    let outpoints = graph.index.outpoints().iter().cloned();
+    let outpoints = graph.index.outpoints().iter().copied();
     let unspent = graph.graph().filter_chain_unspents(
         &chain,
         chain.tip().block_id(),
@@ -241,7 +241,7 @@ fn config(url: &str, cookie: Option<std::path::PathBuf>) -> NodeConfig {
     NodeConfig {
         url: url.to_owned(),
         credentials: cookie.map_or(Credentials::None, Credentials::CookieFile),
-        timeout: Duration::from_secs(60),
+        timeout: Duration::from_mins(1),
         ..NodeConfig::new(Network::Regtest)
     }
 }

@@ -312,6 +312,23 @@ fn hex(bytes: &[u8]) -> String {
 /// The kinds of error of the primary and of the secondary; none for an answer.
 pub(crate) type Kinds = (Option<ErrorKind>, Option<ErrorKind>);
 
+/// What both sides said when they were asked, the primary first.
+pub(crate) type Pair<T> = (BitcoinResult<T>, BitcoinResult<T>);
+
+/// Judges what both sides say, asked once more at once after they differed: that they agree now,
+/// that one of them says something else than before, which leaves the question open, or that both
+/// stay with what they said.
+pub(crate) fn judge_again<T: Compare>(before: &Pair<T>, now: &Pair<T>) -> Verdict {
+    let has_changed = |before, now| judge(before, now).0 == Verdict::Mismatch;
+    match judge(&now.0, &now.1).0 {
+        Verdict::Match => Verdict::Match,
+        _ if has_changed(&before.0, &now.0) || has_changed(&before.1, &now.1) => {
+            Verdict::Inconclusive
+        }
+        _ => Verdict::Mismatch,
+    }
+}
+
 /// Judges two answers: the verdict and the differences behind it.
 ///
 /// Errors compare by kind. A failure to reach the node on either side is inconclusive; a

@@ -83,11 +83,17 @@ impl Finding {
         self
     }
 
-    /// After the last recheck: what differs proves nothing if the primary, asked once more, no
-    /// longer says the same itself. `with_later` judges its last answer beside a new one.
-    pub(crate) fn unless_moving(self, with_later: impl FnOnce() -> Verdict) -> Self {
-        if self.differs_with_the_tip() && with_later() == Verdict::Mismatch {
-            return self.cannot_say("the primary's answer changed while both sides were asked");
+    /// Asks once more after the last recheck: what differs proves nothing if either side no longer
+    /// says what it has just said.
+    pub(crate) fn if_it_stays(mut self, again: impl FnOnce() -> Verdict) -> Self {
+        if self.differs_with_the_tip() {
+            match again() {
+                Verdict::Match => self.verdict = Verdict::Recovered,
+                Verdict::Inconclusive => {
+                    return self.cannot_say("an answer changed while both sides were asked");
+                }
+                _ => {}
+            }
         }
         self
     }

@@ -13,7 +13,7 @@ use btc_iface::{
 };
 
 use crate::books::{Books, Entry};
-use crate::compare::{Balance, Compare, Difference, FeeRate, Height, Verdict, judge};
+use crate::compare::{Balance, Compare, Difference, FeeRate, Height, Verdict, judge, judge_again};
 use crate::finding::{Asked, Finding};
 use crate::observation::Observation;
 use crate::policy::Policy;
@@ -140,15 +140,18 @@ impl Shadow {
         let theirs = Observation::guarded(operation, || secondary(&self.secondary));
         let judged = judge(&ours.result, &theirs.result);
         let finding = Finding::of(judged, ours.error(), &theirs);
-        let ask = || Observation::guarded(operation, || primary(&*self.primary)).result;
+        let ask = || {
+            let ours = Observation::guarded(operation, || primary(&*self.primary));
+            let theirs = Observation::guarded(operation, || secondary(&self.secondary));
+            (ours.result, theirs.result)
+        };
         let mut last = None;
         let finding = finding.recheck(&self.policy, || {
-            let ours = last.insert(ask());
-            let theirs = Observation::guarded(operation, || secondary(&self.secondary));
-            judge(ours, &theirs.result).0 == Verdict::Match
+            let (ours, theirs) = last.insert(ask());
+            judge(ours, theirs).0 == Verdict::Match
         });
-        let mut finding =
-            finding.unless_moving(|| last.map_or(Verdict::Match, |last| judge(&last, &ask()).0));
+        let mut finding = finding
+            .if_it_stays(|| last.map_or(Verdict::Mismatch, |last| judge_again(&last, &ask())));
         if finding.differs_with_the_tip() {
             finding.differences.extend(explain());
         }

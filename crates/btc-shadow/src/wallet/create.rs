@@ -8,7 +8,9 @@ use btc_iface::{
 };
 
 use super::Twins;
-use crate::compare::{Difference, Differences, Kinds, Verdict, conclude, judge, settled};
+use crate::compare::{
+    Difference, Differences, Kinds, Verdict, conclude, judge, judge_again, settled,
+};
 use crate::finding::Finding;
 use crate::observation::Observation;
 
@@ -74,22 +76,22 @@ impl Twins {
         let mut has_moved = is_ahead(&theirs.result, snapshot.tip);
         let ask = || {
             let now = self.now(payment, transaction, snapshot);
-            now.map_or_else(|| built.clone(), Ok)
-        };
-        let mut last = None;
-        let finding = finding.recheck(&self.policy, || {
-            let ours = last.insert(ask());
             // A twin need not follow the chain to plan; telling its state, it does.
             let _ = Observation::guarded(OPERATION, || self.secondary.wallet_state());
             let theirs = payment.plan(&*self.secondary, snapshot).result;
+            (now.map_or_else(|| built.clone(), Ok), theirs)
+        };
+        let mut last = None;
+        let finding = finding.recheck(&self.policy, || {
+            let (ours, theirs) = last.insert(ask());
             let tip = ours.as_ref().map_or(snapshot.tip, |planned| planned.tip);
-            has_moved = is_ahead(&theirs, tip);
-            judge(ours, &theirs).0 == Verdict::Match
+            has_moved = is_ahead(theirs, tip);
+            judge(ours, theirs).0 == Verdict::Match
         });
         if has_moved && finding.differs_with_the_tip() {
             return finding.cannot_say("the chain moved on from the snapshot");
         }
-        finding.unless_moving(|| last.map_or(Verdict::Match, |last| judge(&last, &ask()).0))
+        finding.if_it_stays(|| last.map_or(Verdict::Mismatch, |last| judge_again(&last, &ask())))
     }
 
     /// The transaction as built, with what the primary's twin says of the snapshot now.
@@ -119,21 +121,27 @@ impl Twins {
         let judged = judge_failure((Some(kind), theirs.error()));
         let finding = Finding::of(judged, Some(kind), &theirs);
         let ask = || {
-            self.primary.as_ref().map_or(Some(kind), |twin| {
+            let ours = self.primary.as_ref().map_or(Some(kind), |twin| {
                 let planned = payment.plan_alone(&**twin);
                 match planned.error() {
                     Some(ErrorKind::Unsupported) => Some(kind),
                     error => error,
                 }
-            })
+            });
+            (ours, payment.plan_alone(&*self.secondary).error())
         };
         let mut last = None;
         let finding = finding.recheck(&self.policy, || {
-            let ours = *last.insert(ask());
-            let theirs = payment.plan_alone(&*self.secondary).error();
-            judge_failure((ours, theirs)).0 == Verdict::Match
+            judge_failure(*last.insert(ask())).0 == Verdict::Match
         });
-        finding.unless_moving(|| last.map_or(Verdict::Match, |last| judge_failure((last, ask())).0))
+        finding.if_it_stays(|| {
+            let now = ask();
+            match (judge_failure(now).0, last) {
+                (Verdict::Match, _) => Verdict::Match,
+                (_, Some(last)) if last != now => Verdict::Inconclusive,
+                _ => Verdict::Mismatch,
+            }
+        })
     }
 
     /// The input is checked before the coins (`docs/wallet.md`), so a wrong one is found without

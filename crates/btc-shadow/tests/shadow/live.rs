@@ -179,7 +179,8 @@ fn a_height_that_never_converges_is_a_mismatch() {
     let pair = pair(3, |_, _| Ok(10), |_, _| Ok(9));
     assert_eq!(pair.shadow.get_block_height().expect("a height"), 10);
     assert_eq!(pair.comparison().verdict, Verdict::Mismatch);
-    assert_eq!(pair.secondary.calls(Operation::GetBlockHeight), 4);
+    // The call itself, three rechecks, and once more to see that both stay with it.
+    assert_eq!(pair.secondary.calls(Operation::GetBlockHeight), 5);
 }
 
 #[test]
@@ -188,11 +189,25 @@ fn what_changes_faster_than_it_can_be_asked_leaves_the_question_open() {
     assert_eq!(pair.shadow.get_block_height().expect("a height"), 11);
     let found = pair.comparison();
     assert_eq!(found.verdict, Verdict::Inconclusive);
-    let reason = "the primary's answer changed while both sides were asked";
+    let reason = "an answer changed while both sides were asked";
     assert_eq!(found.reason.as_deref(), Some(reason));
     // The call itself, three rechecks, and once more after the last one.
     assert_eq!(pair.primary.calls(Operation::GetBlockHeight), 5);
-    assert_eq!(pair.secondary.calls(Operation::GetBlockHeight), 4);
+    assert_eq!(pair.secondary.calls(Operation::GetBlockHeight), 5);
+}
+
+#[test]
+fn a_difference_counts_when_both_sides_stay_with_it() {
+    let later = |height| move |_, call| Ok(if call < 4 { 9 } else { height });
+    for (height, verdict) in [
+        (8, Verdict::Inconclusive),
+        (9, Verdict::Mismatch),
+        (10, Verdict::Recovered),
+    ] {
+        let pair = pair(2, |_, _| Ok(10), later(height));
+        pair.shadow.get_block_height().expect("a height");
+        assert_eq!(pair.comparison().verdict, verdict);
+    }
 }
 
 #[test]

@@ -15,7 +15,8 @@ use crate::wallet::reservations::{self, Booking, Reservation};
 use crate::wallet::source::Follower;
 
 impl RustWallet {
-    /// `BitcoinInterface::generate_address`.
+    /// `BitcoinInterface::generate_address`. The chain is followed only if it never was: nobody
+    /// knows before which addresses were used.
     ///
     /// # Errors
     /// # Effects
@@ -79,10 +80,10 @@ impl RustWallet {
             allow_high_fee: true,
             ..TransactionRequest::default()
         };
+        let signer = self.signer().map_err(|error| error.during(operation))?;
         let mut ledger = self.ledger();
         self.follow_with(&mut ledger)
             .map_err(|error| error.during(operation))?;
-        let signer = self.signer().map_err(|error| error.during(operation))?;
         let (_, transaction) = self.book(&mut ledger, |ledger, booking| {
             let draft = self.draft_request(ledger, booking, &request)?;
             let transaction = build::sign(&draft, self.keyring(), signer)?;
@@ -104,10 +105,10 @@ impl RustWallet {
         fee_rate: u64,
     ) -> BitcoinResult<(BitcoinTransaction, WalletSnapshot)> {
         let operation = Operation::CreateTransaction;
+        let signer = self.signer().map_err(|error| error.during(operation))?;
         let mut ledger = self.ledger();
         self.follow_with(&mut ledger)
             .map_err(|error| error.during(operation))?;
-        let signer = self.signer().map_err(|error| error.during(operation))?;
         let (_, built) = self.book(&mut ledger, |ledger, booking| {
             let snapshot = self.snapshot(ledger, booking)?;
             let draft = build::plan(self.keyring(), &snapshot, outputs, fee_rate)?;

@@ -38,8 +38,8 @@ impl RustWallet {
         snapshot: &WalletSnapshot,
     ) -> BitcoinResult<PlannedTransaction> {
         let operation = Operation::CreateTransaction;
-        self.follow().map_err(|error| error.during(operation))?;
         let signer = self.signer().map_err(|error| error.during(operation))?;
+        self.follow().map_err(|error| error.during(operation))?;
         let view = self.ledger().view();
         let known: HashSet<_> = view
             .coins
