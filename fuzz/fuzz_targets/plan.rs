@@ -38,13 +38,19 @@ fuzz_target!(|input: Input| {
     let coins: Vec<_> = input
         .coins
         .iter()
-        .map(|(txid, vout, value_sat, address_type, is_change, index)| SnapshotCoin {
-            outpoint: OutPoint::new(Txid::from_byte_array([*txid; 32]), u32::from(*vout)),
-            value_sat: *value_sat,
-            address_type: kind(*address_type),
-            chain: if *is_change { Chain::Change } else { Chain::Receive },
-            index: *index,
-        })
+        .map(
+            |(txid, vout, value_sat, address_type, is_change, index)| SnapshotCoin {
+                outpoint: OutPoint::new(Txid::from_byte_array([*txid; 32]), u32::from(*vout)),
+                value_sat: *value_sat,
+                address_type: kind(*address_type),
+                chain: if *is_change {
+                    Chain::Change
+                } else {
+                    Chain::Receive
+                },
+                index: *index,
+            },
+        )
         .collect();
     let outputs: Vec<_> = input
         .outputs
@@ -67,7 +73,12 @@ fuzz_target!(|input: Input| {
         return;
     };
     let spent: u64 = draft.inputs.iter().map(|coin| coin.value_sat).sum();
-    let paid: u64 = draft.transaction.output.iter().map(|it| it.value.to_sat()).sum();
+    let paid: u64 = draft
+        .transaction
+        .output
+        .iter()
+        .map(|it| it.value.to_sat())
+        .sum();
     assert_eq!(spent, paid + draft.fee_sat);
     assert!(spent <= MAX_MONEY_SAT);
     let least = u128::from(draft.weight.div_ceil(4)) * u128::from(input.fee_rate);

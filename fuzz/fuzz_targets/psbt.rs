@@ -3,7 +3,9 @@
 
 #![no_main]
 
-use btc::rust::wallet::build::{combine_psbts, extract_psbt, finalize_psbt, format_psbt, parse_psbt};
+use btc::rust::wallet::build::{
+    combine_psbts, extract_psbt, finalize_psbt, format_psbt, parse_psbt,
+};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
