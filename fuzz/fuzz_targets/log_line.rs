@@ -10,7 +10,9 @@ use arbitrary::Arbitrary;
 use btc::shadow::Counts;
 use btc::shadow::analysis::{Analysis, Conclusion, Report, render_table};
 use btc::shadow::compare::{Difference, Verdict};
-use btc::shadow::record::{Build, Comparison, Event, Line, Side, Start, Totals, VERSION};
+use btc::shadow::record::{
+    Build, Comparison, Digest, Event, Line, RunId, Side, Start, Totals, VERSION,
+};
 use btc::{BitcoinImplementationType, ErrorKind, Operation};
 use libfuzzer_sys::fuzz_target;
 
@@ -21,7 +23,7 @@ enum Piece {
     /// Any bytes.
     Raw(Vec<u8>),
     /// A line that is valid, but for what follows it.
-    Line { run: String, event: Said, end: End },
+    Line { run: u32, event: Said, end: End },
 }
 
 #[derive(Arbitrary, Debug)]
@@ -34,7 +36,7 @@ enum End {
 #[derive(Arbitrary, Debug)]
 enum Said {
     Start(bool),
-    Comparison(u64, (u8, u8), String, [Spoken; 2], Vec<[String; 3]>),
+    Comparison(u64, (u8, u8), u64, [Spoken; 2], Vec<[String; 3]>),
     Totals(Vec<(u8, u64)>, Vec<(u8, u8, u64)>, u64),
 }
 
@@ -108,7 +110,7 @@ impl Piece {
         };
         let line = Line {
             version: VERSION,
-            run,
+            run: RunId(run),
             event,
         };
         let mut text = serde_json::to_vec(&line).expect("a line is plain data");
@@ -133,6 +135,8 @@ impl Said {
                 primary: build(BitcoinImplementationType::Python),
                 secondary: build(BitcoinImplementationType::Rust),
                 log_all,
+                rules: 1,
+                part: 1,
             }),
             Self::Comparison(sequence, (called, verdict), input, [primary, secondary], fields) => {
                 Event::Comparison(Comparison {
@@ -140,9 +144,10 @@ impl Said {
                     time_ms: 0,
                     operation: operation(called),
                     verdict: self::verdict(verdict),
-                    input,
+                    input: Digest(input),
                     primary: primary.side(),
                     secondary: Some(secondary.side()),
+                    rechecks: 0,
                     differences: fields.into_iter().map(difference).collect(),
                     reason: None,
                 })
@@ -179,6 +184,7 @@ impl Spoken {
             },
             duration_ns: self.duration_ns,
             error: self.error.map(|kind| pick(&ErrorKind::ALL, kind)),
+            tips: None,
         }
     }
 }

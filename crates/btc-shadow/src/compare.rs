@@ -9,6 +9,10 @@ use btc_iface::{
 };
 use serde::{Deserialize, Serialize};
 
+/// The version of the rules below. It grows with every change that lets a pair of answers end in
+/// another verdict: what was counted under other rules is no evidence any more.
+pub const RULES: u32 = 2;
+
 /// What a comparison found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

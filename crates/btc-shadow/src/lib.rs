@@ -20,7 +20,9 @@ pub mod record;
 mod shadow;
 pub mod sink;
 mod wallet;
+mod watch;
 
 pub use crate::books::{Books, Counts};
 pub use crate::policy::Policy;
 pub use crate::shadow::Shadow;
+pub use crate::watch::Watch;

@@ -13,12 +13,14 @@ use btc_iface::{
 };
 
 use crate::books::{Books, Entry};
-use crate::compare::{Balance, Compare, Difference, FeeRate, Height, Verdict, judge, judge_again};
+use crate::compare::{
+    Balance, Compare, Difference, FeeRate, Height, RULES, Verdict, judge, judge_again,
+};
 use crate::finding::{Asked, Finding};
 use crate::observation::Observation;
 use crate::policy::Policy;
 use crate::reader::Reader;
-use crate::record::{Build, Comparison, Event, Line, Side, Start, Totals, VERSION};
+use crate::record::{Build, Comparison, Digest, Event, Line, RunId, Side, Start, Totals, VERSION};
 use crate::sink::Sink;
 use crate::wallet::{Payment, Twins};
 
@@ -36,7 +38,7 @@ pub struct Shadow {
     policy: Policy,
     sink: Box<dyn Sink>,
     log_all: bool,
-    run: String,
+    run: RunId,
     sequence: AtomicU64,
     books: Arc<Books>,
 }
@@ -69,7 +71,7 @@ impl Shadow {
             policy,
             sink,
             log_all,
-            run: short_hex(&digest, 4),
+            run: RunId(first_word(&digest)),
             sequence: AtomicU64::new(0),
             books: Arc::default(),
         };
@@ -82,6 +84,8 @@ impl Shadow {
             primary: build(shadow.primary.implementation_type()),
             secondary: build(shadow.secondary.implementation_type()),
             log_all,
+            rules: RULES,
+            part: 1,
         }));
         shadow
     }
@@ -205,11 +209,12 @@ impl Shadow {
                 time_ms: now_ms(),
                 operation,
                 verdict,
-                input: short_hex(&sha256::Hash::from_engine(engine), 8),
+                input: Digest(first_words(&sha256::Hash::from_engine(engine))),
                 primary: side(self.primary.implementation_type(), primary),
                 secondary: secondary.map(|asked| side(self.secondary.implementation_type(), asked)),
+                rechecks: 0,
                 differences,
-                reason,
+                reason: reason.map(Into::into),
             }));
         }
         if sequence.is_multiple_of(CALLS_BETWEEN_TOTALS) {
@@ -229,7 +234,7 @@ impl Shadow {
     fn write(&self, event: Event) {
         let line = Line {
             version: VERSION,
-            run: self.run.clone(),
+            run: self.run,
             event,
         };
         // Unguarded, a sink that panics would take the primary's answer with it.
@@ -359,6 +364,7 @@ fn side(implementation: BitcoinImplementationType, asked: Asked) -> Side {
         implementation,
         duration_ns: u64::try_from(asked.duration.as_nanos()).unwrap_or(u64::MAX),
         error: asked.error,
+        tips: None,
     }
 }
 
@@ -369,6 +375,12 @@ fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn short_hex(digest: &sha256::Hash, bytes: usize) -> String {
-    btc_iface::rust_bitcoin::hex::DisplayHex::to_lower_hex_string(&digest.as_byte_array()[..bytes])
+fn first_words(digest: &sha256::Hash) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = digest.to_byte_array();
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
+fn first_word(digest: &sha256::Hash) -> u32 {
+    let [a, b, c, d, ..] = digest.to_byte_array();
+    u32::from_be_bytes([a, b, c, d])
 }

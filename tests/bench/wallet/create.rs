@@ -15,7 +15,7 @@ use btc::{
     BlockRef, Chain, ErrorKind, Operation,
 };
 
-use super::bdk::{Bdk, Transport, client};
+use super::bdk::{Bdk, client};
 use super::ground::{Ground, access, many_coins};
 use super::place::{Place, Words, config};
 use crate::Outcome;
@@ -40,7 +40,7 @@ pub(crate) fn payments(effort: &Effort, results: &mut Results) -> Outcome<()> {
     let place = words.restore(0)?;
     let tip = place.open_at(&node)?.follow()?;
     let mut bdk = Bdk::create(&words, place.home())?;
-    bdk.sync(&client(&node.url, &cookie, Transport::PerCall)?, 0)?;
+    bdk.sync(&client(&node.url, &cookie)?, 0)?;
     if bdk.coins().0.len() != effort.coins {
         return Err("BDK has not found all coins".into());
     }

@@ -7,7 +7,7 @@ use std::process::Command;
 use btc::{BitcoinImplementationType, Credentials, Network, NodeConfig};
 use btc_regtest::Node;
 
-use super::bdk::{Bdk, Transport, client};
+use super::bdk::{Bdk, client};
 use super::place::{Words, config};
 use crate::Outcome;
 
@@ -96,7 +96,7 @@ pub(crate) fn child(arguments: impl Iterator<Item = String>) -> Outcome<()> {
     let before;
     if who == Who::Bdk.name() {
         let cookie = std::fs::read_to_string(cookie)?;
-        let client = client(url, &cookie, Transport::PerCall)?;
+        let client = client(url, &cookie)?;
         let mut wallet = Bdk::create(&Words::of(words.parse()?)?, Path::new(home))?;
         before = status("VmRSS")?;
         wallet.sync(&client, 0)?;

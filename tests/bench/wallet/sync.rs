@@ -7,12 +7,12 @@ use btc::NodeConfig;
 use btc::bitcoin::OutPoint;
 use btc_regtest::Node;
 
-use super::bdk::{Bdk, Transport, client};
+use super::bdk::{Bdk, client};
 use super::ground::{Ground, SmallBlocks, access, full_blocks as mine_full_blocks};
 use super::memory::{Who, peak};
 use super::place::Words;
 use crate::Outcome;
-use crate::measure::{Effort, Timed, turns};
+use crate::measure::{Effort, turns};
 use crate::report::{Reach, Results, Row};
 
 /// Coins with their values, and what can be spent.
@@ -90,31 +90,23 @@ impl<'w> Run<'w> {
         })
     }
 
-    /// Against both ways in which bitcoincore-rpc reaches the node.
     fn rows(&self, effort: &Effort, work: &str, times: u64, results: &mut Results) -> Outcome<()> {
         let (_, ours) = self.ours()?;
-        for transport in Transport::ALL {
-            let (_, theirs) = self.theirs(transport)?;
-            if ours != theirs || ours.0.is_empty() {
-                return Err(format!("{work}: the wallets disagree, or found nothing").into());
-            }
+        let (_, theirs) = self.theirs()?;
+        if ours != theirs || ours.0.is_empty() {
+            return Err(format!("{work}: the wallets disagree, or found nothing").into());
         }
-        let pairs = turns(
+        let [pair] = turns(
             effort.long_rounds,
             &mut || Ok(self.ours()?.0),
-            Transport::ALL
-                .map(|transport| move || Ok(self.theirs(transport)?.0))
-                .each_mut()
-                .map(|it| it as Timed<'_>),
+            [&mut || Ok(self.theirs()?.0)],
         )?;
-        for (transport, pair) in Transport::ALL.into_iter().zip(pairs) {
-            results.add(Row {
-                work: work.to_owned(),
-                against: against(transport),
-                reach: Reach::FasterBy(times),
-                pair,
-            });
-        }
+        results.add(Row {
+            work: work.to_owned(),
+            against: "BDK's emitter and wallet over bitcoincore-rpc, a connection for each call",
+            reach: Reach::FasterBy(times),
+            pair,
+        });
         Ok(())
     }
 
@@ -129,20 +121,13 @@ impl<'w> Run<'w> {
         Ok((took, (state.coins.into_iter().collect(), spendable_sat)))
     }
 
-    fn theirs(&self, transport: Transport) -> Outcome<(Duration, Coins)> {
+    fn theirs(&self) -> Outcome<(Duration, Coins)> {
         let home = tempfile::tempdir()?;
         let started = Instant::now();
-        let client = client(&self.node.url, &self.cookie, transport)?;
+        let client = client(&self.node.url, &self.cookie)?;
         let mut wallet = Bdk::create(self.words, home.path())?;
         wallet.sync(&client, self.birthday)?;
         let coins = wallet.coins();
         Ok((started.elapsed(), coins))
-    }
-}
-
-fn against(transport: Transport) -> &'static str {
-    match transport {
-        Transport::Kept => "BDK's emitter and wallet, over bitcoincore-rpc's one connection",
-        Transport::PerCall => "BDK's emitter and wallet, with a connection for each call",
     }
 }

@@ -33,15 +33,13 @@ pub struct OperationStats {
 
 impl OperationStats {
     pub(super) fn add(&mut self, comparison: &Comparison) {
-        if let Ok(digest) = u64::from_str_radix(&comparison.input, 16) {
-            self.inputs.insert(digest);
-        }
+        self.inputs.insert(comparison.input.0);
         self.add_side(&comparison.primary);
         if let Some(secondary) = &comparison.secondary {
             self.add_side(secondary);
         }
         if let Some(reason) = &comparison.reason {
-            let key = (comparison.verdict, reason.clone());
+            let key = (comparison.verdict, reason.to_string());
             if self.reasons.len() < MAX_REASONS || self.reasons.contains_key(&key) {
                 *self.reasons.entry(key).or_default() += 1;
             }

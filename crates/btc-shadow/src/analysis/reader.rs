@@ -11,7 +11,7 @@ use super::operation::OperationStats;
 use super::report::Report;
 use crate::books::Counts;
 use crate::compare::Verdict;
-use crate::record::{Event, Line, VERSION};
+use crate::record::{Event, Line, RunId, VERSION};
 
 /// The longest line that is read; a mismatch takes up to 2 KiB.
 const MAX_LINE_BYTES: u64 = 1 << 20;
@@ -25,7 +25,7 @@ pub struct Analysis {
     pub(super) problem_count: u64,
     pub(super) problems: Vec<Problem>,
     pub(super) operations: BTreeMap<Operation, OperationStats>,
-    runs: BTreeMap<String, Run>,
+    runs: BTreeMap<RunId, Run>,
 }
 
 /// A line that cannot be used.
@@ -147,6 +147,7 @@ impl Analysis {
                 run.is_ended = totals.is_final;
                 run.totals = Some(totals.counts);
             }
+            _ => {}
         }
     }
 

@@ -173,14 +173,14 @@ fn a_torn_last_line_is_named_and_the_rest_is_read() {
 #[test]
 fn an_unknown_version_is_named_and_not_counted() {
     let mut newer = line("a", comparison(1, Mismatch));
-    newer.version = 2;
+    newer.version = 3;
     let mut content: Vec<u8> = run("a", &[Match]).iter().flat_map(text).collect();
     content.extend(text(&newer));
     let (report, _) = analyse_file(&content);
     assert_eq!(report.conclusion, Conclusion::Agree);
     assert_eq!(report.problem_count, 1);
     assert_eq!(report.problems[0].line, 4);
-    assert!(report.problems[0].what.contains("version 2"));
+    assert!(report.problems[0].what.contains("version 3"));
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn a_gap_in_the_sequence_is_named() {
     let mut lines = run("a", &[Match, Match, Match, Match]);
     lines.remove(2);
     let report = analyse(lines);
-    assert_eq!(whats(&report), ["run a lacks 1 of its lines"]);
+    assert_eq!(whats(&report), ["run 0000000a lacks 1 of its lines"]);
     // The totals still count the call.
     assert_eq!(report.compared, 4);
 }
@@ -213,7 +213,7 @@ fn a_killed_run_has_no_totals_and_counts_what_it_logged() {
     assert_eq!((report.compared, report.mismatches), (2, 1));
     assert_eq!(
         whats(&report),
-        ["run a has no totals: it has not ended, or was killed"]
+        ["run 0000000a has no totals: it has not ended, or was killed"]
     );
 }
 
@@ -235,7 +235,7 @@ fn a_log_whose_beginning_is_missing_says_so() {
     let report = analyse(run("a", &[Match, Match]).split_off(2));
     assert_eq!(
         whats(&report),
-        ["run a has no start: an earlier part of the log is missing"]
+        ["run 0000000a has no start: an earlier part of the log is missing"]
     );
     assert_eq!(report.compared, 2);
 }
@@ -244,7 +244,7 @@ fn a_log_whose_beginning_is_missing_says_so() {
 fn calls_without_a_verdict_are_named() {
     for counts in [totals(3, &[(Match, 2)]), totals(1, &[(Match, 2)])] {
         let report = analyse([line("a", start(false)), line("a", counts)]);
-        assert_eq!(whats(&report), ["run a has calls without a verdict"]);
+        assert_eq!(whats(&report), ["run 0000000a has calls without a verdict"]);
     }
 }
 
@@ -257,7 +257,7 @@ fn a_run_whose_last_totals_are_not_final_has_not_ended() {
     let report = analyse([line("a", start(false)), line("a", counts)]);
     assert_eq!(
         whats(&report),
-        ["run a has not ended, or was killed: its last calls are unknown"]
+        ["run 0000000a has not ended, or was killed: its last calls are unknown"]
     );
     assert_eq!(report.compared, 2);
 }
@@ -269,7 +269,7 @@ fn verdicts_on_an_operation_that_was_never_offered_do_not_close() {
         totals.counts.offered.clear();
     }
     let report = analyse([line("a", start(false)), line("a", counts)]);
-    assert_eq!(whats(&report), ["run a has calls without a verdict"]);
+    assert_eq!(whats(&report), ["run 0000000a has calls without a verdict"]);
 }
 
 #[test]

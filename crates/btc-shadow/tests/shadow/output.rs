@@ -58,10 +58,10 @@ fn a_field_that_differs_is_shown_with_both_values() {
 
 #[test]
 fn what_was_not_compared_is_listed_with_the_reason() {
-    let because = |sequence, verdict, reason: &str| {
+    let because = |sequence, verdict, reason: &'static str| {
         let mut event = comparison(sequence, verdict);
         if let Event::Comparison(comparison) = &mut event {
-            comparison.reason = Some(reason.to_owned());
+            comparison.reason = Some(reason.into());
         }
         event
     };
@@ -89,9 +89,9 @@ fn text_from_a_log_cannot_command_the_terminal_or_break_a_line() {
         comparison.differences[0].secondary = "2\u{7}\u{9b}31m".to_owned();
     }
     let mut analysis = Analysis::default();
-    analysis.add(line("a\u{1b}c", start(true)));
-    analysis.add(line("a\u{1b}c", event));
-    let hostile = br#"{"version":1,"run":"a","kind":"\u001b[31m\n"}"#;
+    analysis.add(line("ac", start(true)));
+    analysis.add(line("ac", event));
+    let hostile = br#"{"version":2,"run":"0000000a","kind":"\u001b[31m\n"}"#;
     analysis.add_text("log\u{1b}", 3, &[hostile.as_slice(), b"\n"].concat());
     let table = render_table(&analysis.finish());
     assert!(

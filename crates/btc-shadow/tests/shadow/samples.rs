@@ -7,8 +7,11 @@ use btc_iface::{
     TransactionOutput,
 };
 use btc_shadow::Counts;
+use btc_shadow::compare::RULES;
 use btc_shadow::compare::{Difference, Verdict};
-use btc_shadow::record::{Build, Comparison, Event, Line, Side, Start, Totals, VERSION};
+use btc_shadow::record::{
+    Build, Comparison, Digest, Event, Line, RunId, Side, Start, Totals, VERSION,
+};
 
 /// A transaction with two inputs and two outputs, and nothing known beyond the bytes.
 pub(crate) fn transaction() -> BitcoinTransaction {
@@ -37,11 +40,11 @@ pub(crate) fn transaction() -> BitcoinTransaction {
     }
 }
 
-/// A line of the run `run`.
+/// A line of the run `run`, a hexadecimal number.
 pub(crate) fn line(run: &str, event: Event) -> Line {
     Line {
         version: VERSION,
-        run: run.to_owned(),
+        run: RunId(u32::from_str_radix(run, 16).expect("hexadecimal digits")),
         event,
     }
 }
@@ -57,6 +60,8 @@ pub(crate) fn start(log_all: bool) -> Event {
         primary: build(BitcoinImplementationType::Python),
         secondary: build(BitcoinImplementationType::Rust),
         log_all,
+        rules: RULES,
+        part: 1,
     })
 }
 
@@ -66,6 +71,7 @@ pub(crate) fn comparison(sequence: u64, verdict: Verdict) -> Event {
         implementation,
         duration_ns,
         error: None,
+        tips: None,
     };
     let differences = match verdict {
         Verdict::Mismatch => vec![difference("height")],
@@ -76,9 +82,10 @@ pub(crate) fn comparison(sequence: u64, verdict: Verdict) -> Event {
         time_ms: 2,
         operation: Operation::GetBlockHeight,
         verdict,
-        input: "0123456789abcdef".to_owned(),
+        input: Digest(0x0123_4567_89ab_cdef),
         primary: side(BitcoinImplementationType::Python, 2_000),
         secondary: Some(side(BitcoinImplementationType::Rust, 1_000)),
+        rechecks: 0,
         differences,
         reason: None,
     })
