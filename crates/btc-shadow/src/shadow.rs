@@ -376,11 +376,11 @@ fn now_ms() -> u64 {
 }
 
 fn first_words(digest: &sha256::Hash) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = digest.to_byte_array();
-    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    let first = digest.as_byte_array().first_chunk();
+    u64::from_be_bytes(*first.unwrap_or(&[0; 8]))
 }
 
 fn first_word(digest: &sha256::Hash) -> u32 {
-    let [a, b, c, d, ..] = digest.to_byte_array();
-    u32::from_be_bytes([a, b, c, d])
+    let first = digest.as_byte_array().first_chunk();
+    u32::from_be_bytes(*first.unwrap_or(&[0; 4]))
 }
