@@ -11,18 +11,16 @@
 pub mod analysis;
 mod books;
 pub mod compare;
-mod finding;
-mod observation;
+pub mod memory;
 pub mod parity;
 mod policy;
-mod reader;
 pub mod record;
 mod shadow;
 pub mod sink;
 mod wallet;
 mod watch;
 
-pub use crate::books::{Books, Counts};
+pub use crate::books::{Books, Counts, LeftOut};
 pub use crate::policy::Policy;
-pub use crate::shadow::Shadow;
+pub use crate::shadow::{OffPath, Sampling, Shadow, Status};
 pub use crate::watch::Watch;
