@@ -17,6 +17,8 @@ mod policy;
 pub mod record;
 mod shadow;
 pub mod sink;
+#[cfg(test)]
+mod stub;
 mod wallet;
 mod watch;
 
