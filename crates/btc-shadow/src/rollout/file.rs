@@ -59,8 +59,8 @@ impl StateFile {
     /// is damaged. `Unavailable`: it cannot be read.
     pub fn read(&self) -> BitcoinResult<State> {
         let mut text = Vec::new();
-        let read = File::open(&self.path)
-            .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut text));
+        let read =
+            File::open(&self.path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut text));
         read.map_err(|cause| {
             let (kind, message) = match cause.kind() {
                 io::ErrorKind::NotFound => (ErrorKind::NotFound, "there is no state file"),
@@ -71,8 +71,10 @@ impl StateFile {
                 .with_source(cause)
         })?;
         if text.len() as u64 > MAX_BYTES {
-            return Err(error(ErrorKind::InvalidResponse, "the state file is too long")
-                .with_context("file", self.path.display()));
+            return Err(
+                error(ErrorKind::InvalidResponse, "the state file is too long")
+                    .with_context("file", self.path.display()),
+            );
         }
         State::parse(&text).map_err(|cause| cause.with_context("file", self.path.display()))
     }

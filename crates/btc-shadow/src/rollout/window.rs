@@ -108,9 +108,8 @@ impl Tally {
 
 impl Times {
     fn new() -> Self {
-        let histogram = || {
-            Histogram::new_with_bounds(1, MAX_MICROS, 2).expect("the bounds are in their order")
-        };
+        let histogram =
+            || Histogram::new_with_bounds(1, MAX_MICROS, 2).expect("the bounds are in their order");
         Self {
             rust: histogram(),
             python: histogram(),

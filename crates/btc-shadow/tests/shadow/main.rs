@@ -3,10 +3,12 @@
 mod analysis;
 mod compare;
 mod double;
+mod fallback;
 mod judge;
 mod live;
 mod log;
 mod output;
+mod rollout;
 mod samples;
 mod sink;
 mod wallet;
