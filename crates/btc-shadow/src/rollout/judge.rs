@@ -32,7 +32,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            window: Duration::from_secs(60),
+            window: Duration::from_mins(1),
             min_calls: 100,
             windows: 2,
             max_failures_per_mille: 10,

@@ -140,7 +140,7 @@ fn after_an_automatic_rollback_somebody_has_to_say_so() {
 fn every_change_is_in_the_history_until_a_hundred_follow() {
     let place = Place::at(1);
     for turn in 0..120_u8 {
-        let percent = if turn % 2 == 0 { 0 } else { 1 };
+        let percent = turn % 2;
         let reason = format!("turn {turn}");
         change(&place, |state| state.set(percent, NONE, &reason)).expect("allowed");
     }
