@@ -1,6 +1,7 @@
 //! The accounts of shadow mode: every call offered ends in exactly one verdict.
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use btc_iface::Operation;
@@ -16,8 +17,51 @@ const VERDICTS: usize = Verdict::ALL.len();
 pub struct Books {
     offered: [AtomicU64; OPERATIONS],
     verdicts: [[AtomicU64; VERDICTS]; OPERATIONS],
+    left_out: [AtomicU64; LeftOut::ALL.len()],
     /// Lines that the log could not take.
     lost_lines: AtomicU64,
+}
+
+/// Why a call was left out before anything was compared. Such calls have no lines in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum LeftOut {
+    /// It was not one of the sample: skipped.
+    Sampling,
+    /// The queue was full: dropped.
+    QueueFull,
+    /// The secondary is left alone for a while, since it did not answer: dropped.
+    BreakerOpen,
+    /// Shadow mode ended before its turn came: dropped.
+    Ended,
+}
+
+impl LeftOut {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [
+        Self::Sampling,
+        Self::QueueFull,
+        Self::BreakerOpen,
+        Self::Ended,
+    ];
+
+    /// The stable name, as in logs and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sampling => "sampling",
+            Self::QueueFull => "queue_full",
+            Self::BreakerOpen => "breaker_open",
+            Self::Ended => "ended",
+        }
+    }
+
+    const fn verdict(self) -> Verdict {
+        match self {
+            Self::Sampling => Verdict::Skipped,
+            Self::QueueFull | Self::BreakerOpen | Self::Ended => Verdict::Dropped,
+        }
+    }
 }
 
 /// A copy of the counters.
@@ -27,23 +71,39 @@ pub struct Counts {
     pub offered: BTreeMap<Operation, u64>,
     /// Verdicts by operation; those that never occurred are left out.
     pub verdicts: BTreeMap<Operation, BTreeMap<Verdict, u64>>,
+    /// Calls that were left out before anything was compared; they are among the verdicts too.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<LeftOut, u64>,
     /// Lines that the log could not take.
     #[serde(default)]
     pub lost_lines: u64,
 }
 
 impl Books {
-    /// Opens the account of one call, which ends in exactly one verdict.
-    pub(crate) fn offer(&self, operation: Operation) -> Entry<'_> {
-        let index = index_of(operation);
-        if let Some(index) = index {
-            self.offered[index].fetch_add(1, Ordering::Relaxed);
-        }
-        Entry {
+    /// Opens the account of one call, which ends in exactly one verdict. Also says the call's
+    /// number among those of its operation, from 0.
+    pub(crate) fn offer(&self, operation: Operation) -> (Entry<'_>, u64) {
+        let number = index_of(operation).map_or(0, |index| {
+            self.offered[index].fetch_add(1, Ordering::Relaxed)
+        });
+        let entry = Entry {
             books: self,
-            index,
-            verdict: Verdict::Inconclusive,
+            operation,
+        };
+        (entry, number)
+    }
+
+    /// Closes the account of a call.
+    pub(crate) fn close(&self, operation: Operation, verdict: Verdict) {
+        if let Some(index) = index_of(operation) {
+            self.verdicts[index][verdict as usize].fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Closes the account of a call that nothing was compared of.
+    pub(crate) fn leave_out(&self, operation: Operation, why: LeftOut) {
+        self.left_out[why as usize].fetch_add(1, Ordering::Relaxed);
+        self.close(operation, why.verdict());
     }
 
     pub(crate) fn lose_line(&self) {
@@ -74,29 +134,33 @@ impl Books {
                 .collect();
             counts.verdicts.insert(operation, by_verdict);
         }
+        for why in LeftOut::ALL {
+            let count = self.left_out[why as usize].load(Ordering::Relaxed);
+            if count > 0 {
+                counts.left_out.insert(why, count);
+            }
+        }
         counts
     }
 }
 
-/// A call that was offered. Dropped without a verdict, as when the primary panics, it counts as
+/// A call that was offered. Dropped without another word, as when the primary panics, it counts as
 /// inconclusive.
 pub(crate) struct Entry<'b> {
     books: &'b Books,
-    index: Option<usize>,
-    verdict: Verdict,
+    operation: Operation,
 }
 
 impl Entry<'_> {
-    pub(crate) fn close(mut self, verdict: Verdict) {
-        self.verdict = verdict;
+    /// Leaves it to someone else to close the account.
+    pub(crate) fn hand_over(self) {
+        mem::forget(self);
     }
 }
 
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
-        if let Some(index) = self.index {
-            self.books.verdicts[index][self.verdict as usize].fetch_add(1, Ordering::Relaxed);
-        }
+        self.books.close(self.operation, Verdict::Inconclusive);
     }
 }
 
@@ -132,7 +196,26 @@ pub(crate) fn sum(counts: impl Iterator<Item = u64>) -> u64 {
 }
 
 fn index_of(operation: Operation) -> Option<usize> {
-    Operation::CALLS
-        .iter()
-        .position(|known| *known == operation)
+    // Its place in `Operation::CALLS`, found without a search on the caller's path.
+    let index = operation as usize;
+    (index < OPERATIONS).then_some(index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_and_verdicts_have_the_places_of_their_numbers() {
+        for (index, operation) in Operation::CALLS.into_iter().enumerate() {
+            assert_eq!(index_of(operation), Some(index));
+        }
+        for (index, verdict) in Verdict::ALL.into_iter().enumerate() {
+            assert_eq!(verdict as usize, index);
+        }
+        for (index, why) in LeftOut::ALL.into_iter().enumerate() {
+            assert_eq!(why as usize, index);
+        }
+        assert_eq!(index_of(Operation::Log), None);
+    }
 }

@@ -175,6 +175,12 @@ pub trait Compare: PartialEq {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Height(pub u32);
 
+impl From<u32> for Height {
+    fn from(value: u32) -> Self {
+        Self(value)
+    }
+}
+
 impl Compare for Height {
     fn compare(&self, other: &Self, differences: &mut Differences) {
         if self != other {
@@ -187,6 +193,12 @@ impl Compare for Height {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeeRate(pub u64);
 
+impl From<u64> for FeeRate {
+    fn from(value: u64) -> Self {
+        Self(value)
+    }
+}
+
 impl Compare for FeeRate {
     fn compare(&self, other: &Self, differences: &mut Differences) {
         if self != other {
@@ -198,6 +210,12 @@ impl Compare for FeeRate {
 /// A balance in satoshi: it changes with each block and transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Balance(pub u64);
+
+impl From<u64> for Balance {
+    fn from(value: u64) -> Self {
+        Self(value)
+    }
+}
 
 impl Compare for Balance {
     fn compare(&self, other: &Self, differences: &mut Differences) {

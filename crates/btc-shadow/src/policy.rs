@@ -1,8 +1,5 @@
 //! The settings of a comparison.
 
-use std::thread;
-use std::time::Duration;
-
 /// How patiently answers that depend on the tip are compared.
 ///
 /// Which operations are compared is no setting: the reads are, and what reserves, persists or
@@ -19,15 +16,5 @@ impl Default for Policy {
         Self {
             recheck_after_ms: vec![20, 200, 1000],
         }
-    }
-}
-
-impl Policy {
-    /// Waits and asks again until it agrees or the waits are over.
-    pub(crate) fn agrees_later(&self, mut again: impl FnMut() -> bool) -> bool {
-        self.recheck_after_ms.iter().any(|wait_ms| {
-            thread::sleep(Duration::from_millis(*wait_ms));
-            again()
-        })
     }
 }

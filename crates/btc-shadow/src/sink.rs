@@ -13,6 +13,11 @@ use crate::record::Line;
 pub trait Sink: Send + Sync {
     /// Takes one line.
     fn write(&self, line: &Line) -> io::Result<()>;
+
+    /// Lines that were taken and lost afterwards.
+    fn lost_lines(&self) -> u64 {
+        0
+    }
 }
 
 /// Appends lines to a file; each is handed to the system in one write before the call returns.
@@ -114,11 +119,19 @@ impl<A: Sink, B: Sink> Sink for Tee<A, B> {
     fn write(&self, line: &Line) -> io::Result<()> {
         self.0.write(line).and(self.1.write(line))
     }
+
+    fn lost_lines(&self) -> u64 {
+        self.0.lost_lines().saturating_add(self.1.lost_lines())
+    }
 }
 
 impl<T: Sink + ?Sized> Sink for std::sync::Arc<T> {
     fn write(&self, line: &Line) -> io::Result<()> {
         (**self).write(line)
+    }
+
+    fn lost_lines(&self) -> u64 {
+        (**self).lost_lines()
     }
 }
 

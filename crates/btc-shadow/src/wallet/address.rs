@@ -2,22 +2,34 @@
 
 use btc_iface::{AddressType, BitcoinAddress, BitcoinResult, Operation};
 
-use super::Twins;
 use crate::compare::judge;
-use crate::finding::Finding;
-use crate::observation::Observation;
+use crate::record::Digest;
+use crate::shadow::case::{Case, digest};
+use crate::shadow::finding::{Finding, UNWATCHED};
+use crate::shadow::observation::Observation;
+use crate::shadow::sides::Sides;
 
-impl Twins {
-    /// Compares a new address with the secondary's at the same index.
-    ///
-    /// The type is the one that was asked for, so that an address of another type differs. After
-    /// a failure there is no index; the first one tells whether this type can be derived at all.
-    pub(crate) fn reserved(
-        &self,
-        address_type: AddressType,
-        ours: &BitcoinResult<BitcoinAddress>,
-    ) -> Finding {
-        let (index, error) = match ours {
+/// A new address, to be compared with the secondary's at the same index.
+///
+/// The type is the one that was asked for, so that an address of another type differs. After a
+/// failure there is no index; the first one tells whether this type can be derived at all.
+pub(crate) struct Reserved {
+    pub(crate) address_type: AddressType,
+    pub(crate) ours: BitcoinResult<BitcoinAddress>,
+}
+
+impl Case for Reserved {
+    fn digest(&self) -> Digest {
+        let index = self.ours.as_ref().ok().and_then(|address| address.index);
+        let index = index.map_or([0xff; 4], u32::to_le_bytes);
+        digest(&[self.address_type.as_str().as_bytes(), &index])
+    }
+
+    fn first(&mut self, sides: &Sides) -> Finding {
+        let Some(twins) = &sides.twins else {
+            return Finding::skipped(UNWATCHED);
+        };
+        let (index, error) = match &self.ours {
             Ok(address) => match address.index {
                 Some(index) => (index, None),
                 None => return Finding::skipped("the primary's address does not name its index"),
@@ -25,9 +37,9 @@ impl Twins {
             Err(error) if error.kind().is_transport() => return Finding::unreached(error.kind()),
             Err(error) => (0, Some(error.kind())),
         };
-        let theirs = Observation::guarded(Operation::GenerateAddress, || {
-            self.secondary.derive_address(address_type, index)
+        let theirs = Observation::guarded(Operation::GenerateAddress, &sides.tips, || {
+            twins.secondary.derive_address(self.address_type, index)
         });
-        Finding::of(judge(ours, &theirs.result), error, &theirs)
+        Finding::of(judge(&self.ours, &theirs.result), error, &theirs)
     }
 }

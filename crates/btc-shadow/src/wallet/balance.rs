@@ -4,7 +4,7 @@ use btc_iface::Operation;
 
 use super::Twins;
 use crate::compare::{Difference, judge};
-use crate::observation::Observation;
+use crate::shadow::observation::guard;
 
 impl Twins {
     /// Where the states of both wallets differ; nothing without the primary's twin.
@@ -13,10 +13,10 @@ impl Twins {
             return Vec::new();
         };
         let operation = Operation::GetBalance;
-        let ours = Observation::guarded(operation, || primary.wallet_state());
-        let theirs = Observation::guarded(operation, || self.secondary.wallet_state());
-        match (&ours.result, &theirs.result) {
-            (Ok(_), Ok(_)) => judge(&ours.result, &theirs.result).1,
+        let ours = guard(operation, || primary.wallet_state());
+        let theirs = guard(operation, || self.secondary.wallet_state());
+        match (&ours, &theirs) {
+            (Ok(_), Ok(_)) => judge(&ours, &theirs).1,
             _ => Vec::new(),
         }
     }

@@ -1,6 +1,7 @@
 //! `broadcast_transaction`: only the primary sends, the secondary checks the bytes on its own.
 
 use btc_iface::rust_bitcoin::consensus::encode;
+use btc_iface::rust_bitcoin::hashes::Hash;
 use btc_iface::rust_bitcoin::{Amount, Sequence, Transaction, TxIn, TxOut, absolute, transaction};
 use btc_iface::{
     BitcoinError, BitcoinResult, BitcoinTransaction, BlockRef, BroadcastCheck, BroadcastVerdict,
@@ -9,8 +10,13 @@ use btc_iface::{
 
 use super::Twins;
 use crate::compare::{Difference, Differences, Verdict, conclude, settled};
-use crate::finding::Finding;
-use crate::observation::Observation;
+use crate::record::Digest;
+use crate::shadow::case::{Case, digest};
+use crate::shadow::finding::{Finding, UNWATCHED};
+use crate::shadow::observation::{Observation, guard};
+use crate::shadow::sides::Sides;
+
+const OPERATION: Operation = Operation::BroadcastTransaction;
 
 /// What a message of `sendrawtransaction` says where `testmempoolaccept` has a name of its own,
 /// in lower case.
@@ -20,67 +26,89 @@ const OTHER_NAMES: [(&str, &str); 3] = [
     ("max-fee-exceeded", "fee exceeds maximum configured by user"),
 ];
 
-impl Twins {
-    /// Compares what became of a transaction that the primary sent, or did not.
-    pub(crate) fn sent(
-        &self,
-        transaction: &BitcoinTransaction,
-        ours: &BitcoinResult<String>,
-    ) -> Finding {
-        let error = ours.as_ref().err().map(BitcoinError::kind);
-        if let Some(kind) = error.filter(|kind| kind.is_transport()) {
-            return Finding::unreached(kind);
+/// What became of a transaction that the primary sent, or did not.
+pub(crate) struct Sent {
+    transaction: BitcoinTransaction,
+    ours: BitcoinResult<String>,
+    /// The bytes, made here from the fields, so that the secondary decodes and hashes what the
+    /// caller sees, whatever the primary made of it.
+    bytes: Vec<u8>,
+    /// The secondary's tip at the first look.
+    tip: Option<BlockRef>,
+}
+
+impl Sent {
+    pub(crate) fn new(transaction: BitcoinTransaction, ours: BitcoinResult<String>) -> Self {
+        Self {
+            transaction,
+            ours,
+            bytes: Vec::new(),
+            tip: None,
         }
-        // The bytes are made here from the fields, so that the secondary decodes and hashes what
-        // the caller sees, whatever the primary made of it.
-        let bytes = serialise(transaction);
-        let check = || {
-            let call = || self.secondary.check_broadcast(&bytes);
-            Observation::guarded(Operation::BroadcastTransaction, call)
-        };
-        let theirs = check();
-        let finding = Finding::of(
-            judge_sent(transaction, ours, &theirs.result),
-            error,
-            &theirs,
-        );
-        let is_taken = |check: &BroadcastCheck| check.verdict == BroadcastVerdict::Acceptable;
-        if is_burn_refused(ours) && theirs.result.as_ref().is_ok_and(is_taken) {
-            return finding.cannot_say("the node's test does not know the limit on burnt value");
-        }
-        if !finding.differs_with_the_tip() {
-            return finding;
-        }
-        let tip = self.tip();
-        let finding = finding.recheck(&self.policy, || {
-            judge_sent(transaction, ours, &check().result).0 == Verdict::Match
-        });
-        if finding.differs_with_the_tip() && tip != self.tip() && self.say_the_same(&bytes) {
-            return finding.cannot_say("the chain moved, and both sides' nodes say the same now");
-        }
-        finding
+    }
+
+    fn check(&self, twin: &dyn WalletTwin) -> BitcoinResult<BroadcastCheck> {
+        guard(OPERATION, || twin.check_broadcast(&self.bytes))
     }
 
     /// Whether both sides' nodes would do the same with these bytes now; false without the
     /// primary's twin. A reorganisation throws out what a node had taken, and lets in what it had
     /// refused, so that on a chain that moves the primary's outcome may be no longer to be seen.
-    fn say_the_same(&self, bytes: &[u8]) -> bool {
-        let verdict = |twin: &dyn WalletTwin| {
-            let check = || twin.check_broadcast(bytes);
-            let checked = Observation::guarded(Operation::BroadcastTransaction, check);
-            checked.result.ok().map(|check| check.verdict)
-        };
-        let ours = self.primary.as_ref().and_then(|twin| verdict(&**twin));
-        ours.is_some() && ours == verdict(&*self.secondary)
+    fn say_the_same(&self, twins: &Twins) -> bool {
+        let verdict = |twin: &dyn WalletTwin| self.check(twin).ok().map(|check| check.verdict);
+        let ours = twins.primary.as_ref().and_then(|twin| verdict(&**twin));
+        ours.is_some() && ours == verdict(&*twins.secondary)
+    }
+}
+
+impl Case for Sent {
+    fn digest(&self) -> Digest {
+        digest(&[self.transaction.wtxid.as_byte_array()])
     }
 
-    /// The tip that the secondary follows to now.
-    fn tip(&self) -> Option<BlockRef> {
-        let state = Observation::guarded(Operation::BroadcastTransaction, || {
-            self.secondary.wallet_state()
-        });
-        state.result.ok().map(|state| state.tip)
+    fn first(&mut self, sides: &Sides) -> Finding {
+        let Some(twins) = &sides.twins else {
+            return Finding::skipped(UNWATCHED);
+        };
+        let error = self.ours.as_ref().err().map(BitcoinError::kind);
+        if let Some(kind) = error.filter(|kind| kind.is_transport()) {
+            return Finding::unreached(kind);
+        }
+        self.bytes = serialise(&self.transaction);
+        let theirs = Observation::of(&sides.tips, || self.check(&*twins.secondary));
+        let judged = judge_sent(&self.transaction, &self.ours, &theirs.result);
+        let finding = Finding::of(judged, error, &theirs);
+        let is_taken = |check: &BroadcastCheck| check.verdict == BroadcastVerdict::Acceptable;
+        if is_burn_refused(&self.ours) && theirs.result.as_ref().is_ok_and(is_taken) {
+            return finding.cannot_say("the node's test does not know the limit on burnt value");
+        }
+        if finding.differs_with_the_tip() {
+            self.tip = tip_of(twins);
+        }
+        finding
     }
+
+    fn again(&mut self, sides: &Sides) -> bool {
+        sides.twins.as_ref().is_some_and(|twins| {
+            let theirs = self.check(&*twins.secondary);
+            judge_sent(&self.transaction, &self.ours, &theirs).0 == Verdict::Match
+        })
+    }
+
+    fn last(&mut self, sides: &Sides, finding: Finding) -> Finding {
+        match &sides.twins {
+            Some(twins) if self.tip != tip_of(twins) && self.say_the_same(twins) => {
+                finding.cannot_say("the chain moved, and both sides' nodes say the same now")
+            }
+            _ => finding,
+        }
+    }
+}
+
+/// The tip that the secondary follows to now.
+fn tip_of(twins: &Twins) -> Option<BlockRef> {
+    let state = guard(OPERATION, || twins.secondary.wallet_state());
+    state.ok().map(|state| state.tip)
 }
 
 /// Judges the primary's outcome by the secondary's check.

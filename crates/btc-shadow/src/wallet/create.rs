@@ -9,10 +9,14 @@ use btc_iface::{
 
 use super::Twins;
 use crate::compare::{
-    Difference, Differences, Kinds, Verdict, conclude, judge, judge_again, settled,
+    Difference, Differences, Kinds, Pair, Verdict, conclude, judge, judge_again, settled,
 };
-use crate::finding::Finding;
-use crate::observation::Observation;
+use crate::record::Digest;
+use crate::shadow::case::{Case, digest};
+use crate::shadow::finding::{Finding, UNWATCHED};
+use crate::shadow::observation::{Observation, guard};
+use crate::shadow::sides::Sides;
+use crate::shadow::tips::Tips;
 
 const OPERATION: Operation = Operation::CreateTransaction;
 
@@ -25,147 +29,210 @@ pub(crate) struct Payment {
 }
 
 impl Payment {
+    /// What is asked, as a digest.
+    pub(crate) fn digest(&self) -> Digest {
+        digest(&[self.text().as_bytes()])
+    }
+
+    fn text(&self) -> String {
+        format!("{:?} {}", self.outputs, self.fee_rate)
+    }
+
     fn plan(
         &self,
         twin: &dyn WalletTwin,
         snapshot: &WalletSnapshot,
-    ) -> Observation<PlannedTransaction> {
-        Observation::guarded(OPERATION, || {
+    ) -> BitcoinResult<PlannedTransaction> {
+        guard(OPERATION, || {
             twin.plan_transaction(&self.outputs, self.fee_rate, snapshot)
         })
     }
 
     /// Plans on what the twin would build on by itself.
-    fn plan_alone(&self, twin: &dyn WalletTwin) -> Observation<PlannedTransaction> {
-        Observation::guarded(OPERATION, || {
+    fn plan_alone(&self, twin: &dyn WalletTwin) -> BitcoinResult<PlannedTransaction> {
+        guard(OPERATION, || {
             let snapshot = twin.snapshot()?;
             twin.plan_transaction(&self.outputs, self.fee_rate, &snapshot)
         })
     }
 }
 
-impl Twins {
-    /// Compares what the primary built, or how it failed.
-    pub(crate) fn built(
-        &self,
-        payment: &Payment,
-        ours: &BitcoinResult<(BitcoinTransaction, WalletSnapshot)>,
-    ) -> Finding {
-        match ours {
-            Ok((transaction, snapshot)) => self.on_snapshot(payment, transaction, snapshot),
-            Err(error) if error.kind().is_transport() => Finding::unreached(error.kind()),
-            Err(error) => self.after_failure(payment, error.kind()),
+/// What the primary built, or how it failed.
+pub(crate) struct Built {
+    payment: Payment,
+    ours: Result<Whole, ErrorKind>,
+    /// What both sides said when they were asked again.
+    last: Option<Pair<PlannedTransaction>>,
+    last_kinds: Option<Kinds>,
+    /// Whether the secondary was seen on a block that the snapshot's tip does not lead to.
+    has_moved: bool,
+}
+
+/// The primary's transaction as a plan on its snapshot.
+struct Whole {
+    planned: PlannedTransaction,
+    snapshot: WalletSnapshot,
+}
+
+impl Built {
+    /// Of a payment and its outcome; none for the transaction where no snapshot comes with it.
+    pub(crate) fn new(
+        payment: Payment,
+        ours: Result<&(BitcoinTransaction, WalletSnapshot), ErrorKind>,
+    ) -> Self {
+        let whole = |(transaction, snapshot): &(BitcoinTransaction, WalletSnapshot)| Whole {
+            planned: PlannedTransaction {
+                transaction: transaction.clone(),
+                tip: snapshot.tip,
+                unknown_coins: Vec::new(),
+            },
+            snapshot: snapshot.clone(),
+        };
+        Self {
+            payment,
+            ours: ours.map(whole),
+            last: None,
+            last_kinds: None,
+            has_moved: false,
         }
+    }
+}
+
+impl Case for Built {
+    fn digest(&self) -> Digest {
+        let asked = self.payment.text();
+        // The same payment from other coins is another question.
+        let built_on = self.ours.as_ref().ok().map(|whole| {
+            let coins = whole.snapshot.coins.iter().map(|coin| coin.outpoint);
+            format!("{:?}", coins.collect::<Vec<_>>())
+        });
+        digest(&[asked.as_bytes(), built_on.unwrap_or_default().as_bytes()])
     }
 
     /// The secondary builds on the primary's coins; only whether it knows them depends on the
     /// tip.
-    fn on_snapshot(
-        &self,
-        payment: &Payment,
-        transaction: &BitcoinTransaction,
-        snapshot: &WalletSnapshot,
-    ) -> Finding {
-        let built = Ok(PlannedTransaction {
-            transaction: transaction.clone(),
-            tip: snapshot.tip,
-            unknown_coins: Vec::new(),
-        });
-        let theirs = payment.plan(&*self.secondary, snapshot);
-        let finding = Finding::of(judge(&built, &theirs.result), None, &theirs);
-        let mut has_moved = is_ahead(&theirs.result, snapshot.tip);
-        let ask = || {
-            let now = self.now(payment, transaction, snapshot);
-            // A twin need not follow the chain to plan; telling its state, it does.
-            let _ = Observation::guarded(OPERATION, || self.secondary.wallet_state());
-            let theirs = payment.plan(&*self.secondary, snapshot).result;
-            (now.map_or_else(|| built.clone(), Ok), theirs)
+    fn first(&mut self, sides: &Sides) -> Finding {
+        let Some(twins) = &sides.twins else {
+            return Finding::skipped(UNWATCHED);
         };
-        let mut last = None;
-        let finding = finding.recheck(&self.policy, || {
-            let (ours, theirs) = last.insert(ask());
-            let tip = ours.as_ref().map_or(snapshot.tip, |planned| planned.tip);
-            has_moved = is_ahead(theirs, tip);
-            judge(ours, theirs).0 == Verdict::Match
+        let whole = match &self.ours {
+            Ok(whole) => whole,
+            Err(kind) if kind.is_transport() => return Finding::unreached(*kind),
+            Err(kind) => return after_failure(&self.payment, *kind, twins, &sides.tips),
+        };
+        let theirs = Observation::of(&sides.tips, || {
+            self.payment.plan(&*twins.secondary, &whole.snapshot)
         });
-        if has_moved && finding.differs_with_the_tip() {
-            return finding.cannot_say("the chain moved on from the snapshot");
-        }
-        finding.if_it_stays(|| last.map_or(Verdict::Mismatch, |last| judge_again(&last, &ask())))
+        self.has_moved = is_ahead(&theirs.result, whole.snapshot.tip);
+        let built = Ok(whole.planned.clone());
+        Finding::of(judge(&built, &theirs.result), None, &theirs)
     }
 
-    /// The transaction as built, with what the primary's twin says of the snapshot now.
-    fn now(
-        &self,
-        payment: &Payment,
-        transaction: &BitcoinTransaction,
-        snapshot: &WalletSnapshot,
-    ) -> Option<PlannedTransaction> {
-        let twin = self.primary.as_ref()?;
+    fn again(&mut self, sides: &Sides) -> bool {
+        let Some(twins) = &sides.twins else {
+            return false;
+        };
+        match &self.ours {
+            Ok(whole) => {
+                let (ours, theirs) = self.last.insert(ask_again(&self.payment, whole, twins));
+                let tip = ours
+                    .as_ref()
+                    .map_or(whole.snapshot.tip, |planned| planned.tip);
+                self.has_moved = is_ahead(theirs, tip);
+                judge(ours, theirs).0 == Verdict::Match
+            }
+            Err(kind) => {
+                let kinds = kinds_now(&self.payment, *kind, twins);
+                self.last_kinds = Some(kinds);
+                judge_failure(kinds).0 == Verdict::Match
+            }
+        }
+    }
+
+    fn last(&mut self, sides: &Sides, finding: Finding) -> Finding {
+        let Some(twins) = &sides.twins else {
+            return finding;
+        };
+        match &self.ours {
+            Ok(_) if self.has_moved => finding.cannot_say("the chain moved on from the snapshot"),
+            Ok(whole) => finding.if_it_stays(match &self.last {
+                Some(last) => judge_again(last, &ask_again(&self.payment, whole, twins)),
+                None => Verdict::Mismatch,
+            }),
+            Err(kind) => {
+                let now = kinds_now(&self.payment, *kind, twins);
+                finding.if_it_stays(match (judge_failure(now).0, self.last_kinds) {
+                    (Verdict::Match, _) => Verdict::Match,
+                    (_, Some(last)) if last != now => Verdict::Inconclusive,
+                    _ => Verdict::Mismatch,
+                })
+            }
+        }
+    }
+}
+
+/// The transaction as built, with what the primary's twin says of the snapshot now, and what the
+/// secondary plans on it now.
+fn ask_again(payment: &Payment, whole: &Whole, twins: &Twins) -> Pair<PlannedTransaction> {
+    let now = twins.primary.as_ref().and_then(|twin| {
         // Its tip and coins are those of the moment only once it has followed the chain.
-        let _ = Observation::guarded(OPERATION, || twin.wallet_state());
-        let planned = payment.plan(&**twin, snapshot).result.ok()?;
+        let _ = guard(OPERATION, || twin.wallet_state());
+        let planned = payment.plan(&**twin, &whole.snapshot).ok()?;
         Some(PlannedTransaction {
-            transaction: transaction.clone(),
+            transaction: whole.planned.transaction.clone(),
             ..planned
         })
-    }
+    });
+    // A twin need not follow the chain to plan; telling its state, it does.
+    let _ = guard(OPERATION, || twins.secondary.wallet_state());
+    let theirs = payment.plan(&*twins.secondary, &whole.snapshot);
+    (Ok(now.unwrap_or_else(|| whole.planned.clone())), theirs)
+}
 
-    /// A primary that failed leaves no snapshot: the secondary says how the call would end on
-    /// its own coins, without reserving them.
-    fn after_failure(&self, payment: &Payment, kind: ErrorKind) -> Finding {
-        let theirs = payment.plan_alone(&*self.secondary);
-        if theirs.error() == Some(ErrorKind::Unsupported) {
-            return self.without_coins(payment, kind);
-        }
-        let judged = judge_failure((Some(kind), theirs.error()));
-        let finding = Finding::of(judged, Some(kind), &theirs);
-        let ask = || {
-            let ours = self.primary.as_ref().map_or(Some(kind), |twin| {
-                let planned = payment.plan_alone(&**twin);
-                match planned.error() {
-                    Some(ErrorKind::Unsupported) => Some(kind),
-                    error => error,
-                }
-            });
-            (ours, payment.plan_alone(&*self.secondary).error())
-        };
-        let mut last = None;
-        let finding = finding.recheck(&self.policy, || {
-            judge_failure(*last.insert(ask())).0 == Verdict::Match
-        });
-        finding.if_it_stays(|| {
-            let now = ask();
-            match (judge_failure(now).0, last) {
-                (Verdict::Match, _) => Verdict::Match,
-                (_, Some(last)) if last != now => Verdict::Inconclusive,
-                _ => Verdict::Mismatch,
-            }
-        })
+/// A primary that failed leaves no snapshot: the secondary says how the call would end on its own
+/// coins, without reserving them.
+fn after_failure(payment: &Payment, kind: ErrorKind, twins: &Twins, tips: &Tips) -> Finding {
+    let theirs = Observation::of(tips, || payment.plan_alone(&*twins.secondary));
+    if theirs.error() == Some(ErrorKind::Unsupported) {
+        return without_coins(payment, kind, twins, tips);
     }
+    let judged = judge_failure((Some(kind), theirs.error()));
+    Finding::of(judged, Some(kind), &theirs)
+}
 
-    /// The input is checked before the coins (`docs/wallet.md`), so a wrong one is found without
-    /// any; a right one ends in too few coins, which then says nothing.
-    fn without_coins(&self, payment: &Payment, kind: ErrorKind) -> Finding {
-        let nothing = WalletSnapshot {
-            tip: BlockRef {
-                height: 0,
-                hash: BlockHash::all_zeros(),
-            },
-            coins: Vec::new(),
-            change_type: AddressType::P2wpkh,
-            change_index: 0,
-        };
-        let theirs = payment.plan(&*self.secondary, &nothing);
-        let kinds = (Some(kind), theirs.error());
-        let finding = Finding::of(judge_failure(kinds), Some(kind), &theirs);
-        let is_settled = settled(kinds).is_some();
-        let is_about_input = [kinds.0, kinds.1].contains(&Some(ErrorKind::InvalidInput));
-        if is_settled || is_about_input {
-            return finding;
+/// How the payment would end on each side now.
+fn kinds_now(payment: &Payment, kind: ErrorKind, twins: &Twins) -> Kinds {
+    let error = |planned: BitcoinResult<_>| planned.err().map(|error| error.kind());
+    let ours = twins.primary.as_ref().map_or(Some(kind), |twin| {
+        match error(payment.plan_alone(&**twin)) {
+            Some(ErrorKind::Unsupported) => Some(kind),
+            error => error,
         }
-        finding.cannot_say("the secondary does not tell its coins")
+    });
+    (ours, error(payment.plan_alone(&*twins.secondary)))
+}
+
+/// The input is checked before the coins (`docs/wallet.md`), so a wrong one is found without any;
+/// a right one ends in too few coins, which then says nothing.
+fn without_coins(payment: &Payment, kind: ErrorKind, twins: &Twins, tips: &Tips) -> Finding {
+    let nothing = WalletSnapshot {
+        tip: BlockRef {
+            height: 0,
+            hash: BlockHash::all_zeros(),
+        },
+        coins: Vec::new(),
+        change_type: AddressType::P2wpkh,
+        change_index: 0,
+    };
+    let theirs = Observation::of(tips, || payment.plan(&*twins.secondary, &nothing));
+    let kinds = (Some(kind), theirs.error());
+    let finding = Finding::of(judge_failure(kinds), Some(kind), &theirs);
+    let is_settled = settled(kinds).is_some();
+    let is_about_input = [kinds.0, kinds.1].contains(&Some(ErrorKind::InvalidInput));
+    if is_settled || is_about_input {
+        return finding;
     }
+    finding.cannot_say("the secondary does not tell its coins")
 }
 
 /// Whether there are enough coins depends on the tip; whether the input is right does not.

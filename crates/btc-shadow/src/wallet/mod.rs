@@ -9,27 +9,14 @@ use std::sync::Arc;
 
 use btc_iface::WalletTwin;
 
-pub(crate) use self::create::Payment;
-use crate::policy::Policy;
+pub(crate) use self::address::Reserved;
+pub(crate) use self::broadcast::Sent;
+pub(crate) use self::create::{Built, Payment};
 
 /// What may be asked about the wallet of each side. Nothing of it has an effect, by type, and
 /// nothing of it asks the decorator or the primary's own operations.
+#[derive(Clone)]
 pub(crate) struct Twins {
-    secondary: Arc<dyn WalletTwin>,
-    primary: Option<Arc<dyn WalletTwin>>,
-    policy: Policy,
-}
-
-impl Twins {
-    pub(crate) fn new(
-        secondary: Arc<dyn WalletTwin>,
-        primary: Option<Arc<dyn WalletTwin>>,
-        policy: Policy,
-    ) -> Self {
-        Self {
-            secondary,
-            primary,
-            policy,
-        }
-    }
+    pub(crate) secondary: Arc<dyn WalletTwin>,
+    pub(crate) primary: Option<Arc<dyn WalletTwin>>,
 }

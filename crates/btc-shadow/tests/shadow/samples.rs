@@ -127,6 +127,7 @@ pub(crate) fn totals(offered: u64, verdicts: &[(Verdict, u64)]) -> Event {
             offered: [(operation, offered)].into(),
             verdicts: [(operation, verdicts.iter().copied().collect())].into(),
             lost_lines: 0,
+            ..Counts::default()
         },
     })
 }

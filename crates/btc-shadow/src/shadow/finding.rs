@@ -1,29 +1,34 @@
 //! `Finding`: what the comparison of one call came to.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
 
 use btc_iface::ErrorKind;
 
+use super::observation::Observation;
 use crate::compare::{Difference, Kinds, Verdict};
-use crate::observation::Observation;
-use crate::policy::Policy;
+
+/// Why an operation with an effect is not compared where no wallets are given.
+pub(crate) const UNWATCHED: &str = "only the primary may act";
 
 /// The verdict on one call, and what is behind it.
 pub(crate) struct Finding {
     pub(crate) verdict: Verdict,
     pub(crate) differences: Vec<Difference>,
     /// Why nothing was compared.
-    pub(crate) reason: Option<String>,
+    pub(crate) reason: Option<Cow<'static, str>>,
     /// The secondary's answer; none when it was not asked.
     pub(crate) asked: Option<Asked>,
 }
 
-/// How the secondary answered: how long it took and how it failed.
-#[derive(Clone, Copy)]
+/// How a side answered: when it was asked, how long it took, how it failed, and the heights of the
+/// tip that were known before and after.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked {
+    pub(crate) started: Instant,
     pub(crate) duration: Duration,
     pub(crate) error: Option<ErrorKind>,
+    pub(crate) tips: Option<[u32; 2]>,
 }
 
 impl Finding {
@@ -43,8 +48,13 @@ impl Finding {
     }
 
     /// Not compared by rule; the secondary was not asked.
-    pub(crate) fn skipped(reason: &str) -> Self {
-        Self::unasked(Verdict::Skipped, reason.to_owned())
+    pub(crate) fn skipped(reason: &'static str) -> Self {
+        Self::unasked(Verdict::Skipped, reason.into())
+    }
+
+    /// Nothing can be said; the secondary's answer, if there is one, is not known.
+    pub(crate) fn inconclusive(reason: &'static str) -> Self {
+        Self::unasked(Verdict::Inconclusive, reason.into())
     }
 
     /// Nothing can be said, because the primary did not answer; the secondary was not asked.
@@ -54,14 +64,7 @@ impl Finding {
         Self::unasked(verdict, reason)
     }
 
-    /// Runs a comparison. Unguarded, one that panics would take the primary's answer with it.
-    pub(crate) fn guarded(compare: impl FnOnce() -> Self) -> Self {
-        catch_unwind(AssertUnwindSafe(compare)).unwrap_or_else(|_| {
-            Self::unasked(Verdict::Inconclusive, "the comparison panicked".to_owned())
-        })
-    }
-
-    fn unasked(verdict: Verdict, reason: String) -> Self {
+    fn unasked(verdict: Verdict, reason: Cow<'static, str>) -> Self {
         Self {
             verdict,
             differences: Vec::new(),
@@ -75,44 +78,39 @@ impl Finding {
         self.verdict == Verdict::Mismatch && self.differences.iter().all(|found| found.tip)
     }
 
-    /// Asks again after each of the waits, as long as a changing tip may explain the difference.
-    pub(crate) fn recheck(mut self, policy: &Policy, again: impl FnMut() -> bool) -> Self {
-        if self.differs_with_the_tip() && policy.agrees_later(again) {
-            self.verdict = Verdict::Recovered;
-        }
+    /// The sides agreed when they were asked again.
+    pub(crate) fn recovered(mut self) -> Self {
+        self.verdict = Verdict::Recovered;
         self
     }
 
-    /// Asks once more after the last recheck: what differs proves nothing if either side no longer
-    /// says what it has just said.
-    pub(crate) fn if_it_stays(mut self, again: impl FnOnce() -> Verdict) -> Self {
-        if self.differs_with_the_tip() {
-            match again() {
-                Verdict::Match => self.verdict = Verdict::Recovered,
-                Verdict::Inconclusive => {
-                    return self.cannot_say("an answer changed while both sides were asked");
-                }
-                _ => {}
+    /// What follows from asking once more after the last recheck: what differs proves nothing if
+    /// either side no longer says what it has just said.
+    pub(crate) fn if_it_stays(self, again: Verdict) -> Self {
+        match again {
+            Verdict::Match => self.recovered(),
+            Verdict::Inconclusive => {
+                self.cannot_say("an answer changed while both sides were asked")
             }
+            _ => self,
         }
-        self
     }
 
     /// Takes a verdict back that does not follow; the differences stay as they were found.
-    pub(crate) fn cannot_say(mut self, reason: &str) -> Self {
+    pub(crate) fn cannot_say(mut self, reason: &'static str) -> Self {
         self.verdict = Verdict::Inconclusive;
-        self.reason = Some(reason.to_owned());
+        self.reason = Some(reason.into());
         self
     }
 }
 
-fn why_uncompared(verdict: Verdict, (primary, secondary): Kinds) -> Option<String> {
+fn why_uncompared(verdict: Verdict, (primary, secondary): Kinds) -> Option<Cow<'static, str>> {
     let unreached = |kind: Option<ErrorKind>| kind.filter(|kind| kind.is_transport());
     match verdict {
-        Verdict::Skipped => Some("unsupported by the secondary".to_owned()),
+        Verdict::Skipped => Some("unsupported by the secondary".into()),
         Verdict::Inconclusive => match (unreached(primary), unreached(secondary)) {
-            (Some(kind), _) => Some(format!("no answer from the primary: {kind}")),
-            (None, Some(kind)) => Some(format!("no answer from the secondary: {kind}")),
+            (Some(kind), _) => Some(format!("no answer from the primary: {kind}").into()),
+            (None, Some(kind)) => Some(format!("no answer from the secondary: {kind}").into()),
             (None, None) => None,
         },
         _ => None,

@@ -1,15 +1,16 @@
-//! `Reader`: the secondary as shadow mode sees it.
+//! `Reader`: a side as far as it can be asked without an effect.
 
 use std::sync::Arc;
 
-use btc_iface::{BitcoinImplementationType, BitcoinInterface, BitcoinResult, BitcoinTransaction};
+use btc_iface::{BitcoinInterface, BitcoinResult, BitcoinTransaction};
 
-/// The secondary's reads: what it can be asked has no effect, by type.
+/// The reads of a side: what it can be asked has no effect, by type.
+#[derive(Clone)]
 pub(crate) struct Reader(Arc<dyn BitcoinInterface>);
 
 impl Reader {
-    pub(crate) fn new(secondary: Arc<dyn BitcoinInterface>) -> Self {
-        Self(secondary)
+    pub(crate) fn new(side: Arc<dyn BitcoinInterface>) -> Self {
+        Self(side)
     }
 
     pub(crate) fn get_transaction(&self, txid: &str) -> BitcoinResult<BitcoinTransaction> {
@@ -30,9 +31,5 @@ impl Reader {
 
     pub(crate) fn estimate_fee(&self, target_blocks: u8) -> BitcoinResult<u64> {
         self.0.estimate_fee(target_blocks)
-    }
-
-    pub(crate) fn implementation_type(&self) -> BitcoinImplementationType {
-        self.0.implementation_type()
     }
 }

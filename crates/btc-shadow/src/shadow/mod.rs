@@ -1,0 +1,325 @@
+//! `Shadow`: asks both implementations, returns the primary's answer, records the comparison.
+
+mod breaker;
+pub(crate) mod case;
+pub(crate) mod finding;
+mod heft;
+pub(crate) mod observation;
+mod off_path;
+mod read;
+mod reader;
+mod recorder;
+mod sampling;
+pub(crate) mod sides;
+pub(crate) mod tips;
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use btc_iface::{
+    AddressType, BitcoinAddress, BitcoinError, BitcoinImplementationType, BitcoinInterface,
+    BitcoinResult, BitcoinTransaction, Operation, SnapshotWallet, WalletTwin,
+};
+
+use self::case::{Case, Examination, Step, Unwatched};
+use self::heft::Heft;
+use self::observation::Observation;
+pub use self::off_path::{OffPath, Status};
+use self::read::{BlockOf, FeeFor, Question, Read, TipHeight, TransactionOf, WalletBalance};
+use self::reader::Reader;
+use self::recorder::{About, Recorder};
+pub use self::sampling::Sampling;
+use self::sides::Sides;
+use self::tips::Tips;
+use crate::books::Books;
+use crate::policy::Policy;
+use crate::sink::Sink;
+use crate::wallet::{Built, Payment, Reserved, Sent, Twins};
+use crate::watch::Watch;
+
+/// The decorator over the interface.
+///
+/// The primary's answer is returned unchanged, whatever the secondary, the comparison or the log
+/// do. The secondary is only ever asked what has no effect.
+///
+/// - In line, as [`new`](Self::new) makes it, the secondary is asked on the caller's thread after
+///   the primary. For tests, and where the caller has time.
+/// - Off the caller's path, after [`off_path`](Self::off_path): the caller pays for a copy of the
+///   answer and a place in a queue.
+pub struct Shadow {
+    primary: Arc<dyn BitcoinInterface>,
+    snapshots: Option<Arc<dyn SnapshotWallet>>,
+    sides: Arc<Sides>,
+    policy: Policy,
+    recorder: Arc<Recorder>,
+    off_path: Option<off_path::Pool>,
+}
+
+impl Shadow {
+    /// Decorates `primary`, in line. With `log_all`, matches have lines of their own; without,
+    /// only counts.
+    pub fn new(
+        primary: Arc<dyn BitcoinInterface>,
+        secondary: Arc<dyn BitcoinInterface>,
+        policy: Policy,
+        sink: Box<dyn Sink>,
+        log_all: bool,
+    ) -> Self {
+        let implementations = [
+            primary.implementation_type(),
+            secondary.implementation_type(),
+        ];
+        Self {
+            sides: Arc::new(Sides {
+                primary: Reader::new(Arc::clone(&primary)),
+                secondary: Reader::new(secondary),
+                twins: None,
+                tips: Tips::default(),
+            }),
+            primary,
+            snapshots: None,
+            policy,
+            recorder: Arc::new(Recorder::new(implementations, sink, log_all)),
+            off_path: None,
+        }
+    }
+
+    /// The accounts, which stay readable after the decorator is gone.
+    pub fn books(&self) -> Arc<Books> {
+        Arc::clone(&self.recorder.books)
+    }
+
+    /// Compares the wallet's operations too, through the secondary's effect-free twins. Without,
+    /// only the primary is asked to reserve, build and send, and nothing is compared.
+    ///
+    /// - `primary` is the primary given to [`new`](Self::new), whose place it takes, so that all
+    ///   operations have the same one. It builds transactions in the deterministic mode.
+    /// - `secondary` is the secondary's wallet.
+    /// - `primary_twin` is the primary's wallet once more. With it, a difference that a moving
+    ///   chain may explain is judged on what both sides say now, and balances that differ are
+    ///   taken apart to the coin.
+    ///
+    /// Comes before [`off_path`](Self::off_path).
+    #[must_use]
+    pub fn with_wallet(
+        mut self,
+        primary: Arc<dyn SnapshotWallet>,
+        secondary: Arc<dyn WalletTwin>,
+        primary_twin: Option<Arc<dyn WalletTwin>>,
+    ) -> Self {
+        self.primary = Arc::clone(&primary) as Arc<dyn BitcoinInterface>;
+        self.sides = Arc::new(Sides {
+            primary: Reader::new(Arc::clone(&self.primary)),
+            secondary: self.sides.secondary.clone(),
+            twins: Some(Twins {
+                secondary,
+                primary: primary_twin,
+            }),
+            tips: Tips::default(),
+        });
+        self.snapshots = Some(primary);
+        self
+    }
+
+    /// Names the builds that are compared: evidence counts only as long as neither changes.
+    /// Without, it is this crate's version on both sides.
+    #[must_use]
+    pub fn with_builds(self, primary: impl Into<String>, secondary: impl Into<String>) -> Self {
+        self.recorder.name_builds(primary.into(), secondary.into());
+        self
+    }
+
+    /// Tells each of them of every judged call. Only the first call of this method counts.
+    #[must_use]
+    pub fn watched_by(self, watchers: Vec<Arc<dyn Watch>>) -> Self {
+        self.recorder.set_watchers(watchers);
+        self
+    }
+
+    /// Moves the comparisons off the caller's path, onto threads of their own.
+    ///
+    /// # Errors
+    /// `Internal`: the system gives no thread.
+    pub fn off_path(mut self, settings: OffPath) -> BitcoinResult<Self> {
+        self.recorder.begin();
+        let pool = off_path::Pool::start(
+            Arc::clone(&self.sides),
+            Arc::clone(&self.recorder),
+            self.policy.clone(),
+            settings,
+        )?;
+        self.off_path = Some(pool);
+        Ok(self)
+    }
+
+    /// What the comparisons off the caller's path are at; none in line.
+    pub fn status(&self) -> Option<Status> {
+        self.off_path.as_ref().map(off_path::Pool::status)
+    }
+
+    /// What [`status`](Self::status) says, to be asked from elsewhere and later.
+    pub fn watch_status(&self) -> Arc<dyn Fn() -> Option<Status> + Send + Sync> {
+        match &self.off_path {
+            Some(pool) => {
+                let pool = pool.handle();
+                Arc::new(move || Some(pool.status()))
+            }
+            None => Arc::new(|| None),
+        }
+    }
+
+    /// Ends the comparisons off the caller's path: takes no more of them, works off what waits
+    /// for at most so long, and counts the rest as dropped. Calls go on to the primary. True if
+    /// nothing was dropped. Ends of itself, within [`OffPath::drain`], when the decorator goes.
+    pub fn finish(&self, within: Duration) -> bool {
+        self.off_path
+            .as_ref()
+            .is_none_or(|pool| pool.finish(within))
+    }
+
+    /// Asks the primary, lets the case be judged, and returns the primary's answer.
+    fn observe<T: Heft>(
+        &self,
+        operation: Operation,
+        call: impl FnOnce() -> BitcoinResult<T>,
+        case: impl FnOnce(&Observation<T>) -> Box<dyn Case>,
+    ) -> BitcoinResult<T> {
+        let (entry, number) = self.recorder.books.offer(operation);
+        let ours = Observation::of(&self.sides.tips, call);
+        entry.hand_over();
+        let about = About {
+            operation,
+            primary: ours.asked(),
+        };
+        match &self.off_path {
+            Some(pool) => {
+                let bytes = ours.result.as_ref().map_or(0, Heft::bytes);
+                pool.offer(about, number, bytes, || case(&ours));
+            }
+            None => self.judge_in_line(&about, case(&ours)),
+        }
+        ours.result
+    }
+
+    fn judge_in_line(&self, about: &About, case: Box<dyn Case>) {
+        let mut examination = Examination::new(case);
+        let finding = loop {
+            match examination.step(&self.sides, &self.policy.recheck_after_ms) {
+                Step::Done(finding) => break finding,
+                Step::Wait(wait_ms) => thread::sleep(Duration::from_millis(wait_ms)),
+            }
+        };
+        let digest = examination.digest();
+        self.recorder
+            .record(about, digest, examination.rechecks, finding);
+    }
+
+    /// An operation that both sides answer.
+    fn read<Q: Question>(
+        &self,
+        call: impl FnOnce() -> BitcoinResult<Q::Answer>,
+        question: impl FnOnce() -> Q,
+    ) -> BitcoinResult<Q::Answer>
+    where
+        Q::Answer: Heft,
+    {
+        self.observe(Q::OPERATION, call, |ours| {
+            let second = self.recorder.second_of(ours.asked().started);
+            Box::new(Read::new(question(), second, ours.result.clone()))
+        })
+    }
+}
+
+impl Drop for Shadow {
+    fn drop(&mut self) {
+        if let Some(pool) = self.off_path.take() {
+            pool.end();
+        }
+        self.recorder.write_totals(true);
+    }
+}
+
+impl BitcoinInterface for Shadow {
+    fn get_transaction(&self, txid: &str) -> BitcoinResult<BitcoinTransaction> {
+        self.read(
+            || self.primary.get_transaction(txid),
+            || TransactionOf(txid.to_owned()),
+        )
+    }
+
+    fn get_block(&self, hash: &str) -> BitcoinResult<Vec<BitcoinTransaction>> {
+        self.read(|| self.primary.get_block(hash), || BlockOf(hash.to_owned()))
+    }
+
+    fn get_block_height(&self) -> BitcoinResult<u32> {
+        let call = || {
+            let height = self.primary.get_block_height()?;
+            self.sides.tips.see(height);
+            Ok(height.into())
+        };
+        self.read(call, || TipHeight).map(|height| height.0)
+    }
+
+    fn generate_address(&self, address_type: AddressType) -> BitcoinResult<BitcoinAddress> {
+        self.observe(
+            Operation::GenerateAddress,
+            || self.primary.generate_address(address_type),
+            |ours| {
+                let ours = ours.result.clone();
+                Box::new(Reserved { address_type, ours })
+            },
+        )
+    }
+
+    fn create_transaction(
+        &self,
+        outputs: Vec<(String, u64)>,
+        fee_rate: u64,
+    ) -> BitcoinResult<BitcoinTransaction> {
+        let operation = Operation::CreateTransaction;
+        let payment = Payment {
+            outputs: outputs.clone(),
+            fee_rate,
+        };
+        let Some(primary) = &self.snapshots else {
+            return self.observe(
+                operation,
+                || self.primary.create_transaction(outputs, fee_rate),
+                |_| Box::new(Unwatched(payment.digest())),
+            );
+        };
+        let built = self.observe(
+            operation,
+            || primary.create_transaction_with_snapshot(outputs, fee_rate),
+            |ours| {
+                let ours = ours.result.as_ref().map_err(BitcoinError::kind);
+                Box::new(Built::new(payment, ours))
+            },
+        );
+        built.map(|(transaction, _)| transaction)
+    }
+
+    fn broadcast_transaction(&self, transaction: &BitcoinTransaction) -> BitcoinResult<String> {
+        self.observe(
+            Operation::BroadcastTransaction,
+            || self.primary.broadcast_transaction(transaction),
+            |ours| Box::new(Sent::new(transaction.clone(), ours.result.clone())),
+        )
+    }
+
+    fn get_balance(&self) -> BitcoinResult<u64> {
+        let call = || self.primary.get_balance().map(Into::into);
+        self.read(call, || WalletBalance).map(|balance| balance.0)
+    }
+
+    fn estimate_fee(&self, target_blocks: u8) -> BitcoinResult<u64> {
+        let call = || self.primary.estimate_fee(target_blocks).map(Into::into);
+        self.read(call, || FeeFor([target_blocks]))
+            .map(|rate| rate.0)
+    }
+
+    fn implementation_type(&self) -> BitcoinImplementationType {
+        self.primary.implementation_type()
+    }
+}
