@@ -2,14 +2,18 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::record::{Event, Line, RunId, VERSION};
 use crate::sink::Sink;
 
+/// How many events may wait for the run to begin.
+const MAX_WAITING: usize = 100;
+
 /// A sink for a shadow, which passes its lines on and learns from them which run they belong to,
-/// so that others can add lines to that run.
+/// so that others can add lines to that run. What is added before the run begins follows its
+/// first line.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -20,9 +24,14 @@ use crate::sink::Sink;
 /// ```
 pub struct Journal {
     sink: Arc<dyn Sink>,
-    /// The run that began last.
-    run: AtomicU32,
+    run: Mutex<Run>,
     lost_lines: AtomicU64,
+}
+
+/// The run that began last.
+enum Run {
+    Awaited(Vec<Event>),
+    Begun(RunId),
 }
 
 impl Journal {
@@ -30,36 +39,67 @@ impl Journal {
     pub fn new(sink: Arc<dyn Sink>) -> Self {
         Self {
             sink,
-            run: AtomicU32::new(0),
+            run: Mutex::new(Run::Awaited(Vec::new())),
             lost_lines: AtomicU64::new(0),
         }
     }
 
-    /// How many events the sink could not take. Lines of the shadow are counted by the shadow.
-    pub fn lost_lines(&self) -> u64 {
-        self.lost_lines.load(Ordering::Relaxed)
+    /// Adds an event to the run. One that the sink cannot take is counted and harms nobody.
+    pub(crate) fn note(&self, event: Event) {
+        let run = {
+            let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+            match &mut *run {
+                Run::Awaited(events) if events.len() < MAX_WAITING => return events.push(event),
+                Run::Awaited(_) => None,
+                Run::Begun(run) => Some(*run),
+            }
+        };
+        match run {
+            Some(run) => self.add(run, event),
+            None => self.lose_line(),
+        }
     }
 
-    /// Adds an event to the run that began last, or to run 0 when none has. One that the sink
-    /// cannot take is counted and harms nobody.
-    pub(crate) fn note(&self, event: Event) {
+    fn begin(&self, begun: RunId) {
+        let waiting = {
+            let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *run, Run::Begun(begun))
+        };
+        if let Run::Awaited(events) = waiting {
+            for event in events {
+                self.add(begun, event);
+            }
+        }
+    }
+
+    fn add(&self, run: RunId, event: Event) {
         let line = Line {
             version: VERSION,
-            run: RunId(self.run.load(Ordering::Relaxed)),
+            run,
             event,
         };
         let written = catch_unwind(AssertUnwindSafe(|| self.sink.write(&line)));
         if !matches!(written, Ok(Ok(()))) {
-            self.lost_lines.fetch_add(1, Ordering::Relaxed);
+            self.lose_line();
         }
+    }
+
+    fn lose_line(&self) {
+        self.lost_lines.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 impl Sink for Journal {
     fn write(&self, line: &Line) -> io::Result<()> {
+        let written = self.sink.write(line);
         if matches!(line.event, Event::Start(_)) {
-            self.run.store(line.run.0, Ordering::Relaxed);
+            self.begin(line.run);
         }
-        self.sink.write(line)
+        written
+    }
+
+    fn lost_lines(&self) -> u64 {
+        let own = self.lost_lines.load(Ordering::Relaxed);
+        self.sink.lost_lines().saturating_add(own)
     }
 }

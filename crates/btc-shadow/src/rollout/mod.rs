@@ -5,7 +5,8 @@
 //! - [`Rollout`]: the decorator over the two routes
 //! - [`StateFile`] and [`State`]: the share on disk, its history, and the rules for changing it
 //! - [`Control`]: what a running process knows, and the rollback
-//! - [`Judge`]: watches both routes' comparisons and calls for the rollback
+//! - [`Judge`]: watches both routes' comparisons and calls for the rollback; [`Tripwire`], for
+//!   panics
 //! - [`Journal`]: the lines in the comparison log
 
 mod control;
@@ -16,6 +17,7 @@ mod judge;
 mod key;
 mod made;
 mod state;
+mod tripwire;
 mod window;
 
 use std::sync::Arc;
@@ -34,6 +36,7 @@ pub use self::key::Salt;
 use self::made::Made;
 pub(crate) use self::state::now_ms;
 pub use self::state::{Action, Change, Consent, LADDER, State, VERSION};
+pub use self::tripwire::Tripwire;
 
 /// The decorator that hands each call to one of two routes.
 ///

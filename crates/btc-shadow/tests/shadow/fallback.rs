@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use btc_iface::BitcoinImplementationType::{Python, Rust};
 use btc_iface::{AddressType, BitcoinError, BitcoinInterface, BitcoinResult, ErrorKind, Operation};
-use btc_shadow::record::{self, Event, RunId};
-use btc_shadow::sink::MemorySink;
+use btc_shadow::record::{self, Event};
+use btc_shadow::sink::{MemorySink, Sink};
 use btc_shadow::{Fallback, Journal};
 
 use crate::double::{Double, FullDisk, failure};
-use crate::samples::transaction;
+use crate::samples::{line, start, transaction};
 
 const READS: [Operation; 5] = [
     Operation::GetTransaction,
@@ -35,6 +35,7 @@ struct Pair {
     primary: Arc<Double>,
     other: Arc<Double>,
     sink: Arc<MemorySink>,
+    journal: Arc<Journal>,
 }
 
 fn pair(
@@ -46,7 +47,8 @@ fn pair(
     let sink = Arc::new(MemorySink::default());
     let journal = Arc::new(Journal::new(sink.clone()));
     Pair {
-        fallback: Fallback::new(primary.clone(), other.clone()).noted_in(journal),
+        fallback: Fallback::new(primary.clone(), other.clone()).noted_in(journal.clone()),
+        journal,
         primary,
         other,
         sink,
@@ -182,14 +184,19 @@ fn each_is_a_line_of_the_log() {
             _ => Err(failure(operation, ErrorKind::NotFound)),
         },
     );
+    // What comes before the run follows its first line.
     pair.fallback.get_balance().expect("answered");
+    assert!(pair.sink.lines().is_empty());
+    let begin = line("00c0ffee", start(true));
+    pair.journal.write(&begin).expect("taken");
     pair.fallback.get_balance().expect_err("not answered");
     let lines = pair.sink.lines();
-    assert_eq!(lines.len(), 2);
-    for (line, is_answered) in lines.into_iter().zip([true, false]) {
-        assert_eq!((line.version, line.run), (record::VERSION, RunId(0)));
+    assert_eq!(lines.len(), 3);
+    assert_eq!(lines[0], begin);
+    for (line, is_answered) in lines.into_iter().skip(1).zip([true, false]) {
+        assert_eq!((line.version, line.run), (record::VERSION, begin.run));
         let Event::Fallback(found) = line.event else {
-            panic!("{line:?}");
+            unreachable!("{line:?}");
         };
         assert!(found.time_ms > 0);
         let expected = record::Fallback {
@@ -213,6 +220,21 @@ fn a_log_that_takes_nothing_harms_nobody() {
     let broken = failure(Operation::GetBalance, ErrorKind::Timeout);
     let journal = Arc::new(Journal::new(Arc::new(FullDisk::default())));
     let fallback = Fallback::new(double(Err(broken)), double(Ok(6))).noted_in(journal.clone());
+    let begin = line("00c0ffee", start(true));
+    journal.write(&begin).expect_err("the disk is full");
     assert_eq!(fallback.get_balance().expect("answered"), 6);
+    // The first line is the shadow's to count.
     assert_eq!(journal.lost_lines(), 1);
+}
+
+#[test]
+fn without_a_run_only_some_lines_wait() {
+    let journal = Arc::new(Journal::new(Arc::new(MemorySink::default())));
+    let broken = |operation, _| Err(failure(operation, ErrorKind::Timeout));
+    let double = || Arc::new(Double::new(Rust, broken));
+    let fallback = Fallback::new(double(), double()).noted_in(journal.clone());
+    for _ in 0..105 {
+        fallback.get_balance().expect_err("nobody answers");
+    }
+    assert_eq!(journal.lost_lines(), 5);
 }

@@ -246,12 +246,12 @@ fn the_limit_of_failures_is_one_percentage_point() {
 
 #[test]
 fn what_is_an_answer_is_no_failure() {
+    use ErrorKind::{InvalidInput, NotFound, Rejected, Unsupported};
     for kind in ErrorKind::ALL {
         let court = Court::at(25);
         for _ in 0..2 {
             court.window(100, |_| ((2_000, Some(kind)), WELL));
         }
-        use ErrorKind::{InvalidInput, NotFound, Rejected, Unsupported};
         let is_answer = matches!(kind, InvalidInput | NotFound | Rejected | Unsupported);
         assert_eq!(court.is_rolled_back(), !is_answer, "{kind}");
     }

@@ -8,10 +8,10 @@ use btc_iface::BitcoinImplementationType::{Python, Rust};
 use btc_iface::rust_bitcoin::Txid;
 use btc_iface::rust_bitcoin::hashes::Hash;
 use btc_iface::{AddressType, BitcoinInterface, Operation};
-use btc_shadow::record::{Event, Line};
-use btc_shadow::rollout::{Control, Judge, Limits, Salt};
-use btc_shadow::sink::{MemorySink, Sink, Tee};
-use btc_shadow::{Journal, Policy, Rollout, Shadow, Watch};
+use btc_shadow::record::Event;
+use btc_shadow::rollout::{Control, Judge, Limits, Salt, Tripwire};
+use btc_shadow::sink::{MemorySink, Sink};
+use btc_shadow::{Fallback, Journal, Policy, Rollout, Shadow};
 
 use super::Place;
 use crate::double::Double;
@@ -59,7 +59,7 @@ impl Routes {
 
     /// A key with this prefix whose bucket is below a percentage, or not.
     fn key(&self, prefix: &str, percent: u16, is_below: bool) -> String {
-        (0..)
+        (0..1_000_000)
             .map(|number| format!("{prefix}{number}"))
             .find(|key| (self.salt().bucket(key) < percent * 100) == is_below)
             .expect("there are many")
@@ -266,18 +266,6 @@ fn an_error_is_returned_and_nothing_is_repeated() {
     assert_eq!(rust.calls(Operation::BroadcastTransaction), 1);
 }
 
-/// Tells the judge what is logged.
-struct Told(Arc<Judge>);
-
-impl Sink for Told {
-    fn write(&self, line: &Line) -> std::io::Result<()> {
-        if let Event::Comparison(comparison) = &line.event {
-            self.0.judged(comparison);
-        }
-        Ok(())
-    }
-}
-
 #[test]
 fn over_two_shadows_one_wrong_amount_ends_it() {
     let place = Place::at(50);
@@ -292,19 +280,13 @@ fn over_two_shadows_one_wrong_amount_ends_it() {
         _ => Ok(5),
     };
     let rust = Arc::new(Double::new(Rust, rust));
-    let shadow = |primary: &Arc<Double>, secondary: &Arc<Double>, sink: Arc<dyn Sink>| {
+    let shadow = |primary: &Arc<Double>, secondary: &Arc<Double>, sink: Box<dyn Sink>| {
         let (primary, secondary) = (Arc::clone(primary), Arc::clone(secondary));
-        let sink = Box::new(Tee(sink, Told(judge.clone())));
-        Arc::new(Shadow::new(
-            primary,
-            secondary,
-            Policy::default(),
-            sink,
-            true,
-        ))
+        let shadow = Shadow::new(primary, secondary, Policy::default(), sink, true);
+        Arc::new(shadow.watched_by(vec![judge.clone()]))
     };
-    let python_first = shadow(&python, &rust, journal.clone());
-    let rust_first = shadow(&rust, &python, log.clone());
+    let python_first = shadow(&python, &rust, Box::new(journal));
+    let rust_first = shadow(&rust, &python, Box::new(log.clone()));
     let rollout = Rollout::new(control.clone(), python_first, rust_first, "host");
     let mut answers = Vec::new();
     for number in 0..30 {
@@ -337,4 +319,40 @@ fn over_two_shadows_one_wrong_amount_ends_it() {
             .iter()
             .any(|line| line.run == steps[0] && matches!(line.event, Event::Start(_)))
     );
+}
+
+#[test]
+fn a_panic_of_rust_ends_it_whether_or_not_the_caller_sees_it() {
+    for falls_back in [false, true] {
+        let place = Place::at(100);
+        let control = place.control();
+        let python = Arc::new(Double::new(Python, |_, _| Ok(BY_PYTHON)));
+        let breaks = |operation, call| match (operation, call) {
+            (Operation::GetBlock, 2) => resume_unwind(Box::new("rust breaks")),
+            _ => Ok(BY_RUST),
+        };
+        let rust = Arc::new(Double::new(Rust, breaks));
+        let wired = Arc::new(Tripwire::new(rust, control.clone()));
+        let rollout = if falls_back {
+            let route = Arc::new(Fallback::new(wired, python.clone()));
+            Rollout::new(control.clone(), python, route, "host")
+        } else {
+            Rollout::new(control.clone(), python, wired, "host")
+        };
+        assert_eq!(ask_all(&rollout), [BY_RUST; 8]);
+        let second = catch_unwind(AssertUnwindSafe(|| rollout.get_block("hash")));
+        match second {
+            Ok(block) => {
+                let by = block.expect("answered")[0].outputs[0].value_sat;
+                assert!(falls_back && by == BY_PYTHON);
+            }
+            Err(panic) => {
+                let word = panic.downcast_ref::<&str>().copied();
+                assert!(!falls_back && word == Some("rust breaks"));
+            }
+        }
+        assert_eq!(ask_all(&rollout), [BY_PYTHON; 8]);
+        let state = place.file.read().expect("written");
+        assert_eq!(state.reason, "rust panicked in get_block");
+    }
 }
