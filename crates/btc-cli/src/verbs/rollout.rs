@@ -28,7 +28,12 @@ pub(super) fn run(output: Output, verb: Option<&RolloutVerb>) -> Done {
             Ok(())
         })?,
         // It works on a file that is gone or damaged, too.
-        RolloutVerb::Rollback(why) => file.roll_back(&why.reason).map_err(not_there)?,
+        RolloutVerb::Rollback(why) => {
+            if let Err(error) = file.read() {
+                note(format!("{}; it is made anew", error.message()));
+            }
+            file.roll_back(&why.reason).map_err(not_there)?
+        }
     };
     changed(output, &file, &before, &after)
 }

@@ -222,7 +222,7 @@ impl Control {
         let base = known.state.clone();
         match self
             .file
-            .recover(Some(&base), |state| state.roll_back_automatically(&reason))
+            .recover(|| base, |state| state.roll_back_automatically(&reason))
         {
             Ok((_, state)) => {
                 known.unwritten = None;
@@ -278,7 +278,7 @@ impl Drop for Control {
             let base = known.state.clone();
             let written = self
                 .file
-                .recover(Some(&base), |state| state.roll_back_automatically(reason));
+                .recover(|| base, |state| state.roll_back_automatically(reason));
             if let Err(cause) = written {
                 tracing::error!(%cause, reason, "a rollback could not be written to the end");
             }

@@ -114,25 +114,23 @@ impl StateFile {
         self.locked(|| self.change(self.read()?, change))
     }
 
-    /// Has Python answer everything, also when the file is gone or damaged: then the state goes on
-    /// from `last_known`, or a new one. A damaged file is kept as `NAME.damaged`.
+    /// Has Python answer everything, also when the file is gone or damaged: then with a new state.
+    /// A damaged file is kept as `NAME.damaged`.
     ///
     /// # Errors
     /// `Unsupported`: a newer version wrote the file. `Unavailable`: as in
     /// [`update`](Self::update), or it cannot be read.
     pub fn roll_back(&self, reason: &str) -> BitcoinResult<(State, State)> {
-        self.recover(None, |state| state.roll_back(reason))
+        let again = || State::new(&format!("the state file was gone or damaged: {reason}"));
+        self.recover(again, |state| state.roll_back(reason))
     }
 
+    /// Changes the state; a file that is gone or damaged is made `again` first.
     pub(crate) fn recover(
         &self,
-        last_known: Option<&State>,
+        again: impl FnOnce() -> State,
         change: impl FnOnce(&mut State),
     ) -> BitcoinResult<(State, State)> {
-        let again = || {
-            let made = || State::new("made anew: the state file was gone or damaged");
-            last_known.cloned().unwrap_or_else(made)
-        };
         self.locked(|| {
             let (state, is_new) = match self.read() {
                 Ok(state) => (state, false),
