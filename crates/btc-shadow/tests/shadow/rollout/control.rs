@@ -179,6 +179,32 @@ fn a_rollback_that_cannot_be_written_holds_and_is_written_later() {
 }
 
 #[test]
+fn what_the_file_says_meanwhile_does_not_undo_a_rollback() {
+    let place = Place::at(50);
+    let control = place.control();
+    // What is written is drafted first.
+    let draft = format!("{}.draft", place.file.path().display());
+    fs::create_dir(&draft).expect("in the way");
+    control.roll_back("mismatch in get_block at txid");
+    let elsewhere = StateFile::new(place.folder.path().join("copy.json"));
+    fs::copy(place.file.path(), elsewhere.path()).expect("readable");
+    for percent in [75, 100] {
+        let set = elsewhere.update(|state| state.set(percent, JUMP, "it cannot know"));
+        set.expect("allowed");
+    }
+    fs::copy(elsewhere.path(), place.file.path()).expect("writable");
+    control.refresh();
+    let status = control.status();
+    assert_eq!(status.percent, 0);
+    assert!(matches!(status.trouble, Some(Trouble::Unwritable(_))));
+    fs::remove_dir(&draft).expect("ours");
+    control.refresh();
+    assert_eq!(control.percent(), 0);
+    let state = place.file.read().expect("sound");
+    assert_eq!((state.percent, state.is_rolled_back), (0, true));
+}
+
+#[test]
 fn a_rollback_that_was_never_written_is_written_at_the_end() {
     let place = Place::at(50);
     let control = place.control();

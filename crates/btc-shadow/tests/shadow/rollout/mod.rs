@@ -7,6 +7,7 @@ mod judge;
 mod routes;
 mod state;
 mod sticky;
+mod windows;
 
 use std::sync::Arc;
 
