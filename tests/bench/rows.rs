@@ -45,6 +45,8 @@ impl Subject {
         let facade_config = Config {
             implementation: BitcoinImplementationType::Rust,
             shadow: None,
+            rollout: None,
+            fallback: false,
             node: Some(config),
             python: PythonSettings::default(),
             wallet: None,

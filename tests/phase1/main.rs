@@ -18,6 +18,7 @@ mod planted;
 mod python;
 mod read;
 mod refuse;
+mod rollout;
 mod verdicts;
 
 use std::process::ExitCode;
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
     nodes::add(&mut suite);
     python::add(&mut suite);
     planted::add(&mut suite, &phase);
+    rollout::add(&mut suite, &phase);
     verdicts::add(&mut suite);
     logs::add(&mut suite);
     cli::add(&mut suite, &phase);

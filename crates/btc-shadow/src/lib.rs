@@ -2,6 +2,8 @@
 //! record and analyse.
 //!
 //! - [`Shadow`]: the decorator over the interface
+//! - [`Fallback`] and [`Rollout`], beside it: what one cannot answer the other does; a share of
+//!   the calls goes to Rust, and back when it must
 //! - [`Policy`]: how patiently is compared
 //! - [`compare`]: the rules that say whether two answers mean the same
 //! - [`record`]: the versioned lines of the comparison log; [`sink`]: where they go
@@ -11,10 +13,12 @@
 pub mod analysis;
 mod books;
 pub mod compare;
+mod fallback;
 pub mod memory;
 pub mod parity;
 mod policy;
 pub mod record;
+pub mod rollout;
 mod shadow;
 pub mod sink;
 #[cfg(test)]
@@ -23,6 +27,8 @@ mod wallet;
 mod watch;
 
 pub use crate::books::{Books, Counts, LeftOut};
+pub use crate::fallback::{Fallback, FallbackCounts};
 pub use crate::policy::Policy;
+pub use crate::rollout::{Journal, Rollout};
 pub use crate::shadow::{OffPath, Sampling, Shadow, Status};
 pub use crate::watch::Watch;

@@ -9,17 +9,25 @@ use btc_iface::{
 
 use crate::config::Config;
 
-/// Connects to the configured node through the configured implementation, in shadow mode if that
-/// is on.
+/// Connects to the configured node through the configured implementation, in shadow mode, with a
+/// roll-out and with the fallback where those are on.
 ///
 /// # Errors
-/// `Configuration`: no node is configured, this build lacks what is asked for, or the node is on
-/// another network. `Unavailable`, `Timeout`, `Auth`: the node cannot be asked.
+/// `Configuration`: no node is configured, this build lacks what is asked for, the node is on
+/// another network, or the roll-out's state cannot be used. `Unavailable`, `Timeout`, `Auth`: the node cannot be asked.
 pub fn connect(config: &Config) -> BitcoinResult<Arc<dyn BitcoinInterface>> {
-    match &config.shadow {
-        None => connect_to(config, config.implementation),
+    let rollout = config.rollout.as_ref().filter(|it| !it.is_overruled);
+    match (rollout, &config.shadow, config.fallback) {
+        (None, None, false) => connect_to(config, config.implementation),
         #[cfg(feature = "shadow")]
-        Some(shadow) => {
+        (Some(_), _, _) => Ok(Arc::new(crate::rollout::connect_rollout(
+            config,
+            btc_shadow::rollout::Limits::default(),
+        )?)),
+        #[cfg(feature = "shadow")]
+        (None, _, true) => crate::rollout::connect_fallback(config),
+        #[cfg(feature = "shadow")]
+        (None, Some(shadow), false) => {
             let open_log = || {
                 let sink = btc_shadow::sink::FileSink::open(&shadow.log_file)?;
                 Ok(Box::new(sink) as Box<dyn btc_shadow::sink::Sink>)
@@ -28,7 +36,11 @@ pub fn connect(config: &Config) -> BitcoinResult<Arc<dyn BitcoinInterface>> {
             Ok(Arc::new(shadow))
         }
         #[cfg(not(feature = "shadow"))]
-        Some(_) => Err(not_built("shadow mode", "shadow")),
+        (Some(_), _, _) => Err(not_built("roll-outs", "shadow")),
+        #[cfg(not(feature = "shadow"))]
+        (None, Some(_), _) => Err(not_built("shadow mode", "shadow")),
+        #[cfg(not(feature = "shadow"))]
+        (None, None, true) => Err(not_built("the fallback", "shadow")),
     }
 }
 
@@ -70,11 +82,11 @@ pub fn connect_observed(
 }
 
 /// An implementation with all that it offers.
-trait Whole: ObservedWallet + FeeEstimator {}
+pub(crate) trait Whole: ObservedWallet + FeeEstimator {}
 
 impl<T: ObservedWallet + FeeEstimator> Whole for T {}
 
-fn connect_whole(
+pub(crate) fn connect_whole(
     config: &Config,
     implementation: BitcoinImplementationType,
 ) -> BitcoinResult<Arc<dyn Whole>> {
@@ -118,25 +130,54 @@ pub fn connect_shadow(
     open_log: impl FnOnce() -> BitcoinResult<Box<dyn btc_shadow::sink::Sink>>,
     log_all: bool,
 ) -> BitcoinResult<btc_shadow::Shadow> {
-    let secondary = match primary {
+    let [primary, secondary] = connect_both(config, primary)?;
+    Ok(shadow_over(
+        config,
+        &primary,
+        &secondary,
+        open_log()?,
+        log_all,
+    ))
+}
+
+/// Connects through both implementations, this one first.
+#[cfg(feature = "shadow")]
+pub(crate) fn connect_both(
+    config: &Config,
+    first: BitcoinImplementationType,
+) -> BitcoinResult<[Arc<dyn Whole>; 2]> {
+    let second = match first {
         BitcoinImplementationType::Python => BitcoinImplementationType::Rust,
         _ => BitcoinImplementationType::Python,
     };
-    let policy = btc_shadow::Policy::default();
-    let primary = connect_whole(config, primary)?;
-    let secondary = connect_whole(config, secondary)?;
+    Ok([
+        connect_whole(config, first)?,
+        connect_whole(config, second)?,
+    ])
+}
+
+/// Shadow mode over two implementations that are connected, with the wallet if there is one.
+#[cfg(feature = "shadow")]
+pub(crate) fn shadow_over(
+    config: &Config,
+    primary: &Arc<dyn Whole>,
+    secondary: &Arc<dyn Whole>,
+    sink: Box<dyn btc_shadow::sink::Sink>,
+    log_all: bool,
+) -> btc_shadow::Shadow {
+    let (primary, secondary) = (Arc::clone(primary), Arc::clone(secondary));
     let shadow = btc_shadow::Shadow::new(
         Arc::clone(&primary) as Arc<dyn BitcoinInterface>,
         Arc::clone(&secondary) as Arc<dyn BitcoinInterface>,
-        policy,
-        open_log()?,
+        btc_shadow::Policy::default(),
+        sink,
         log_all,
     );
     if config.wallet.is_none() {
-        return Ok(shadow);
+        return shadow;
     }
     let twin = Arc::clone(&primary) as Arc<dyn WalletTwin>;
-    Ok(shadow.with_wallet(primary, secondary, Some(twin)))
+    shadow.with_wallet(primary, secondary, Some(twin))
 }
 
 pub(crate) fn node(config: &Config) -> BitcoinResult<&NodeConfig> {

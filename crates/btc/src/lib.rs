@@ -18,6 +18,8 @@
 
 pub mod config;
 mod connect;
+#[cfg(feature = "shadow")]
+mod rollout;
 #[cfg(feature = "rust-bitcoin")]
 mod wallet;
 
@@ -35,5 +37,7 @@ pub use crate::config::Config;
 #[cfg(feature = "shadow")]
 pub use crate::connect::connect_shadow;
 pub use crate::connect::{ObservedWallet, connect, connect_fees, connect_observed, connect_to};
+#[cfg(feature = "shadow")]
+pub use crate::rollout::connect_rollout;
 #[cfg(feature = "rust-bitcoin")]
 pub use crate::wallet::{connect_source, connect_wallet, open_wallet};

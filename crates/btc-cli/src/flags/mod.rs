@@ -1,11 +1,13 @@
 //! What can be typed: the verbs and their options.
 
+mod rollout;
 mod wallet;
 
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use self::rollout::{RolloutVerb, Set};
 pub(crate) use self::wallet::{
     AddressVerb, Bump, Create, LabelsVerb, Parity, Payment, PsbtVerb, Raise, Restore, Send, Setup,
     SignMessage, UtxoVerb, WalletVerb,
@@ -93,6 +95,11 @@ pub(crate) enum Verb {
         /// Logs of shadow mode, together
         #[arg(required = true)]
         logs: Vec<PathBuf>,
+    },
+    /// Show or change how many calls Rust answers, in ROLLOUT_FILE; also without a verb
+    Rollout {
+        #[command(subcommand)]
+        verb: Option<RolloutVerb>,
     },
     /// A whole comparison on a private node, with a planted fault that is caught
     Demo(Demo),

@@ -6,6 +6,7 @@ mod broadcast;
 mod demo;
 mod fee;
 mod height;
+mod rollout;
 mod shell;
 mod status;
 mod test;
@@ -47,6 +48,7 @@ pub(crate) fn run(verb: Option<Verb>, output: Output) -> Done {
         Verb::Peers => wallet::peers(output),
         Verb::Parity(options) => wallet::parity(output, &options),
         Verb::Analyze { logs } => analyze::run(output, &logs),
+        Verb::Rollout { verb } => rollout::run(output, verb.as_ref()),
         Verb::Demo(options) => demo::run(output, &options),
         Verb::Variables => variables::run(output),
         Verb::Completions { shell } => shell::completions(shell),

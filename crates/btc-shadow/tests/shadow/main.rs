@@ -3,11 +3,13 @@
 mod analysis;
 mod compare;
 mod double;
+mod fallback;
 mod judge;
 mod live;
 mod log;
 mod off_path;
 mod output;
+mod rollout;
 mod samples;
 mod sink;
 mod wallet;

@@ -3,6 +3,7 @@
 mod layers;
 mod node;
 mod parse;
+mod rollout;
 mod variables;
 mod wallet;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 use btc_iface::{BitcoinImplementationType, BitcoinResult, NodeConfig};
 
 use self::layers::Layers;
+pub use self::rollout::RolloutConfig;
 pub use self::variables::{VARIABLES, Variable};
 pub use self::wallet::{WalletSettings, WalletSource};
 
@@ -20,8 +22,13 @@ pub use self::wallet::{WalletSettings, WalletSource};
 pub struct Config {
     /// The implementation that answers.
     pub implementation: BitcoinImplementationType,
-    /// Shadow mode, when it is on.
+    /// Shadow mode, when it is on; a roll-out turns it on.
     pub shadow: Option<ShadowConfig>,
+    /// The roll-out, when there is one; then `implementation` is Python, for what it does not
+    /// cover.
+    pub rollout: Option<RolloutConfig>,
+    /// Whether a read that one implementation cannot answer goes to the other.
+    pub fallback: bool,
     /// The node, when one is configured.
     pub node: Option<NodeConfig>,
     /// The Python implementation.
@@ -90,7 +97,10 @@ impl Config {
     }
 
     fn from_layers(layers: &Layers) -> BitcoinResult<Self> {
-        let is_shadow = layers.get("SHADOW_MODE", parse::boolean)?.unwrap_or(false);
+        let chosen = chosen(layers)?;
+        let is_shadow = layers.get("SHADOW_MODE", parse::boolean)?;
+        let rollout = rollout::resolve(layers, chosen, is_shadow)?;
+        let is_shadow = is_shadow.unwrap_or(rollout.is_some());
         let log_file = layers.get("LOG_FILE", parse::path)?;
         let log_all = layers.get("LOG_ALL", parse::boolean)?.unwrap_or(true);
         let shadow = is_shadow.then(|| ShadowConfig {
@@ -98,8 +108,10 @@ impl Config {
             log_all,
         });
         Ok(Self {
-            implementation: implementation(layers)?,
+            implementation: chosen.unwrap_or_else(|| unchosen(rollout.is_some())),
             shadow,
+            rollout,
+            fallback: layers.get("FALLBACK", parse::boolean)?.unwrap_or(false),
             node: node::resolve(layers)?,
             python: PythonSettings {
                 backend: layers.get("PYTHON_BACKEND", parse::python_class)?,
@@ -117,9 +129,9 @@ impl Config {
     }
 }
 
-/// Who answers: `PRIMARY_IMPL` or `USE_RUST_BITCOIN`, whichever the upper layer sets; set both in
-/// one layer, they must agree.
-fn implementation(layers: &Layers) -> BitcoinResult<BitcoinImplementationType> {
+/// Who is named to answer: by `PRIMARY_IMPL` or `USE_RUST_BITCOIN`, whichever the upper layer sets;
+/// set both in one layer, they must agree.
+fn chosen(layers: &Layers) -> BitcoinResult<Option<BitcoinImplementationType>> {
     use BitcoinImplementationType::{Python, Rust};
     for layer in layers.iter() {
         let primary = layer.get("PRIMARY_IMPL", parse::implementation)?;
@@ -132,19 +144,23 @@ fn implementation(layers: &Layers) -> BitcoinResult<BitcoinImplementationType> {
                     wanted == Rust
                 )));
             }
-            (Some(chosen), _) | (None, Some(chosen)) => return Ok(chosen),
+            (Some(chosen), _) | (None, Some(chosen)) => return Ok(Some(chosen)),
             (None, None) => {}
         }
     }
-    // A build with one backend answers with that one.
-    Ok(
-        if cfg!(all(
-            feature = "python-bitcoin",
-            not(feature = "rust-bitcoin")
-        )) {
-            Python
-        } else {
-            Rust
-        },
-    )
+    Ok(None)
+}
+
+/// Who answers when nobody is named: a roll-out begins with Python, and a build with one backend
+/// answers with that one.
+fn unchosen(is_rollout: bool) -> BitcoinImplementationType {
+    let is_python_alone = cfg!(all(
+        feature = "python-bitcoin",
+        not(feature = "rust-bitcoin")
+    ));
+    if is_rollout || is_python_alone {
+        BitcoinImplementationType::Python
+    } else {
+        BitcoinImplementationType::Rust
+    }
 }

@@ -50,6 +50,21 @@ pub const VARIABLES: &[Variable] = &[
         "`false`: matches are logged as counts only",
     ),
     variable(
+        "FALLBACK",
+        "false",
+        "`true`: a read that one implementation cannot answer goes to the other",
+    ),
+    variable(
+        "ROLLOUT_FILE",
+        "none",
+        "the state of a roll-out, which says how many calls Rust answers; turns shadow mode on",
+    ),
+    variable(
+        "ROLLOUT_KEY",
+        "the host's name",
+        "which process this is to a roll-out, for calls that have no other key",
+    ),
+    variable(
         "BITCOIN_NETWORK",
         "none",
         "the node's network: `mainnet`, `testnet3`, `testnet4`, `signet`, `regtest`; needed with any other BITCOIN_ variable",

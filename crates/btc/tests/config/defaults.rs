@@ -26,6 +26,8 @@ fn nothing_set_is_a_configuration() {
     let expected = Config {
         implementation,
         shadow: None,
+        rollout: None,
+        fallback: false,
         node: None,
         python: PythonSettings {
             backend: None,
@@ -46,6 +48,7 @@ fn each_literal_default_of_the_table_is_what_holds_without_the_variable() {
         "SHADOW_MODE",
         "LOG_FILE",
         "LOG_ALL",
+        "FALLBACK",
         "BITCOIN_RPC_TIMEOUT_SECS",
         "PYTHON_MODE",
     ];
@@ -152,7 +155,7 @@ fn booleans_are_read_in_either_case_and_as_digits() {
 
 #[test]
 fn every_variable_has_a_row_with_all_it_needs() {
-    assert_eq!(VARIABLES.len(), 24);
+    assert_eq!(VARIABLES.len(), 27);
     for variable in VARIABLES {
         assert!(!variable.default.is_empty() && !variable.help.is_empty());
         assert_eq!(variable.name, variable.name.to_ascii_uppercase());

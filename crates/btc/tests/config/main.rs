@@ -5,5 +5,6 @@ mod defaults;
 mod layers;
 mod node;
 mod refusals;
+mod rollout;
 mod sources;
 mod wallet;

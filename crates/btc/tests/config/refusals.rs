@@ -6,7 +6,7 @@ use crate::sources::{printed, read, refused};
 
 #[test]
 fn a_wrong_value_names_the_variable_its_source_and_what_is_allowed() {
-    let cases: [(&str, &[&str], &[&str]); 10] = [
+    let cases: [(&str, &[&str], &[&str]); 11] = [
         (
             "USE_RUST_BITCOIN",
             &["yes", "rust", " true", "2"],
@@ -14,6 +14,7 @@ fn a_wrong_value_names_the_variable_its_source_and_what_is_allowed() {
         ),
         ("SHADOW_MODE", &["on", "tru"], &["true", "false"]),
         ("LOG_ALL", &["none"], &["true", "false"]),
+        ("FALLBACK", &["python"], &["true", "false"]),
         (
             "PRIMARY_IMPL",
             &["Rust", "pyhton", "both"],

@@ -1,0 +1,92 @@
+//! Puts a configured roll-out and the fallback together, over two implementations that are connected once.
+
+use std::fs;
+use std::sync::Arc;
+
+use btc_iface::{
+    BitcoinError, BitcoinImplementationType, BitcoinInterface, BitcoinResult, ErrorKind, Operation,
+};
+use btc_shadow::rollout::{Control, Judge, Limits, StateFile, Tripwire};
+use btc_shadow::sink::{FileSink, Sink};
+use btc_shadow::{Fallback, Journal, OffPath, Rollout};
+
+use crate::config::{Config, ShadowConfig};
+use crate::connect::{Whole, connect_both, shadow_over};
+
+/// Connects through both implementations and hands each call to one of them, as the state file
+/// says; the other one shadows it, off the caller's path. A breach of `limits` rolls back.
+///
+/// # Errors
+/// `Configuration`: no roll-out or no node is configured, this build lacks an implementation, or
+/// the state file or the log cannot be used. `Unavailable`, `Timeout`, `Auth`: the node cannot be
+/// asked.
+pub fn connect_rollout(config: &Config, limits: Limits) -> BitcoinResult<Rollout> {
+    let (Some(rollout), Some(shadow)) = (&config.rollout, &config.shadow) else {
+        return Err(BitcoinError::new(
+            ErrorKind::Configuration,
+            Operation::Connect,
+            "no roll-out is configured; set ROLLOUT_FILE, and leave SHADOW_MODE out",
+        ));
+    };
+    // A wallet's folder is opened once, so both routes share what is connected.
+    let [python, rust] = connect_both(config, BitcoinImplementationType::Python)?;
+    let file = StateFile::new(&rollout.file);
+    file.open()?;
+    let log = open_log(shadow)?;
+    let [python_journal, rust_journal] = [(); 2].map(|()| Arc::new(Journal::new(log.clone())));
+    let control = Control::open(file, Some(Arc::clone(&python_journal)))?;
+    let judge = Arc::new(Judge::new(Arc::clone(&control), limits));
+    let route = |primary: &Arc<dyn Whole>, secondary: &Arc<dyn Whole>, journal: &Arc<Journal>| {
+        let sink = Box::new(Arc::clone(journal));
+        let route = shadow_over(config, primary, secondary, sink, shadow.log_all)
+            .watched_by(vec![judge.clone()])
+            .off_path(OffPath::default())?;
+        BitcoinResult::Ok(Arc::new(route) as Arc<dyn BitcoinInterface>)
+    };
+    let python_first = route(&python, &rust, &python_journal)?;
+    let rust_first = route(&rust, &python, &rust_journal)?;
+    let rust_first = Arc::new(Tripwire::new(rust_first, Arc::clone(&control)));
+    Ok(Rollout::new(
+        control,
+        with_fallback(config, python_first, &rust, python_journal),
+        with_fallback(config, rust_first, &python, rust_journal),
+        rollout.key.clone().unwrap_or_else(host),
+    ))
+}
+
+/// Connects through both implementations, the configured one first, in shadow mode if that is on.
+pub(crate) fn connect_fallback(config: &Config) -> BitcoinResult<Arc<dyn BitcoinInterface>> {
+    let [primary, other] = connect_both(config, config.implementation)?;
+    let Some(shadow) = &config.shadow else {
+        return Ok(Arc::new(Fallback::new(primary, other)));
+    };
+    let journal = Arc::new(Journal::new(open_log(shadow)?));
+    let sink = Box::new(Arc::clone(&journal));
+    let route = Arc::new(shadow_over(config, &primary, &other, sink, shadow.log_all));
+    Ok(with_fallback(config, route, &other, journal))
+}
+
+fn with_fallback(
+    config: &Config,
+    route: Arc<dyn BitcoinInterface>,
+    other: &Arc<dyn Whole>,
+    journal: Arc<Journal>,
+) -> Arc<dyn BitcoinInterface> {
+    if !config.fallback {
+        return route;
+    }
+    let other = Arc::clone(other) as Arc<dyn BitcoinInterface>;
+    Arc::new(Fallback::new(route, other).noted_in(journal))
+}
+
+fn open_log(shadow: &ShadowConfig) -> BitcoinResult<Arc<dyn Sink>> {
+    Ok(Arc::new(FileSink::open(&shadow.log_file)?))
+}
+
+/// The key of this host, the same for every process on it. Where the system does not tell its
+/// name, all hosts have the same.
+fn host() -> String {
+    let names = ["/proc/sys/kernel/hostname", "/etc/hostname"];
+    let name = names.iter().find_map(|path| fs::read_to_string(path).ok());
+    format!("btc@{}", name.as_deref().unwrap_or_default().trim())
+}
