@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::queue::Chunk;
 use super::rotation::{self, Identity, Rotation};
 use super::text;
 use crate::record::{Event, Line};
@@ -83,27 +84,21 @@ impl Log {
         self.is_regular && self.rotation.compress
     }
 
-    /// Appends whole lines, to further files where one is full. Returns how many bytes of them
-    /// are in the log, which are whole lines, and what kept the rest out.
-    pub(super) fn append(&mut self, lines: &[u8]) -> (usize, io::Result<()>) {
-        let mut done = 0;
-        while done < lines.len() {
-            match self.append_some(&lines[done..]) {
-                (written, Ok(())) => done += written,
-                (written, Err(cause)) => return (done + written, Err(cause)),
+    /// Appends what is left of the lines, to further files where one is full, and notes in the
+    /// chunk how far it came, which is to the end of a line.
+    pub(super) fn append(&mut self, chunk: &mut Chunk) -> io::Result<()> {
+        while !chunk.rest().is_empty() {
+            let (written, outcome) = self.append_some(chunk.rest());
+            chunk.done += written;
+            // Files that come after this line begin with it, too.
+            if let Some(start) = chunk.take_start() {
+                self.part = 1;
+                self.start = Some(start);
+                self.needs_start = false;
             }
+            outcome?;
         }
-        (done, Ok(()))
-    }
-
-    /// What the run's further files begin with, once its start is in the log.
-    pub(super) fn remember(&mut self, start: Line) {
-        self.part = match &start.event {
-            Event::Start(start) => start.part,
-            _ => 1,
-        };
-        self.start = Some(start);
-        self.needs_start = false;
+        Ok(())
     }
 
     /// Does something while no other writer changes the names of the files.

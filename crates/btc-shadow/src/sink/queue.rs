@@ -40,6 +40,15 @@ impl Chunk {
         &self.text[self.done..]
     }
 
+    /// The start of a run that is done with, once.
+    pub(super) fn take_start(&mut self) -> Option<Line> {
+        let (place, _) = self.start.as_ref()?;
+        if *place >= self.done {
+            return None;
+        }
+        self.start.take().map(|(_, line)| line)
+    }
+
     fn clear(&mut self) {
         self.text.clear();
         self.done = 0;

@@ -47,18 +47,8 @@ impl Writer {
 
     /// Writes what is left of the chunk.
     fn write(&mut self) -> io::Result<()> {
-        let (bytes, outcome) = self.log.append(self.chunk.rest());
         let from = self.chunk.done;
-        self.chunk.done += bytes;
-        if self
-            .chunk
-            .start
-            .as_ref()
-            .is_some_and(|(place, _)| *place < self.chunk.done)
-            && let Some((_, start)) = self.chunk.start.take()
-        {
-            self.log.remember(start);
-        }
+        let outcome = self.log.append(&mut self.chunk);
         let written = &self.chunk.text[from..self.chunk.done];
         let lines = written.iter().filter(|byte| **byte == b'\n').count();
         self.queue.report(lines as u64, outcome.as_ref().err());

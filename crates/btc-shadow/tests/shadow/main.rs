@@ -6,6 +6,7 @@ mod double;
 mod judge;
 mod live;
 mod log;
+mod log_file;
 mod output;
 mod samples;
 mod sink;
