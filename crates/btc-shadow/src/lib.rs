@@ -5,6 +5,7 @@
 //! - [`Policy`]: how patiently is compared
 //! - [`compare`]: the rules that say whether two answers mean the same
 //! - [`record`]: the versioned lines of the comparison log; [`sink`]: where they go
+//! - [`metrics`]: counts and durations for Prometheus
 //! - [`parity`]: random plans for two wallets of the same words
 //! - [`analysis`]: what a log says about the readiness of the second implementation
 
@@ -12,6 +13,7 @@ pub mod analysis;
 mod books;
 pub mod compare;
 mod finding;
+pub mod metrics;
 mod observation;
 pub mod parity;
 mod policy;
