@@ -7,6 +7,7 @@ mod judge;
 mod live;
 mod log;
 mod log_file;
+mod metrics;
 mod output;
 mod samples;
 mod sink;
