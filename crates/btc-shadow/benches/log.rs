@@ -86,7 +86,7 @@ fn ten_million(path: &Path) -> Result<(), Box<dyn Error>> {
         refused += u64::from(sink.write(&matched(sequence)).is_err());
     }
     let taken = started.elapsed();
-    let is_flushed = sink.flush(Duration::from_secs(60));
+    let is_flushed = sink.flush(Duration::from_mins(1));
     let flushed = started.elapsed();
     let tally = sink.tally();
     if !is_flushed || tally.accepted - tally.written > 0 || tally.refused != refused {

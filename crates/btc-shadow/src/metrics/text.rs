@@ -25,7 +25,7 @@ impl Text {
         self.add(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
     }
 
-    pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Value) {
+    pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Value + Copy) {
         self.0.push_str(name);
         for (index, (label, value)) in labels.iter().enumerate() {
             self.0.push(if index == 0 { '{' } else { ',' });
@@ -94,7 +94,7 @@ pub(super) fn is_name(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn line(labels: &[(&str, &str)], value: impl Value) -> String {
+    fn line(labels: &[(&str, &str)], value: impl Value + Copy) -> String {
         let mut text = Text::default();
         text.sample("m", labels, value);
         text.into_string()

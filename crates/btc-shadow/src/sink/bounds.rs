@@ -1,6 +1,7 @@
 //! Lines with free text in them: secrets are blacked out, and what is too long is shortened.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 
 use super::redact::redact;
 use crate::record::{Comparison, Event, Line};
@@ -114,7 +115,8 @@ fn shorten(text: &mut String, limit: usize) {
     };
     if let Some((end, _)) = text[..shown].char_indices().nth(limit) {
         text.truncate(end);
-        text.push_str(&format!("… ({bytes} bytes)"));
+        // Writing to a string cannot fail.
+        let _ = write!(text, "… ({bytes} bytes)");
     }
 }
 

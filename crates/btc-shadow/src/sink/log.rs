@@ -179,8 +179,8 @@ impl Log {
     /// in the file. A part of a line is taken back, or ended with the next write.
     fn write(&mut self, lines: &[u8], hold: Hold) -> (usize, io::Result<()>) {
         if self.is_torn {
-            match self.file.write(b"\n") {
-                Ok(_) => self.is_torn = false,
+            match self.file.write_all(b"\n") {
+                Ok(()) => self.is_torn = false,
                 Err(cause) => return (0, Err(cause)),
             }
         }

@@ -80,11 +80,18 @@ struct State {
     /// The writer sleeps until it is told.
     is_idle: bool,
     is_flushing: bool,
-    is_closing: bool,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Open,
+    /// Takes no more lines; the writer writes what there is.
+    Closing,
+    /// The same, and nobody waits for the writer any more.
+    Abandoned,
     /// The writer has ended.
-    is_over: bool,
-    /// Nobody waits for the writer any more.
-    is_abandoned: bool,
+    Over,
 }
 
 /// What the writer is to do next.
@@ -109,9 +116,7 @@ impl Queue {
             failure: None,
             is_idle: false,
             is_flushing: false,
-            is_closing: false,
-            is_over: false,
-            is_abandoned: false,
+            stage: Stage::Open,
         };
         let queue = Self {
             state: Mutex::new(state),
@@ -126,7 +131,7 @@ impl Queue {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
         let before = state.waiting.text.len();
-        let is_taken = !state.is_closing && state.mark_gap(text.len()) && state.fits(text.len());
+        let is_taken = state.is_open() && state.mark_gap(text.len()) && state.fits(text.len());
         if !is_taken {
             state.tally.refused += 1;
             state.unmarked += 1;
@@ -159,7 +164,7 @@ impl Queue {
             return state.turn();
         }
         chunk.clear();
-        while may_sleep && state.waiting.text.is_empty() && !state.is_closing {
+        while may_sleep && state.waiting.text.is_empty() && state.is_open() {
             state.is_idle = true;
             state.is_flushing = false;
             // Someone may have waited for nothing.
@@ -173,7 +178,7 @@ impl Queue {
             state = wait(&self.work, state, Some(left));
         }
         mem::swap(&mut state.waiting, chunk);
-        if chunk.text.is_empty() && !state.is_closing {
+        if chunk.text.is_empty() && state.is_open() {
             return Turn::Other;
         }
         state.turn()
@@ -198,7 +203,7 @@ impl Queue {
     pub(super) fn pause(&self, pause: Duration) {
         let deadline = Instant::now() + pause;
         let mut state = lock(&self.state);
-        while !state.is_closing {
+        while state.is_open() {
             let Some(left) = until(deadline) else { return };
             state = wait(&self.work, state, Some(left));
         }
@@ -208,7 +213,7 @@ impl Queue {
     pub(super) fn end(&self) {
         let mut state = lock(&self.state);
         state.tally.lost = state.tally.accepted - state.tally.written;
-        state.is_over = true;
+        state.stage = Stage::Over;
         drop(state);
         self.done.notify_all();
     }
@@ -222,7 +227,7 @@ impl Queue {
             if state.tally.written >= taken {
                 return true;
             }
-            let Some(left) = until(deadline).filter(|_| !state.is_over) else {
+            let Some(left) = until(deadline).filter(|_| state.stage != Stage::Over) else {
                 return false;
             };
             state.is_flushing = true;
@@ -235,11 +240,13 @@ impl Queue {
     pub(super) fn close(&self, within: Duration) -> bool {
         let deadline = Instant::now() + within;
         let mut state = lock(&self.state);
-        state.is_closing = true;
+        if state.stage == Stage::Open {
+            state.stage = Stage::Closing;
+        }
         self.work.notify_one();
-        while !state.is_over {
+        while state.stage != Stage::Over {
             let Some(left) = until(deadline) else {
-                state.is_abandoned = true;
+                state.stage = Stage::Abandoned;
                 return false;
             };
             state = wait(&self.done, state, Some(left));
@@ -250,7 +257,7 @@ impl Queue {
     pub(super) fn tally(&self) -> Tally {
         let state = lock(&self.state);
         let mut tally = state.tally;
-        if state.is_abandoned {
+        if state.stage == Stage::Abandoned {
             // The writer hangs with them: nobody will hear of it if they arrive after all.
             tally.lost = tally.accepted - tally.written;
         }
@@ -259,16 +266,20 @@ impl Queue {
 }
 
 impl State {
+    fn is_open(&self) -> bool {
+        self.stage == Stage::Open
+    }
+
     fn turn(&self) -> Turn {
-        if self.is_closing {
-            Turn::End
-        } else {
+        if self.is_open() {
             Turn::Write
+        } else {
+            Turn::End
         }
     }
 
     fn is_urgent(&self) -> bool {
-        self.is_closing || self.is_flushing || self.waiting.text.len() >= WRITE_AT_BYTES
+        !self.is_open() || self.is_flushing || self.waiting.text.len() >= WRITE_AT_BYTES
     }
 
     fn fits(&self, bytes: usize) -> bool {

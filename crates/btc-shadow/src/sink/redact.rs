@@ -40,33 +40,33 @@ const NAMES: [&str; 8] = [
 /// It rather hides too much than too little, and sees what was cut off at the end of the text.
 pub(super) fn redact(text: &str) -> Cow<'_, str> {
     let words: Vec<Range<usize>> = runs(text.as_bytes()).collect();
-    let text = Text {
+    let scan = Scan {
         text,
         end: cut(text).map_or(text.len(), |cut| cut.place),
         is_cut: cut(text).is_some(),
     };
     let mut found = Vec::new();
     for (index, run) in words.iter().enumerate() {
-        found.extend(text.private_key(run));
-        found.extend(text.named_value(run));
-        found.extend(text.digits_after_key(run, words.get(index + 1)));
+        found.extend(scan.private_key(run));
+        found.extend(scan.named_value(run));
+        found.extend(scan.digits_after_key(run, words.get(index + 1)));
     }
-    text.phrases(&words, &mut found);
-    text.address_passwords(&mut found);
+    scan.phrases(&words, &mut found);
+    scan.address_passwords(&mut found);
     if found.is_empty() {
-        return Cow::Borrowed(text.text);
+        return Cow::Borrowed(text);
     }
     found.sort_by_key(|range| (range.start, range.end));
-    let mut clean = String::with_capacity(text.text.len());
+    let mut clean = String::with_capacity(text.len());
     let mut end = 0;
     for range in found {
         if range.start >= end {
-            clean.push_str(&text.text[end..range.start]);
+            clean.push_str(&text[end..range.start]);
             clean.push_str(BLACKED_OUT);
         }
         end = end.max(range.end);
     }
-    clean.push_str(&text.text[end..]);
+    clean.push_str(&text[end..]);
     Cow::Owned(clean)
 }
 
@@ -82,14 +82,14 @@ fn runs(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-struct Text<'t> {
+struct Scan<'t> {
     text: &'t str,
     /// Where the text ends, or was cut off.
     end: usize,
     is_cut: bool,
 }
 
-impl Text<'_> {
+impl Scan<'_> {
     fn at(&self, range: &Range<usize>) -> &str {
         &self.text[range.clone()]
     }
@@ -131,21 +131,18 @@ impl Text<'_> {
             return None;
         }
         let rest = &self.text[run.end..self.end];
-        let between = rest
-            .bytes()
-            .position(|byte| !b"_-\"'\\ =:\t".contains(&byte))?;
-        let (sign, rest) = rest.split_at(between);
-        if !sign.contains(['=', ':']) {
-            return None;
-        }
-        let quote = sign.chars().last().filter(|last| "\"'".contains(*last));
+        let after_name = rest.trim_start_matches(['_', '-', '"', '\'', '\\', ' ', '\t']);
+        let after_sign = after_name.strip_prefix(['=', ':'])?;
+        let rest = after_sign.trim_start_matches(['"', '\'', '\\', ' ', '\t']);
+        let start = self.end - rest.len();
+        let quote = self.text[..start].chars().last();
+        let quote = quote.filter(|last| "\"'".contains(*last));
         let length = match quote {
             Some(quote) => rest.find(quote),
             None => rest.find([
                 ' ', '\t', '\n', '\r', '"', '\'', ',', ';', '&', ')', ']', '}', '>',
             ]),
         };
-        let start = run.end + between;
         let end = length.map_or(self.end, |length| start + length);
         let is_new = end > start && !self.text[start..].starts_with(BLACKED_OUT);
         is_new.then_some(start..end)

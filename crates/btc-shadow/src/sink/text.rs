@@ -13,7 +13,7 @@ use crate::record::{Comparison, Event, Line, Side};
 pub(super) fn append(out: &mut Vec<u8>, line: &Line) -> serde_json::Result<()> {
     match &line.event {
         Event::Comparison(comparison) if is_plain(comparison) => {
-            append_plain(out, line, comparison)
+            append_plain(out, line, comparison);
         }
         _ => bounds::append(out, line)?,
     }

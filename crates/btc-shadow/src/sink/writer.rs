@@ -50,8 +50,8 @@ impl Writer {
         let from = self.chunk.done;
         let outcome = self.log.append(&mut self.chunk);
         let written = &self.chunk.text[from..self.chunk.done];
-        let lines = written.iter().filter(|byte| **byte == b'\n').count();
-        self.queue.report(lines as u64, outcome.as_ref().err());
+        let lines: u64 = written.iter().map(|byte| u64::from(*byte == b'\n')).sum();
+        self.queue.report(lines, outcome.as_ref().err());
         outcome
     }
 

@@ -47,7 +47,7 @@ fn secret() -> impl Strategy<Value = (String, String)> {
             "\"password\": \"",
             "secret=",
         ]),
-        "[!#-&*+./0-9A-Z^_a-z]{1,40}".prop_filter("cut in two", |it| !it.contains('&')),
+        "[!#-%*+./0-9A-Z^_a-z]{1,40}",
     )
         .prop_map(|(name, value)| (name.to_owned(), value));
     let cookie =
@@ -65,11 +65,9 @@ proptest! {
     #[test]
     fn no_secret_is_left_wherever_it_stands(
         (name, secret) in secret(),
-        before in "(\\PC{0,40}[^0-9A-Za-z])?",
+        before in "(\\PC{0,40}[^0-9A-Za-z=:_\"'\\\\-])?",
         after in "([ \",;)]\\PC{0,40})?",
     ) {
-        // What stands before may end in a name of its own, or in a word of the phrase.
-        prop_assume!(!before.ends_with(['=', ':', '_', '-', '"', '\'', '\\']));
         let text = format!("{before}{name}{secret}{after}");
         let clean = redact(&text);
         prop_assert!(clean.contains("[redacted]"), "{} in {}", secret, text);
@@ -124,6 +122,7 @@ fn each_kind_has_an_example() {
             "password='a b', user=\"c\"",
             "password='[redacted]', user=\"c\"",
         ),
+        ("password=_", "password=[redacted]"),
         (
             "GET http://user:pass@127.0.0.1:8332/",
             "GET http://[redacted]@127.0.0.1:8332/",
