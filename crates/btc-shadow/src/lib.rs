@@ -7,6 +7,7 @@
 //! - [`Policy`]: how patiently is compared
 //! - [`compare`]: the rules that say whether two answers mean the same
 //! - [`record`]: the versioned lines of the comparison log; [`sink`]: where they go
+//! - [`metrics`]: counts and durations for Prometheus
 //! - [`parity`]: random plans for two wallets of the same words
 //! - [`analysis`]: what a log says about the readiness of the second implementation
 
@@ -15,6 +16,7 @@ mod books;
 pub mod compare;
 mod fallback;
 pub mod memory;
+pub mod metrics;
 pub mod parity;
 mod policy;
 pub mod record;

@@ -28,12 +28,12 @@ pub fn connect(config: &Config) -> BitcoinResult<Arc<dyn BitcoinInterface>> {
         (None, _, true) => crate::rollout::connect_fallback(config),
         #[cfg(feature = "shadow")]
         (None, Some(shadow), false) => {
-            let open_log = || {
-                let sink = btc_shadow::sink::FileSink::open(&shadow.log_file)?;
-                Ok(Box::new(sink) as Box<dyn btc_shadow::sink::Sink>)
-            };
-            let shadow = connect_shadow(config, config.implementation, open_log, shadow.log_all)?;
-            Ok(Arc::new(shadow))
+            let [primary, secondary] = connect_both(config, config.implementation)?;
+            let log = crate::shadow_mode::open_log(shadow)?;
+            let sink = Box::new(Arc::clone(&log));
+            let over = shadow_over(config, &primary, &secondary, sink, shadow.log_all);
+            let [started] = crate::shadow_mode::started(shadow, [over], &log, &[])?;
+            Ok(Arc::new(started))
         }
         #[cfg(not(feature = "shadow"))]
         (Some(_), _, _) => Err(not_built("roll-outs", "shadow")),
@@ -169,10 +169,11 @@ pub(crate) fn shadow_over(
     let shadow = btc_shadow::Shadow::new(
         Arc::clone(&primary) as Arc<dyn BitcoinInterface>,
         Arc::clone(&secondary) as Arc<dyn BitcoinInterface>,
-        btc_shadow::Policy::default(),
+        crate::shadow_mode::policy(config),
         sink,
         log_all,
     );
+    let shadow = crate::shadow_mode::named(config, shadow);
     if config.wallet.is_none() {
         return shadow;
     }

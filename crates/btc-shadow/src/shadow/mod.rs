@@ -13,6 +13,7 @@ mod sampling;
 pub(crate) mod sides;
 pub(crate) mod tips;
 
+use std::any::Any;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -54,6 +55,8 @@ pub struct Shadow {
     policy: Policy,
     recorder: Arc<Recorder>,
     off_path: Option<off_path::Pool>,
+    /// What lives as long as the decorator.
+    companions: Vec<Box<dyn Any + Send + Sync>>,
 }
 
 impl Shadow {
@@ -82,6 +85,7 @@ impl Shadow {
             policy,
             recorder: Arc::new(Recorder::new(implementations, sink, log_all)),
             off_path: None,
+            companions: Vec::new(),
         }
     }
 
@@ -122,6 +126,11 @@ impl Shadow {
         self
     }
 
+    /// The primary's implementation, and the secondary's.
+    pub fn implementations(&self) -> [BitcoinImplementationType; 2] {
+        self.recorder.implementations
+    }
+
     /// Names the builds that are compared: evidence counts only as long as neither changes.
     /// Without, it is this crate's version on both sides.
     #[must_use]
@@ -151,6 +160,13 @@ impl Shadow {
         )?;
         self.off_path = Some(pool);
         Ok(self)
+    }
+
+    /// Keeps something for as long as the decorator is there, such as the server of its metrics.
+    #[must_use]
+    pub fn along_with(mut self, companion: impl Any + Send + Sync) -> Self {
+        self.companions.push(Box::new(companion));
+        self
     }
 
     /// What the comparisons off the caller's path are at; none in line.

@@ -30,7 +30,7 @@ pub(crate) struct Recorder {
     began: Instant,
     /// The primary's and the secondary's.
     builds: OnceLock<[String; 2]>,
-    implementations: [BitcoinImplementationType; 2],
+    pub(crate) implementations: [BitcoinImplementationType; 2],
     start: Once,
     watchers: OnceLock<Vec<Arc<dyn Watch>>>,
     sequence: AtomicU64,

@@ -7,6 +7,8 @@ mod fallback;
 mod judge;
 mod live;
 mod log;
+mod log_file;
+mod metrics;
 mod off_path;
 mod output;
 mod rollout;

@@ -71,31 +71,32 @@ pub(super) fn timeout(text: &str) -> Result<Duration, String> {
 }
 
 /// A whole number within bounds, both included.
-fn number<T: std::str::FromStr + PartialOrd + std::fmt::Display>(
-    text: &str,
-    low: T,
-    high: T,
-) -> Result<T, String> {
+fn number(text: &str, low: u64, high: u64) -> Result<u64, String> {
     text.parse()
         .ok()
-        .filter(|number| (&low..=&high).contains(&number))
+        .filter(|number| (low..=high).contains(number))
         .ok_or_else(|| format!("use a whole number from {low} to {high}"))
 }
 
-pub(super) fn workers(text: &str) -> Result<usize, String> {
-    number(text, 1, 64)
+fn small_number(text: &str, low: u32, high: u32) -> Result<u32, String> {
+    let number = number(text, low.into(), high.into())?;
+    Ok(u32::try_from(number).unwrap_or(high))
 }
 
-pub(super) fn queue(text: &str) -> Result<usize, String> {
-    number(text, 1, 1 << 24)
+pub(super) fn workers(text: &str) -> Result<u32, String> {
+    small_number(text, 1, 64)
+}
+
+pub(super) fn queue(text: &str) -> Result<u32, String> {
+    small_number(text, 1, 1 << 24)
 }
 
 pub(super) fn files(text: &str) -> Result<u32, String> {
-    number(text, 1, 1_000)
+    small_number(text, 2, 1_000)
 }
 
 pub(super) fn megabytes(text: &str) -> Result<u64, String> {
-    Ok(number(text, 1_u64, 1 << 20)? << 20)
+    Ok(number(text, 1, 1 << 20)? << 20)
 }
 
 pub(super) fn waits(text: &str) -> Result<Vec<u64>, String> {

@@ -25,9 +25,9 @@ pub struct ShadowConfig {
     /// Whether the caller waits for the comparison.
     pub is_inline: bool,
     /// Threads that compare; `None`: two.
-    pub workers: Option<usize>,
+    pub workers: Option<u32>,
     /// Calls that may wait to be compared; `None`: 16,384.
-    pub queue: Option<usize>,
+    pub queue: Option<u32>,
     /// The longest a step of a comparison may take; `None`: 30 seconds.
     pub timeout: Option<Duration>,
     /// Which share of the calls is compared, as `get_block=10%,…`; `None`: all.
@@ -73,9 +73,7 @@ pub(super) fn resolve(layers: &Layers, is_on: bool) -> BitcoinResult<Option<Shad
         log_all: layers.get("LOG_ALL", parse::boolean)?.unwrap_or(true),
         log_max_bytes: layers.get("LOG_MAX_MB", parse::megabytes)?,
         log_max_files: layers.get("LOG_MAX_FILES", parse::files)?,
-        log_compress: layers
-            .get("LOG_COMPRESS", parse::boolean)?
-            .unwrap_or(false),
+        log_compress: layers.get("LOG_COMPRESS", parse::boolean)?.unwrap_or(false),
         is_inline: layers
             .get("SHADOW_INLINE", parse::boolean)?
             .unwrap_or(false),

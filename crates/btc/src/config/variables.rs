@@ -69,11 +69,7 @@ pub const VARIABLES: &[Variable] = &[
         "false",
         "`true`: the caller waits for the comparison; for tests",
     ),
-    variable(
-        "SHADOW_WORKERS",
-        "2",
-        "threads that compare, 1 to 64",
-    ),
+    variable("SHADOW_WORKERS", "2", "threads that compare, 1 to 64"),
     variable(
         "SHADOW_QUEUE",
         "16384",

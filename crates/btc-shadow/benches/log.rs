@@ -1,0 +1,108 @@
+//! Lines of matches through `FileSink`: the cost of one, and ten million of them by one thread.
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use btc_iface::{BitcoinImplementationType, Operation};
+use btc_shadow::compare::{RULES, Verdict};
+use btc_shadow::record::{Build, Comparison, Digest, Event, Line, RunId, Side, Start, VERSION};
+use btc_shadow::sink::{FileSink, Sink};
+use criterion::{Criterion, Throughput};
+
+const RECORDS: u64 = 10_000_000;
+
+fn line(event: Event) -> Line {
+    Line {
+        version: VERSION,
+        run: RunId(1),
+        event,
+    }
+}
+
+fn start() -> Line {
+    let build = |implementation| Build {
+        implementation,
+        build: "0.1.0".to_owned(),
+    };
+    line(Event::Start(Start {
+        time_ms: 1_790_000_000_000,
+        primary: build(BitcoinImplementationType::Python),
+        secondary: build(BitcoinImplementationType::Rust),
+        log_all: true,
+        rules: RULES,
+        part: 1,
+    }))
+}
+
+fn matched(sequence: u64) -> Line {
+    let side = |implementation, duration_ns| Side {
+        implementation,
+        duration_ns,
+        error: None,
+        tips: Some([900_000; 2]),
+    };
+    line(Event::Comparison(Comparison {
+        sequence,
+        time_ms: 1_790_000_000_000 + sequence,
+        operation: Operation::GetTransaction,
+        verdict: Verdict::Match,
+        input: Digest(sequence.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+        primary: side(BitcoinImplementationType::Python, 1_234_567),
+        secondary: Some(side(BitcoinImplementationType::Rust, 123_456)),
+        rechecks: 0,
+        differences: Vec::new(),
+        reason: None,
+    }))
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let folder = tempfile::tempdir()?;
+    let mut criterion = Criterion::default().configure_from_args();
+    let mut group = criterion.benchmark_group("log");
+    group.throughput(Throughput::Elements(1));
+    let sink = FileSink::open(&folder.path().join("one"))?;
+    sink.write(&start())?;
+    let mut sequence = 0;
+    group.bench_function("a match", |bencher| {
+        bencher.iter(|| {
+            sequence += 1;
+            sink.write(&matched(sequence))
+        });
+    });
+    group.finish();
+    drop(sink);
+    ten_million(&folder.path().join("many"))
+}
+
+/// The sustained rate, to the last line on the disk, and the memory that it took.
+fn ten_million(path: &Path) -> Result<(), Box<dyn Error>> {
+    let sink = FileSink::open(path)?;
+    sink.write(&start())?;
+    let started = Instant::now();
+    let mut refused = 0_u64;
+    for sequence in 1..=RECORDS {
+        refused += u64::from(sink.write(&matched(sequence)).is_err());
+    }
+    let taken = started.elapsed();
+    let is_flushed = sink.flush(Duration::from_mins(1));
+    let flushed = started.elapsed();
+    let tally = sink.tally();
+    if !is_flushed || tally.accepted - tally.written > 0 || tally.refused != refused {
+        return Err(format!("not accounted for: {tally:?}, {refused} refused").into());
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    let per_second = |time: Duration| RECORDS as f64 / time.as_secs_f64() / 1e6;
+    println!("{RECORDS} matches by one thread");
+    println!("  handed in   {:.2} M/s", per_second(taken));
+    println!("  on the disk {:.2} M/s", per_second(flushed));
+    println!("  refused     {refused}");
+    println!("  written     {} of {}", tally.written, tally.accepted);
+    for line in fs::read_to_string("/proc/self/status")?.lines() {
+        if line.starts_with("VmHWM") {
+            println!("  peak memory {}", line.trim_start_matches("VmHWM:").trim());
+        }
+    }
+    Ok(())
+}
