@@ -21,6 +21,8 @@ pub mod record;
 pub mod rollout;
 mod shadow;
 pub mod sink;
+#[cfg(test)]
+mod stub;
 mod wallet;
 mod watch;
 

@@ -65,10 +65,7 @@ pub(super) fn run(output: Output, options: &Demo) -> Done {
     };
     let summary = build(&mut Chain::new(node, options.seed)?, &plan)?;
     replace(&options.log)?;
-    session.config.shadow = Some(ShadowConfig {
-        log_file: options.log.clone(),
-        log_all: true,
-    });
+    session.config.shadow = Some(ShadowConfig::new(&options.log));
     let inputs = suite::Inputs {
         blocks: summary
             .blocks

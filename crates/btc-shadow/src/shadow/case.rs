@@ -152,3 +152,62 @@ pub(crate) fn digest(parts: &[&[u8]]) -> Digest {
     let first = digest.as_byte_array().first_chunk();
     Digest(u64::from_be_bytes(*first.unwrap_or(&[0; 8])))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use btc_iface::BitcoinInterface;
+
+    use super::*;
+    use crate::compare::Verdict;
+    use crate::policy::Policy;
+    use crate::shadow::{OffPath, Shadow};
+    use crate::sink::MemorySink;
+    use crate::stub::Five;
+
+    /// A comparator with a defect.
+    struct Broken;
+
+    impl Case for Broken {
+        fn digest(&self) -> Digest {
+            Digest(0)
+        }
+
+        fn first(&mut self, _: &Sides) -> Finding {
+            std::panic::resume_unwind(Box::new("the comparator breaks"));
+        }
+    }
+
+    #[test]
+    fn a_comparator_that_panics_costs_its_verdict_and_nothing_else() {
+        let make = || {
+            let sink = Box::new(MemorySink::default());
+            Shadow::new(
+                Arc::new(Five),
+                Arc::new(Five),
+                Policy::default(),
+                sink,
+                true,
+            )
+        };
+        let off_path = make().off_path(OffPath::default()).expect("threads");
+        for shadow in [make(), off_path] {
+            for _ in 0..10 {
+                let answer = shadow.observe(
+                    btc_iface::Operation::GetBalance,
+                    || Five.get_balance().map(crate::compare::Balance),
+                    |_| Box::new(Broken),
+                );
+                assert_eq!(answer.expect("the primary answers").0, 5);
+            }
+            shadow.get_balance().expect("the primary answers");
+            let books = shadow.books();
+            assert!(shadow.finish(std::time::Duration::from_secs(10)));
+            let counts = books.counts();
+            assert!(counts.close(), "{counts:?}");
+            assert_eq!(counts.total(Verdict::Inconclusive), 10);
+            assert_eq!(counts.total(Verdict::Match), 1);
+        }
+    }
+}

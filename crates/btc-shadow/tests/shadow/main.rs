@@ -7,6 +7,7 @@ mod fallback;
 mod judge;
 mod live;
 mod log;
+mod off_path;
 mod output;
 mod rollout;
 mod samples;

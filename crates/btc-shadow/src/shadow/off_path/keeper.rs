@@ -51,12 +51,8 @@ fn keep(shared: &Arc<Shared>, mut workers: Vec<JoinHandle<()>>) {
     if !report_every.is_zero() {
         report(shared);
     }
-    // Those that hang are left behind; they have nothing of ours but what they hold.
-    while let Some(worker) = workers.pop() {
-        if worker.is_finished() || shared.stuck.load(Ordering::Relaxed) == 0 {
-            let _ = worker.join();
-        }
-    }
+    // The workers go by themselves. None is waited for: those that hang hold nothing of ours, and
+    // every account is closed by now.
 }
 
 /// Takes the place away from workers that hang, and closes the accounts of what they were at.
