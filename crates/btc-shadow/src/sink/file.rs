@@ -31,7 +31,7 @@ const SCRATCH_BYTES: usize = 4 << 10;
 ///   with the thread), and are refused when there is no room. Where some were refused, a `gap`
 ///   line says how many as soon as there is room. The caller is never kept.
 /// - A file that was deleted or moved is made anew for the next batch of lines. Each new file
-///   begins with the run's `start` line, with the number of the file.
+///   begins with the `start` line of the last run that began, with the number of the file.
 /// - Several threads, sinks and processes may write to one file; a line is never torn by another.
 ///   With several, the one that finds the file full rotates it, and the others follow.
 /// - A device or a pipe is written to as it is.

@@ -11,6 +11,8 @@ use crate::record::{Event, Gap, Line, RunId, VERSION};
 
 /// The most that waits to be taken, in bytes. The writer holds as much again while it writes.
 pub(super) const CAPACITY_BYTES: usize = 16 << 20;
+/// More than a `gap` line takes.
+const MAX_GAP_BYTES: usize = 2 << 10;
 /// So many bytes are worth a write before their time.
 const WRITE_AT_BYTES: usize = 256 << 10;
 /// How long a line waits for others to be written with.
@@ -131,7 +133,10 @@ impl Queue {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
         let before = state.waiting.text.len();
-        let is_taken = state.is_open() && state.mark_gap(text.len()) && state.fits(text.len());
+        // Without a look at the room first, each refusal would cost the making of a mark.
+        let mark = if state.unmarked > 0 { MAX_GAP_BYTES } else { 0 };
+        let is_taken =
+            state.is_open() && state.fits(text.len() + mark) && state.mark_gap(text.len());
         if !is_taken {
             state.tally.refused += 1;
             state.unmarked += 1;
