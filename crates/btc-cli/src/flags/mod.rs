@@ -1,11 +1,13 @@
 //! What can be typed: the verbs and their options.
 
+mod analyze;
 mod wallet;
 
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use self::analyze::Analyze;
 pub(crate) use self::wallet::{
     AddressVerb, Bump, Create, LabelsVerb, Parity, Payment, PsbtVerb, Raise, Restore, Send, Setup,
     SignMessage, UtxoVerb, WalletVerb,
@@ -88,12 +90,8 @@ pub(crate) enum Verb {
     Peers,
     /// Compare both wallets on random words and payments, to the byte
     Parity(Parity),
-    /// What comparison logs say
-    Analyze {
-        /// Logs of shadow mode, together
-        #[arg(required = true)]
-        logs: Vec<PathBuf>,
-    },
+    /// What comparison logs say, and whether it is evidence enough to switch
+    Analyze(Analyze),
     /// A whole comparison on a private node, with a planted fault that is caught
     Demo(Demo),
     /// The variables that are read, with their defaults

@@ -46,7 +46,7 @@ pub(crate) fn run(verb: Option<Verb>, output: Output) -> Done {
         Verb::SignMessage(options) => wallet::sign_message(output, &options),
         Verb::Peers => wallet::peers(output),
         Verb::Parity(options) => wallet::parity(output, &options),
-        Verb::Analyze { logs } => analyze::run(output, &logs),
+        Verb::Analyze(options) => analyze::run(output, &options),
         Verb::Demo(options) => demo::run(output, &options),
         Verb::Variables => variables::run(output),
         Verb::Completions { shell } => shell::completions(shell),
