@@ -40,9 +40,8 @@ pub(super) fn judge_operation(
         criteria.push(criterion(name, share(name, part, report.due(), limit)));
     }
     criteria.push(criterion("error_rate", error_rate(gate, report)));
-    let ratios = [("p50", gate.p50_ratio), ("p99", gate.p99_ratio)];
-    for (name, limit) in ratios {
-        criteria.push(criterion(name, latency(gate, report, name, limit)));
+    for (name, found) in latency(gate, report) {
+        criteria.push(criterion(name, found));
     }
     if limits.agreed_errors > 0 {
         criteria.push(criterion("error_paths", error_paths(limits, report)));
@@ -87,18 +86,21 @@ fn mismatches(gate: &Gate, limits: &OperationGate, report: &OperationReport) -> 
         }
         Allowance::None => limits.mismatch_bound,
     };
+    let outcome = if lower_bound(report.mismatches, report.compared, gate.risk()) > allowed {
+        Outcome::No
+    } else if bound <= allowed {
+        Outcome::Go
+    } else if report.mismatches == 0 && report.distinct_inputs < limits.distinct_inputs {
+        // That inputs are missing is said already.
+        return (Outcome::Go, format!("{found} so far, in {compared}"));
+    } else {
+        Outcome::Hold
+    };
     let sentence = format!(
         "{found} in {compared}, so the rate may be up to {} (at most {} is allowed)",
         rate(bound),
         rate(allowed)
     );
-    let outcome = if lower_bound(report.mismatches, report.compared, gate.risk()) > allowed {
-        Outcome::No
-    } else if bound > allowed {
-        Outcome::Hold
-    } else {
-        Outcome::Go
-    };
     (outcome, sentence)
 }
 
@@ -150,6 +152,15 @@ fn error_rate(gate: &Gate, report: &OperationReport) -> Found {
     let above = upper_bound(python, pairs, gate.risk()) - share(python);
     let at_least = difference - below.hypot(above);
     let limit = gate.error_rate_difference_percent / 100.0;
+    let needed = trials_for(limit, gate.risk());
+    if rust == 0 && pairs < needed {
+        let sentence = format!(
+            "{} of {} calls that both were asked, to compare error rates",
+            grouped(pairs),
+            grouped(needed)
+        );
+        return (Outcome::Hold, sentence);
+    }
     let sentence = format!(
         "rust alone failed in {} and python alone in {} of {}, so rust may fail more often by up \
          to {} (at most {} is allowed)",
@@ -169,12 +180,22 @@ fn error_rate(gate: &Gate, report: &OperationReport) -> Found {
     (outcome, sentence)
 }
 
+/// How many trials without an event show that the rate is no higher than this.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a number of calls that does not fit is more than any log holds"
+)]
+fn trials_for(limit: f64, risk: f64) -> u64 {
+    (risk.ln() / (-limit).ln_1p()).ceil() as u64
+}
+
 fn error_paths(limits: &OperationGate, report: &OperationReport) -> Found {
     let (seen, needed) = (report.agreed_errors, limits.agreed_errors);
     let sentence = format!(
-        "{} of {} needed that both refuse alike",
-        grouped(seen),
-        plural(needed, "call", "calls")
+        "{} that both refused alike ({} needed)",
+        plural(seen, "call", "calls"),
+        grouped(needed)
     );
     let outcome = if seen < needed {
         Outcome::Hold

@@ -53,12 +53,16 @@ fn headline(decision: Decision, report: &Report, criteria: &[Criterion]) -> Stri
             criteria.len()
         ),
         Decision::No => {
-            let against = of(Outcome::No).count();
-            let speaks = if against == 1 { "speaks" } else { "speak" };
-            format!(
-                "Do not switch to Rust: {} {speaks} against it.",
-                plural(against as u64, "criterion", "criteria")
-            )
+            let others = (of(Outcome::No).count() as u64).saturating_sub(1);
+            // A wrong answer outweighs a slow one.
+            let is_wrong = |one: &&Criterion| one.name == "mismatches";
+            let first = of(Outcome::No).find(is_wrong).or(of(Outcome::No).next());
+            let first = first.map_or("", |one| one.sentence.as_str());
+            let more = match others {
+                0 => String::new(),
+                _ => format!("; and {}", plural(others, "more reason", "more reasons")),
+            };
+            format!("Do not switch to Rust: {first}{more}.")
         }
     }
 }
