@@ -1,6 +1,9 @@
 //! Tests of shadow mode through its public names, over doubles of both implementations.
 
 mod analysis;
+mod analysis_formats;
+mod analysis_gate;
+mod analysis_reading;
 mod compare;
 mod double;
 mod judge;

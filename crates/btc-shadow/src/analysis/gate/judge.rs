@@ -26,38 +26,43 @@ pub(super) fn judge(gate: &Gate, report: &Report) -> Judgement {
     }
     let outcomes = criteria.iter().map(|criterion| criterion.outcome);
     let decision = outcomes.max().unwrap_or(Decision::Hold);
-    Judgement {
+    let mut judgement = Judgement {
         decision,
-        headline: headline(decision, report, &criteria),
+        headline: String::new(),
         criteria,
         mismatch_bounds,
         gate: gate.clone(),
-    }
+    };
+    judgement.headline = headline(&judgement, report);
+    judgement
 }
 
-fn headline(decision: Decision, report: &Report, criteria: &[Criterion]) -> String {
-    let of = |outcome| criteria.iter().filter(move |one| one.outcome == outcome);
+fn headline(judgement: &Judgement, report: &Report) -> String {
+    let criteria = judgement.criteria.len();
+    let count = |outcome| {
+        let its = judgement.unmet().filter(|one| one.outcome == outcome);
+        its.count() as u64
+    };
     let compared = grouped(report.compared);
-    match decision {
+    match judgement.decision {
         Decision::Go => format!(
-            "Rust can take over: {compared} calls were compared, and all {} criteria are met.",
-            criteria.len()
+            "Rust can take over: {compared} calls were compared, and all {criteria} criteria are \
+             met."
         ),
         Decision::Hold if report.compared == 0 => {
             "Not yet: no call was compared, so this log proves nothing.".to_owned()
         }
         Decision::Hold => format!(
-            "Not yet: nothing speaks against Rust in {compared} compared calls, but {} of {} \
-             criteria lack evidence.",
-            of(Outcome::Hold).count(),
-            criteria.len()
+            "Not yet: nothing speaks against Rust in {compared} compared calls, but evidence is \
+             missing for {} of {criteria} criteria.",
+            count(Outcome::Hold)
         ),
         Decision::No => {
-            let others = (of(Outcome::No).count() as u64).saturating_sub(1);
-            // A wrong answer outweighs a slow one.
-            let is_wrong = |one: &&Criterion| one.name == "mismatches";
-            let first = of(Outcome::No).find(is_wrong).or(of(Outcome::No).next());
+            let first = judgement.unmet().next();
             let first = first.map_or("", |one| one.sentence.as_str());
+            // The limit follows in the list of reasons.
+            let first = first.rsplit_once(" (").map_or(first, |(what, _)| what);
+            let others = count(Outcome::No).saturating_sub(1);
             let more = match others {
                 0 => String::new(),
                 _ => format!("; and {}", plural(others, "more reason", "more reasons")),

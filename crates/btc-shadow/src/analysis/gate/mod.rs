@@ -128,11 +128,20 @@ pub struct Assessment {
 }
 
 impl Judgement {
-    /// The criteria that are not met, what speaks against it first.
+    /// The criteria that are not met: what speaks against it first, and of that wrong answers,
+    /// which outweigh slow ones.
     pub fn unmet(&self) -> impl Iterator<Item = &Criterion> {
-        let of = |outcome| move |criterion: &&Criterion| criterion.outcome == outcome;
-        let no = self.criteria.iter().filter(of(Outcome::No));
-        no.chain(self.criteria.iter().filter(of(Outcome::Hold)))
+        let weight = |criterion: &&Criterion| {
+            let is_wrong = criterion.name == "mismatches";
+            std::cmp::Reverse((criterion.outcome, is_wrong))
+        };
+        let unmet = self
+            .criteria
+            .iter()
+            .filter(|one| one.outcome != Outcome::Go);
+        let mut unmet: Vec<_> = unmet.collect();
+        unmet.sort_by_key(weight);
+        unmet.into_iter()
     }
 }
 

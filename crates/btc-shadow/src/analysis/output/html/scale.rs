@@ -31,13 +31,13 @@ impl Area {
     }
 }
 
-/// A round number that is no smaller: 1, 2, 2.5 or 5 times a power of ten.
+/// A round number that is no smaller, whose half is round too.
 pub(super) fn round_up(value: f64) -> f64 {
     if value <= 0.0 {
         return 1.0;
     }
     let power = 10_f64.powf(value.log10().floor());
-    let steps = [1.0, 2.0, 2.5, 5.0, 10.0];
+    let steps = [1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0];
     let fits = steps
         .into_iter()
         .find(|step| step * power >= value * 0.999_999);
@@ -99,9 +99,9 @@ mod tests {
         for (value, round) in [
             (0.0, 1.0),
             (0.9, 1.0),
-            (3.0, 5.0),
-            (21.0, 25.0),
-            (260.0, 500.0),
+            (3.0, 3.0),
+            (21.0, 30.0),
+            (260.0, 300.0),
         ] {
             assert!((round_up(value) - round).abs() < 1e-9, "{value}");
         }

@@ -20,9 +20,11 @@ pub(super) fn operations(assessment: &Assessment) -> String {
     };
     let content = format!(
         "<div class=\"card\"><table>{AGREEMENT_HEAD}{}</table></div>\
-         <div class=\"card\"><table>{TIMES_HEAD}{}</table></div>",
+         <div class=\"card\"><table>{TIMES_HEAD}{}</table></div>\
+         <div class=\"card\"><table>{ERRORS_HEAD}{}</table></div>",
         of(agreement_row),
-        of(times_row)
+        of(times_row),
+        of(errors_row)
     );
     section(
         "Per operation",
@@ -35,13 +37,16 @@ const AGREEMENT_HEAD: &str = "<tr><th class=\"l\">operation</th><th></th><th>cal
     <th>compared</th><th>distinct inputs</th><th>mismatches</th><th>rate up to</th>\
     <th>inconclusive</th><th>skipped</th><th>dropped</th><th>compatibility</th></tr>";
 
-const TIMES_HEAD: &str = "<tr><th></th><th class=\"group\" colspan=\"3\">p50</th>\
-    <th class=\"group\" colspan=\"3\">p95</th><th class=\"group\" colspan=\"3\">p99</th>\
-    <th class=\"group\" colspan=\"2\">errors by kind</th>\
-    <th class=\"group\" colspan=\"2\">peak memory</th></tr>\
+const TIMES_HEAD: &str = "<tr><th class=\"group\"></th><th class=\"group\" colspan=\"3\">p50</th>\
+    <th class=\"group\" colspan=\"3\">p95</th><th class=\"group\" colspan=\"3\">p99</th></tr>\
     <tr><th class=\"l\">operation</th><th>python</th><th>rust</th><th>ratio</th>\
-    <th>python</th><th>rust</th><th>ratio</th><th>python</th><th>rust</th><th>ratio</th>\
-    <th class=\"l\">python</th><th class=\"l\">rust</th><th>python</th><th>rust</th></tr>";
+    <th>python</th><th>rust</th><th>ratio</th><th>python</th><th>rust</th><th>ratio</th></tr>";
+
+const ERRORS_HEAD: &str = "<tr><th class=\"group\"></th><th class=\"group\" colspan=\"2\">errors by kind</th>\
+    <th class=\"group\" colspan=\"2\">failed alone</th>\
+    <th class=\"group\" colspan=\"2\">peak memory of the process</th></tr>\
+    <tr><th class=\"l\">operation</th><th class=\"l\">python</th><th class=\"l\">rust</th>\
+    <th>python</th><th>rust</th><th>python</th><th>rust</th></tr>";
 
 fn agreement_row(assessment: &Assessment, o: &OperationReport) -> String {
     let judgement = &assessment.judgement;
@@ -96,13 +101,21 @@ fn times_row(assessment: &Assessment, o: &OperationReport) -> String {
         cells.push_str(&cell("", &show(rust)));
         cells.push_str(&cell(if is_slow { "bad" } else { "" }, &shown));
     }
-    for who in [Python, Rust] {
-        cells.push_str(&cell("l", &errors(o, who)));
-    }
-    for who in [Python, Rust] {
-        cells.push_str(&cell("", &peak(&assessment.report, who)));
-    }
     format!("<tr><td class=\"l\">{}</td>{cells}</tr>", o.operation)
+}
+
+fn errors_row(assessment: &Assessment, o: &OperationReport) -> String {
+    let both = [Python, Rust];
+    let cells = [
+        both.map(|who| cell("l wrap", &errors(o, who))),
+        [o.only_python_failed, o.only_rust_failed].map(count),
+        both.map(|who| cell("", &peak(&assessment.report, who))),
+    ];
+    format!(
+        "<tr><td class=\"l\">{}</td>{}</tr>",
+        o.operation,
+        cells.concat().concat()
+    )
 }
 
 /// Different inputs, with a bar towards the number that is needed.
@@ -111,9 +124,9 @@ fn progress(o: &OperationReport, needed: usize) -> String {
     let share = o.distinct_inputs as f64 / needed.max(1) as f64;
     let class = if share >= 1.0 { " class=\"full\"" } else { "" };
     format!(
-        "<td title=\"{} needed\">{}<span class=\"bar\"><i{class} style=\"width:{:.0}%\"></i></span></td>",
-        grouped(needed as u64),
+        "<td>{} <span class=\"off\">of {}</span><span class=\"bar\"><i{class} style=\"width:{:.0}%\"></i></span></td>",
         distinct(o),
+        grouped(needed as u64),
         100.0 * share.min(1.0)
     )
 }
