@@ -302,7 +302,9 @@ fn formats(folder: &tempfile::TempDir) -> Outcome {
     }
     let page = folder.path().join("page.html");
     let to = page.display().to_string();
-    Program::with(&["analyze", &pattern, "--html", &to]).run().code(2);
+    Program::with(&["analyze", &pattern, "--html", &to])
+        .run()
+        .code(2);
     let page = std::fs::read_to_string(page)?;
     assert!(page.starts_with("<!doctype html>"), "{page}");
     Ok(())

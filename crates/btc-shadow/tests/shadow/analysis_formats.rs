@@ -20,10 +20,10 @@ fn assess(lines: impl IntoIterator<Item = Line>) -> Assessment {
 }
 
 fn hostile(one: &mut Comparison) {
-    if one.sequence % 50 == 0 {
+    if one.sequence.is_multiple_of(50) {
         one.verdict = Mismatch;
         let mut found = difference(&format!("outputs[0].{HOSTILE}"));
-        found.primary = HOSTILE.to_owned();
+        HOSTILE.clone_into(&mut found.primary);
         found.secondary = HOSTILE.repeat(50);
         one.differences = vec![found];
     } else if one.sequence % 50 == 1 {

@@ -1,14 +1,14 @@
 //! Go, hold and no: what the gate makes of synthetic runs.
 
-use btc_iface::{BitcoinImplementationType, ErrorKind, Operation};
+use btc_iface::{ErrorKind, Operation};
 use btc_shadow::analysis::{Analysis, Assessment, Decision, Gate, Outcome};
 use btc_shadow::compare::Verdict;
 use btc_shadow::record::{Comparison, Event, Line, RunId};
 
-use crate::samples::{difference, evidence, line, memory, start, totals};
+use crate::samples::{difference, evidence, line, memory, start};
 
 /// A gate that little evidence passes, so that one thing at a time can be missing.
-fn small() -> Gate {
+pub(crate) fn small() -> Gate {
     let mut gate = Gate {
         latency_calls: 100,
         error_rate_difference_percent: 2.0,
@@ -21,7 +21,8 @@ fn small() -> Gate {
     gate
 }
 
-fn judge(gate: &Gate, lines: impl IntoIterator<Item = Line>) -> Assessment {
+/// The judgement on these lines.
+pub(crate) fn judge(gate: &Gate, lines: impl IntoIterator<Item = Line>) -> Assessment {
     let mut analysis = Analysis::default();
     for line in lines {
         analysis.add(line);
@@ -42,14 +43,15 @@ fn sentences(assessment: &Assessment, outcome: Outcome) -> Vec<(&str, &str)> {
 }
 
 /// The one criterion that is not met, with its outcome.
-fn the_unmet(assessment: &Assessment) -> (Outcome, &'static str, &str) {
+pub(crate) fn the_unmet(assessment: &Assessment) -> (Outcome, &'static str, &str) {
     let unmet: Vec<_> = assessment.judgement.unmet().collect();
     assert_eq!(unmet.len(), 1, "{unmet:?}");
     assert_eq!(assessment.judgement.decision, unmet[0].outcome);
     (unmet[0].outcome, unmet[0].name, unmet[0].sentence.as_str())
 }
 
-fn mismatch(comparison: &mut Comparison, path: &str) {
+/// Makes a mismatch at this path of a call.
+pub(crate) fn mismatch(comparison: &mut Comparison, path: &str) {
     comparison.verdict = Verdict::Mismatch;
     comparison.differences = vec![difference(path)];
 }
@@ -337,75 +339,6 @@ fn fee_rates_may_differ_as_often_as_the_node_changes_its_mind() {
     };
     assert_eq!(found(&differ(true)), Some(Outcome::Go));
     assert_eq!(found(&differ(false)), Some(Outcome::No));
-}
-
-#[test]
-fn a_new_build_starts_anew_and_the_old_one_is_reported() {
-    let old = evidence(
-        1,
-        "0.1.0",
-        |_| 300,
-        |one| {
-            if one.sequence == 3 {
-                mismatch(one, "txid");
-            }
-        },
-    );
-    let new = evidence(2, "0.2.0", |_| 300, |_| {});
-    // The files come in any order.
-    for lines in [
-        [old.clone(), new.clone()].concat(),
-        [new, old.clone()].concat(),
-    ] {
-        let assessment = judge(&small(), lines);
-        assert_eq!(assessment.judgement.decision, Decision::Go);
-        let groups = &assessment.report.groups;
-        assert_eq!(groups.len(), 2);
-        assert!(groups[0].is_newest && !groups[1].is_newest);
-        assert_eq!((groups[0].mismatches, groups[1].mismatches), (0, 1));
-    }
-    let thin = evidence(2, "0.2.0", |_| 10, |_| {});
-    let assessment = judge(&small(), [old, thin].concat());
-    assert_eq!(assessment.judgement.decision, Decision::Hold);
-    assert_eq!(assessment.report.compared, 80);
-}
-
-#[test]
-fn other_rules_start_anew_and_other_roles_do_not() {
-    let one = evidence(1, "0.1.0", |_| 150, |_| {});
-    let mut other = evidence(2, "0.1.0", |_| 150, |_| {});
-    let mut both = [one.clone(), other.clone()].concat();
-    if let Some(Event::Start(start)) = both.get_mut(one.len()).map(|line| &mut line.event) {
-        std::mem::swap(&mut start.primary, &mut start.secondary);
-    }
-    assert_eq!(judge(&small(), both).judgement.decision, Decision::Go);
-    if let Event::Start(start) = &mut other[0].event {
-        start.rules += 1;
-    }
-    let assessment = judge(&small(), [one, other].concat());
-    assert_eq!(assessment.judgement.decision, Decision::Hold);
-    assert_eq!(assessment.report.compared, 150 * 8);
-}
-
-#[test]
-fn runs_whose_builds_are_unknown_or_equal_are_a_hold() {
-    let mut lines = evidence(1, "0.1.0", |_| 300, |_| {});
-    let mut alone = lines.clone();
-    if let Event::Start(start) = &mut alone[0].event {
-        start.secondary.implementation = BitcoinImplementationType::Python;
-    }
-    let assessment = judge(&small(), alone);
-    assert_eq!(the_unmet(&assessment).2, "python was compared with itself");
-    let mut stray = lines.clone();
-    stray.push(line("7", totals(1, &[(Verdict::Mismatch, 1)])));
-    let assessment = judge(&small(), stray);
-    assert_eq!(
-        the_unmet(&assessment).2,
-        "1 mismatch in runs whose builds are unknown"
-    );
-    lines.remove(0);
-    let assessment = judge(&small(), lines);
-    assert_eq!(the_unmet(&assessment).1, "evidence");
 }
 
 #[test]

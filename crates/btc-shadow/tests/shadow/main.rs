@@ -3,6 +3,7 @@
 mod analysis;
 mod analysis_formats;
 mod analysis_gate;
+mod analysis_groups;
 mod analysis_reading;
 mod compare;
 mod double;

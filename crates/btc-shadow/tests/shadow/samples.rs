@@ -158,7 +158,7 @@ pub(crate) fn evidence(
     let mut began = start(true);
     if let Event::Start(start) = &mut began {
         start.time_ms = BEGIN_MS + u64::from(run);
-        start.secondary.build = build.to_owned();
+        build.clone_into(&mut start.secondary.build);
     }
     let mut lines = vec![line(began)];
     let mut counts = Counts::default();

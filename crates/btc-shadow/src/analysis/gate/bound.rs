@@ -99,6 +99,7 @@ fn ln_factorial(n: f64) -> f64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_precision_loss, reason = "a few events and trials")]
 mod tests {
     use proptest::prelude::*;
 

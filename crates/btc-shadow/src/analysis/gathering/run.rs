@@ -18,7 +18,7 @@ const MAX_RANGES: usize = 1 << 20;
 /// Runs by their number.
 #[derive(Debug)]
 pub(in crate::analysis) struct Runs {
-    runs: BTreeMap<RunId, Run>,
+    by_id: BTreeMap<RunId, Run>,
     /// How many more ranges of sequence numbers may be kept.
     room: usize,
     /// Lines of runs beyond the bound.
@@ -42,7 +42,7 @@ pub(in crate::analysis) struct Run {
 impl Default for Runs {
     fn default() -> Self {
         Self {
-            runs: BTreeMap::new(),
+            by_id: BTreeMap::new(),
             room: MAX_RANGES,
             uncounted_lines: 0,
         }
@@ -52,11 +52,11 @@ impl Default for Runs {
 impl Runs {
     /// The run of this number; none if there are too many.
     pub(in crate::analysis) fn of(&mut self, id: RunId) -> Option<&mut Run> {
-        if self.runs.len() >= MAX_RUNS && !self.runs.contains_key(&id) {
+        if self.by_id.len() >= MAX_RUNS && !self.by_id.contains_key(&id) {
             self.uncounted_lines += 1;
             return None;
         }
-        Some(self.runs.entry(id).or_default())
+        Some(self.by_id.entry(id).or_default())
     }
 
     /// Counts a comparison and gives its group; none if it was counted before, or cannot be.
@@ -67,10 +67,10 @@ impl Runs {
         place: (usize, Verdict),
     ) -> Option<usize> {
         // Nearly every line is of a run that is known, and needs one look-up.
-        if !self.runs.contains_key(&id) {
+        if !self.by_id.contains_key(&id) {
             self.of(id)?;
         }
-        let run = self.runs.get_mut(&id)?;
+        let run = self.by_id.get_mut(&id)?;
         if !run.sequences.insert(sequence, &mut self.room) {
             run.repeated += 1;
             return None;
@@ -80,11 +80,11 @@ impl Runs {
     }
 
     pub(in crate::analysis) fn iter(&self) -> impl Iterator<Item = (RunId, &Run)> {
-        self.runs.iter().map(|(id, run)| (*id, run))
+        self.by_id.iter().map(|(id, run)| (*id, run))
     }
 
     pub(in crate::analysis) fn len(&self) -> usize {
-        self.runs.len()
+        self.by_id.len()
     }
 }
 
@@ -169,11 +169,10 @@ impl Run {
         if !self.is_started {
             let what = "has no start: an earlier part of the log is missing";
             found.push(what.to_owned());
-        } else if self.log_all {
-            match self.sequences.missing() {
-                Some(missing @ 1..) => found.push(format!("lacks {missing} of its lines")),
-                _ => {}
-            }
+        } else if self.log_all
+            && let Some(missing @ 1..) = self.sequences.missing()
+        {
+            found.push(format!("lacks {missing} of its lines"));
         }
         if self.repeated > 0 {
             let repeated = self.repeated;

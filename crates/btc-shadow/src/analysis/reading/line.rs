@@ -6,10 +6,6 @@ use super::fast;
 use crate::record::{Line, VERSION};
 
 /// What became of a line.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every line is one; a box for each would cost more than the room"
-)]
 pub(in crate::analysis) enum Read {
     /// It is understood.
     Line(Line),

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use btc_iface::BitcoinImplementationType;
+
 use super::super::super::gathering::MemoryPoint;
 use super::super::super::report::Report;
 use super::super::cells;
@@ -82,7 +84,7 @@ fn picture(report: &Report) -> String {
     let is_there = |name: Option<&str>| {
         let mut processes = series
             .iter()
-            .map(|(process, _)| process.map(|who| who.as_str()));
+            .map(|(process, _)| process.map(BitcoinImplementationType::as_str));
         processes.any(|process| process == name)
     };
     let shown: Vec<_> = names

@@ -8,6 +8,8 @@ mod scale;
 mod tables;
 mod timeline;
 
+use std::fmt::Write as _;
+
 use super::super::gate::{Assessment, Decision};
 use super::super::report::Report;
 use super::table::{events, origin, problems};
@@ -74,11 +76,13 @@ fn verdict(assessment: &Assessment) -> String {
         reasons = format!("<ul class=\"reasons\">{}</ul>", shown.concat());
     }
     if !rest.is_empty() {
-        reasons.push_str(&format!(
+        // Writing to a string cannot fail.
+        let _ = write!(
+            reasons,
             "<details><summary>{}</summary><ul class=\"reasons\">{}</ul></details>",
             plural(rest.len() as u64, "more reason", "more reasons"),
             rest.concat()
-        ));
+        );
     }
     format!(
         "<header class=\"verdict {class}\"><div class=\"word\">{word}</div><h1>{}</h1><div>{reasons}</div></header>\n",

@@ -86,13 +86,10 @@ fn agreement_row(assessment: &Assessment, o: &OperationReport) -> String {
 
 fn times_row(assessment: &Assessment, o: &OperationReport) -> String {
     let gate = &assessment.judgement.gate;
-    let quantiles: [(fn(&Times) -> u64, f64); 3] = [
-        (|t| t.p50_ns, gate.p50_ratio),
-        (|t| t.p95_ns, f64::INFINITY),
-        (|t| t.p99_ns, gate.p99_ratio),
-    ];
+    let quantiles: [fn(&Times) -> u64; 3] = [|t| t.p50_ns, |t| t.p95_ns, |t| t.p99_ns];
+    let limits = [gate.p50_ratio, f64::INFINITY, gate.p99_ratio];
     let mut cells = String::new();
-    for (quantile, limit) in quantiles {
+    for (quantile, limit) in quantiles.into_iter().zip(limits) {
         let [python, rust] = [Python, Rust].map(|who| o.times_of(who).map(quantile));
         let show = |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), duration);
         let shown = ratio(python, rust);
