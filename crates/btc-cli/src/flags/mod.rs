@@ -1,5 +1,6 @@
 //! What can be typed: the verbs and their options.
 
+mod analyze;
 mod rollout;
 mod wallet;
 
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use self::analyze::Analyze;
 pub(crate) use self::rollout::{RolloutVerb, Set};
 pub(crate) use self::wallet::{
     AddressVerb, Bump, Create, LabelsVerb, Parity, Payment, PsbtVerb, Raise, Restore, Send, Setup,
@@ -90,17 +92,13 @@ pub(crate) enum Verb {
     Peers,
     /// Compare both wallets on random words and payments, to the byte
     Parity(Parity),
-    /// What comparison logs say
-    Analyze {
-        /// Logs of shadow mode, together
-        #[arg(required = true)]
-        logs: Vec<PathBuf>,
-    },
     /// Show or change how many calls Rust answers, in ROLLOUT_FILE; also without a verb
     Rollout {
         #[command(subcommand)]
         verb: Option<RolloutVerb>,
     },
+    /// What comparison logs say, and whether it is evidence enough to switch
+    Analyze(Analyze),
     /// A whole comparison on a private node, with a planted fault that is caught
     Demo(Demo),
     /// The variables that are read, with their defaults

@@ -1,6 +1,10 @@
 //! Tests of shadow mode through its public names, over doubles of both implementations.
 
 mod analysis;
+mod analysis_formats;
+mod analysis_gate;
+mod analysis_groups;
+mod analysis_reading;
 mod compare;
 mod double;
 mod fallback;
