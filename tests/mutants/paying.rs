@@ -100,12 +100,20 @@ impl Life<'_, '_> {
         Ok(())
     }
 
+    /// Of every type, and two in a row.
     fn addresses(&self) {
-        for address_type in AddressType::ALL.into_iter().chain(AddressType::ALL) {
+        for address_type in AddressType::ALL {
             let both = self
                 .watched
                 .both(|bitcoin| bitcoin.generate_address(address_type));
             drop(both);
+        }
+        for role in Role::ALL.into_iter().flat_map(|role| [role; 2]) {
+            drop(
+                self.watched
+                    .first(role)
+                    .generate_address(AddressType::P2wpkh),
+            );
         }
     }
 
@@ -162,21 +170,24 @@ impl Life<'_, '_> {
 
     /// Payments of all types, of coins alike, of one coin without change; then what follows.
     fn pays(&mut self) -> Result<(), Failure> {
-        let two = |first, second| -> Result<_, Failure> {
-            Ok(vec![(payee()?, first), (other_payee()?, second)])
-        };
+        use Role::{PythonFirst, RustFirst};
         let one = |value_sat| -> Result<_, Failure> { Ok(vec![(payee()?, value_sat)]) };
-        let all = [
-            ([two(2_000_000, 1_800_000)?, two(2_000_000, 1_650_000)?], 3),
-            ([one(350_000)?, one(350_000)?], 2),
-            ([one(350_000)?, one(350_000)?], 7),
-            ([one(ALMOST_A_COIN_SAT)?, one(ALMOST_A_COIN_SAT)?], 3),
+        let two = |first_sat, second_sat| -> Result<_, Failure> {
+            Ok(vec![(payee()?, first_sat), (other_payee()?, second_sat)])
+        };
+        let payments = [
+            (PythonFirst, two(2_000_000, 1_800_000)?, 3),
+            (RustFirst, two(2_000_000, 1_650_000)?, 3),
+            (PythonFirst, one(350_000)?, 2),
+            (PythonFirst, one(350_000)?, 7),
+            (RustFirst, one(350_000)?, 2),
+            (RustFirst, one(350_000)?, 7),
+            (PythonFirst, one(ALMOST_A_COIN_SAT)?, 3),
+            (RustFirst, one(ALMOST_A_COIN_SAT)?, 3),
         ];
         let mut built = [Vec::new(), Vec::new()];
-        for (outputs, fee_rate) in &all {
-            for (role, outputs) in Role::ALL.into_iter().zip(outputs) {
-                built[role as usize].extend(self.create(role, outputs, *fee_rate));
-            }
+        for (role, outputs, fee_rate) in &payments {
+            built[*role as usize].extend(self.create(*role, outputs, *fee_rate));
         }
         for (role, built) in Role::ALL.into_iter().zip(&built) {
             for transaction in built.iter().chain(built.first()) {

@@ -7,17 +7,16 @@ use std::thread::{self, JoinHandle};
 
 use bitcoin::consensus::encode::serialize_hex;
 use bitcoin::script::ScriptBuf;
-use bitcoin::{Amount, Transaction, Txid, WPubkeyHash, hashes::Hash};
+use bitcoin::{Amount, BlockHash, Transaction, Txid, WPubkeyHash, hashes::Hash};
 use btc::rust::RustBitcoin;
 use btc::{NodeConfig, ObservedWallet};
-use btc_regtest::{Chain, Node, Plan};
+use btc_regtest::{Chain, Node, NodeBuilder, Plan};
 use btc_tests::{builder, eventually, node_config};
 use serde_json::{Value, json};
 
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// A minimum of 1.51 sat/vB: not a whole number, so that rounding shows, and below every fee of
-/// the chain's.
+/// 1.51 sat/vB: not a whole number, so that rounding shows.
 const MINIMUM_RATE: &str = "-minrelaytxfee=0.0000151";
 /// An amount that a float of BTC does not hold.
 const UNEVEN_SAT: u64 = 57_000_000;
@@ -58,10 +57,24 @@ pub(crate) struct Stage {
 impl Stage {
     /// Starts the node and fills its chain with everything on which a fault may show.
     pub(crate) fn start() -> Result<Self, Failure> {
+        Self::on(builder().block_filters(true), prepare)
+    }
+
+    /// Starts a node without a history, whose fee rates are its minimum.
+    pub(crate) fn bare() -> Result<Self, Failure> {
+        Self::on(builder().arg(MINIMUM_RATE), |node| {
+            let chain = Chain::new(node, 1)?;
+            ground(chain, Vec::new(), Vec::new())
+        })
+    }
+
+    fn on(
+        options: NodeBuilder,
+        prepare: impl FnOnce(&Node) -> Result<Ground<'_>, Failure> + Send + 'static,
+    ) -> Result<Self, Failure> {
         let (jobs, queue) = mpsc::channel::<Job>();
         let (ready, is_ready) = mpsc::sync_channel(1);
         let thread = thread::spawn(move || {
-            let options = builder().block_filters(true).arg(MINIMUM_RATE);
             let node = match options.start() {
                 Ok(node) => node,
                 Err(error) => return ready.send(Err(error.into())).unwrap_or_default(),
@@ -135,16 +148,22 @@ fn prepare(node: &Node) -> Result<Ground<'_>, Failure> {
         .collect();
     txids.extend(summary.mempool);
     txids.extend([uneven, coinbase.parse()?]);
+    let blocks = [*full, odd].into_iter().chain(last).collect();
+    ground(chain, txids, blocks)
+}
+
+fn ground(
+    chain: Chain<'_>,
+    txids: Vec<Txid>,
+    blocks: Vec<BlockHash>,
+) -> Result<Ground<'_>, Failure> {
+    let node = node_config(chain.node());
     Ok(Ground {
-        rust: Arc::new(RustBitcoin::connect(&node_config(node))?),
-        node: node_config(node),
+        rust: Arc::new(RustBitcoin::connect(&node)?),
+        node,
         chain,
         txids: txids.iter().map(ToString::to_string).collect(),
-        blocks: [*full, odd]
-            .iter()
-            .chain(&last)
-            .map(ToString::to_string)
-            .collect(),
+        blocks: blocks.iter().map(ToString::to_string).collect(),
     })
 }
 

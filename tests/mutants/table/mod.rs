@@ -23,6 +23,8 @@ pub(crate) enum Scene {
     Reading,
     /// A wallet's life.
     Paying,
+    /// Fee rates of a node without a history.
+    Bare,
 }
 
 /// An operation, and the fields at which it differs, without what stands in brackets.
@@ -62,6 +64,13 @@ const fn reading(class: &'static str, caught: &'static [Caught]) -> Mutant {
         scene: Scene::Reading,
         python_first: caught,
         rust_first: caught,
+    }
+}
+
+const fn bare(class: &'static str, caught: &'static [Caught]) -> Mutant {
+    Mutant {
+        scene: Scene::Bare,
+        ..reading(class, caught)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use btc::Operation::{EstimateFee, GetBlock, GetBlockHeight, GetTransaction};
 
-use super::{Caught, Mutant, at, paying, reading};
+use super::{Caught, Mutant, at, bare, paying, reading};
 
 /// Fields that differ in transactions, alone and in blocks.
 macro_rules! in_both {
@@ -95,8 +95,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     reading("failures:WrongErrorKind", in_both!("error.kind")),
     reading("failures:NotFoundIsNonsense", in_both!("error.kind")),
     reading("failures:InvalidIsNotFound", in_both!("error.kind")),
-    reading("rates:RoundedDown", RATE),
-    reading("rates:PerKilobyte", RATE),
-    reading("rates:BelowMinimum", RATE),
-    reading("rates:OneMore", RATE),
+    bare("rates:RoundedDown", RATE),
+    bare("rates:PerKilobyte", RATE),
+    bare("rates:BelowMinimum", RATE),
+    bare("rates:OneMore", RATE),
 ];

@@ -218,6 +218,21 @@ pub(super) const MUTANTS: &[Mutant] = &[
 
 pub(super) const ESCAPED: &[Mutant] = &[
     paying(
+        "building:BuiltBehind",
+        &[at(CreateTransaction, &["snapshot.tip"])],
+        &[at(CreateTransaction, &["snapshot.tip"])],
+    ),
+    paying(
+        "building:CoinWithheld",
+        &[at(CreateTransaction, &["snapshot.coins[]"])],
+        NOTHING,
+    ),
+    paying(
+        "building:ChangeOfOtherType",
+        &[at(CreateTransaction, &["snapshot.change_type"])],
+        NOTHING,
+    ),
+    paying(
         "promises:SameAddressTwice",
         &[at(GenerateAddress, &["index"])],
         NOTHING,

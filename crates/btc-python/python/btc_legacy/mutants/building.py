@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from btc_legacy.backend import LegacyBackend
+from btc_legacy.config import Config
 from btc_legacy.mutants.copies import WithWallet, copied, variant
 from btc_legacy.protocol import PlannedTransaction, Transaction, WalletSnapshot
+from btc_legacy.rpc import RpcClient
 from btc_legacy.wallet import Wallet, build
 from btc_legacy.wallet.build import Change, Draft, Payment, Spendable, draft
 from btc_legacy.wallet.coins import OwnedCoin, State
 from btc_legacy.wallet.coins import spendable as spendable_coins
+from btc_legacy.wallet.follower import Follower, View
 from btc_legacy.wallet.keys import Keychain, Place
+from btc_legacy.wallet.node import BlockRef
 
 
 def _paying(fee_sat: Callable[[int, int], int]) -> type[Wallet]:
@@ -189,6 +194,46 @@ class ChangeNotSpent(WithWallet):
     """Does not spend its own change before it is confirmed."""
 
     wallet_class = _OldCoins
+
+
+def _without_taproot(coins: list[OwnedCoin]) -> list[Spendable]:
+    return [coin for coin in spendable_coins(coins) if coin.place.keychain.address_type != "p2tr"]
+
+
+class _Withholds(Wallet):
+    create_transaction = copied(Wallet.create_transaction, spendable=_without_taproot)
+    snapshot = copied(Wallet.snapshot, spendable=_without_taproot)
+
+
+class CoinWithheld(WithWallet):
+    """Does not spend coins of taproot, though it counts them."""
+
+    wallet_class = _Withholds
+
+
+class _OtherChange(Wallet):
+    def __init__(self, folder: Path, config: Config, rpc: RpcClient) -> None:
+        super().__init__(folder, config, rpc)
+        self._change_chain = Keychain("p2pkh", "change")
+
+
+class ChangeOfOtherType(WithWallet):
+    """Pays change to another type of address than the wallet says."""
+
+    wallet_class = _OtherChange
+
+
+class _Behind(Follower):
+    def follow(self) -> View:
+        tip, coins = super().follow()
+        before = self._store.block_hash(tip.height - 1)
+        return View(BlockRef(tip.height - 1, before or tip.hash), coins)
+
+
+class BuiltBehind(WithWallet):
+    """Builds on the block before the tip."""
+
+    wallet_class = variant(Wallet, Follower=_Behind)
 
 
 class PlansBehind(LegacyBackend):

@@ -33,6 +33,7 @@ class NeverSends(LegacyBackend):
 
 
 def _stripped(transaction: Transaction) -> bytes:
+    encode.encode_transaction(transaction)
     tx = encode.to_ctransaction(transaction)
     return bytes(tx.serialize(params={"include_witness": False}))
 
