@@ -9,6 +9,7 @@ use btc_tests::{WalletFolder, to_plain};
 use serde_json::{Value, json};
 
 use crate::stage::{Failure, Ground, send, somebody};
+use crate::table::Scene;
 use crate::watch::{Report, Role, Watched, quick};
 
 /// What the largest coin is worth; each is worth a step less than the one before.
@@ -23,8 +24,8 @@ const FUNDING_RATE: u64 = 3;
 /// than change must be.
 const ALMOST_A_COIN_SAT: u64 = EQUAL_SAT - 423 - 200;
 
-/// Spends, receives and loses through the mutant in both roles.
-pub(crate) fn run(ground: &mut Ground<'_>, class: &str) -> Result<Report, Failure> {
+/// Lives a wallet's life through the mutant in both roles, as far as the scene goes.
+pub(crate) fn run(ground: &mut Ground<'_>, class: &str, scene: Scene) -> Result<Report, Failure> {
     let wallet = new_wallet(class, ground.chain.height())?;
     let watched = Watched::with_wallet(ground, class, &wallet, &quick())?;
     let mut life = Life { ground, watched };
@@ -32,10 +33,14 @@ pub(crate) fn run(ground: &mut Ground<'_>, class: &str) -> Result<Report, Failur
     life.addresses();
     life.fund()?;
     life.fails()?;
-    life.pays()?;
-    life.moves()?;
-    life.loses()?;
-    life.is_paid_ahead()?;
+    if scene >= Scene::Paying {
+        life.pays()?;
+    }
+    if scene >= Scene::Living {
+        life.moves()?;
+        life.loses()?;
+        life.is_paid_ahead()?;
+    }
     Ok(life.watched.end())
 }
 

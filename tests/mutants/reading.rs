@@ -12,7 +12,7 @@ pub(crate) fn run(ground: &mut Ground<'_>, class: &str) -> Result<Report, Failur
     let watched = Watched::reading(ground, class)?;
     let waiting = ground.waiting()?;
     // Of the wrong length, unknown, and with a letter that is no digit.
-    let wrong = ["".to_owned(), "ff".repeat(32), "zz".repeat(32)];
+    let wrong = [String::new(), "ff".repeat(32), "zz".repeat(32)];
     for txid in ground.txids.iter().chain([&waiting]).chain(&wrong) {
         unchanged(&watched, |bitcoin| bitcoin.get_transaction(txid));
     }

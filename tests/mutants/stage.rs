@@ -64,7 +64,7 @@ impl Stage {
     pub(crate) fn bare() -> Result<Self, Failure> {
         Self::on(builder().arg(MINIMUM_RATE), |node| {
             let chain = Chain::new(node, 1)?;
-            ground(chain, Vec::new(), Vec::new())
+            ground(chain, &[], &[])
         })
     }
 
@@ -148,15 +148,15 @@ fn prepare(node: &Node) -> Result<Ground<'_>, Failure> {
         .collect();
     txids.extend(summary.mempool);
     txids.extend([uneven, coinbase.parse()?]);
-    let blocks = [*full, odd].into_iter().chain(last).collect();
-    ground(chain, txids, blocks)
+    let blocks: Vec<_> = [*full, odd].into_iter().chain(last).collect();
+    ground(chain, &txids, &blocks)
 }
 
-fn ground(
-    chain: Chain<'_>,
-    txids: Vec<Txid>,
-    blocks: Vec<BlockHash>,
-) -> Result<Ground<'_>, Failure> {
+fn ground<'n>(
+    chain: Chain<'n>,
+    txids: &[Txid],
+    blocks: &[BlockHash],
+) -> Result<Ground<'n>, Failure> {
     let node = node_config(chain.node());
     Ok(Ground {
         rust: Arc::new(RustBitcoin::connect(&node)?),

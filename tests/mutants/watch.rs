@@ -70,7 +70,7 @@ impl Watched {
     /// A class of the package over the ground's node, without a wallet.
     pub(crate) fn reading(ground: &Ground<'_>, class: &str) -> Result<Self, Failure> {
         let mut config = python_config(&ground.node, PythonMode::Embedded);
-        config.backend = class.to_owned();
+        class.clone_into(&mut config.backend);
         let python: Arc<dyn ObservedWallet> = Arc::new(PythonBitcoin::connect(&config)?);
         let rust = Arc::clone(&ground.rust);
         let sides = Role::ALL.map(|role| {

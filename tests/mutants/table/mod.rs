@@ -17,14 +17,18 @@ pub(crate) struct Mutant {
 }
 
 /// What the mutant goes through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Scene {
-    /// Everything that reads.
-    Reading,
-    /// A wallet's life.
-    Paying,
     /// Fee rates of a node without a history.
     Bare,
+    /// Everything that reads.
+    Reading,
+    /// A wallet that receives.
+    Receiving,
+    /// The same, and pays.
+    Paying,
+    /// The same, and the chain takes back and replaces.
+    Living,
 }
 
 /// An operation, and the fields at which it differs, without what stands in brackets.
@@ -71,6 +75,24 @@ const fn bare(class: &'static str, caught: &'static [Caught]) -> Mutant {
     Mutant {
         scene: Scene::Bare,
         ..reading(class, caught)
+    }
+}
+
+const fn receiving(class: &'static str, caught: &'static [Caught]) -> Mutant {
+    Mutant {
+        scene: Scene::Receiving,
+        ..reading(class, caught)
+    }
+}
+
+const fn living(
+    class: &'static str,
+    python_first: &'static [Caught],
+    rust_first: &'static [Caught],
+) -> Mutant {
+    Mutant {
+        scene: Scene::Living,
+        ..paying(class, python_first, rust_first)
     }
 }
 

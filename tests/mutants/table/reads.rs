@@ -2,7 +2,7 @@
 
 use btc::Operation::{EstimateFee, GetBlock, GetBlockHeight, GetTransaction};
 
-use super::{Caught, Mutant, at, bare, paying, reading};
+use super::{Caught, Mutant, at, bare, living, reading};
 
 /// Fields that differ in transactions, alone and in blocks.
 macro_rules! in_both {
@@ -91,7 +91,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         ])],
     ),
     reading("blocks:StaleTip", HEIGHT),
-    paying("blocks:HighestEver", HEIGHT, HEIGHT),
+    living("blocks:HighestEver", HEIGHT, HEIGHT),
     reading("failures:WrongErrorKind", in_both!("error.kind")),
     reading("failures:NotFoundIsNonsense", in_both!("error.kind")),
     reading("failures:InvalidIsNotFound", in_both!("error.kind")),

@@ -2,7 +2,7 @@
 
 use btc::Operation::{BroadcastTransaction, CreateTransaction, GenerateAddress, GetBalance};
 
-use super::{Caught, Mutant, at, paying};
+use super::{Caught, Mutant, at, living, paying, receiving};
 
 /// Fields that differ in a payment, and those that follow from them through the signatures.
 macro_rules! built {
@@ -74,33 +74,29 @@ const LOST: Caught = at(
 .and(&["balance.trusted_pending_sat"]);
 
 pub(super) const MUTANTS: &[Mutant] = &[
-    paying("places:WrongHrp", ADDRESS, ADDRESS),
-    paying("places:MainnetVersion", ADDRESS, ADDRESS),
-    paying(
-        "places:WrongNetwork",
-        &[at(GenerateAddress, &["network"])],
-        &[at(GenerateAddress, &["network"])],
-    ),
-    paying("places:NativeForNested", PLACE, PLACE),
-    paying("places:NextIndex", PLACE, PLACE),
-    paying("places:ChangeForReceive", PLACE, PLACE),
-    paying("places:SecondAccount", PLACE, PLACE),
-    paying("places:MainnetCoinType", PLACE, PLACE),
-    paying("places:NotHardened", PLACE, PLACE),
-    paying("places:UntweakedOutput", PLACE, PLACE),
-    paying("places:ZeroMerkleRoot", PLACE, PLACE),
-    paying("books:BalanceOffByOne", &[BALANCE], &[BALANCE]),
-    paying("books:ConfirmedOnly", &[BALANCE], &[BALANCE]),
-    paying(
+    receiving("places:WrongHrp", ADDRESS),
+    receiving("places:MainnetVersion", ADDRESS),
+    receiving("places:WrongNetwork", &[at(GenerateAddress, &["network"])]),
+    receiving("places:NativeForNested", PLACE),
+    receiving("places:NextIndex", PLACE),
+    receiving("places:ChangeForReceive", PLACE),
+    receiving("places:SecondAccount", PLACE),
+    receiving("places:MainnetCoinType", PLACE),
+    receiving("places:NotHardened", PLACE),
+    receiving("places:UntweakedOutput", PLACE),
+    receiving("places:ZeroMerkleRoot", PLACE),
+    living("books:BalanceOffByOne", &[BALANCE], &[BALANCE]),
+    living("books:ConfirmedOnly", &[BALANCE], &[BALANCE]),
+    living(
         "books:ImmatureSpendable",
         &[BALANCE, UNKNOWN_COIN],
         &[BALANCE],
     ),
-    paying("books:MatureAtOnce", &[MATURE, UNKNOWN_COIN], &[MATURE]),
-    paying("books:ForeignTrusted", &[TRUSTED, UNKNOWN_COIN], &[TRUSTED]),
-    paying("books:SpentStillCounted", SPENT, SPENT),
-    paying("books:LostCoinKept", &[LOST, UNKNOWN_COIN], &[LOST]),
-    paying("books:SpendNotTakenBack", &[TRUSTED], &[TRUSTED]),
+    living("books:MatureAtOnce", &[MATURE, UNKNOWN_COIN], &[MATURE]),
+    living("books:ForeignTrusted", &[TRUSTED, UNKNOWN_COIN], &[TRUSTED]),
+    living("books:SpentStillCounted", SPENT, SPENT),
+    living("books:LostCoinKept", &[LOST, UNKNOWN_COIN], &[LOST]),
+    living("books:SpendNotTakenBack", &[TRUSTED], &[TRUSTED]),
     paying("building:FeeRoundedDown", FEE, FEE),
     paying("building:FeeOfFloat", FEE, FEE),
     paying("building:RateOneMore", FEE, FEE),
@@ -232,22 +228,22 @@ pub(super) const ESCAPED: &[Mutant] = &[
         &[at(CreateTransaction, &["snapshot.change_type"])],
         NOTHING,
     ),
-    paying(
+    living(
         "promises:SameAddressTwice",
         &[at(GenerateAddress, &["index"])],
         NOTHING,
     ),
-    paying(
+    living(
         "promises:UsedAddressAgain",
         &[at(GenerateAddress, &["index"])],
         NOTHING,
     ),
-    paying(
+    living(
         "promises:NotReserved",
         &[at(CreateTransaction, &["snapshot.coins[]"])],
         NOTHING,
     ),
-    paying(
+    living(
         "promises:SameChangeTwice",
         &[at(CreateTransaction, &["snapshot.change_index"])],
         NOTHING,

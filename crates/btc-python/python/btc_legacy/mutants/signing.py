@@ -73,7 +73,7 @@ def _anyone_can_pay(
 
 
 class AnyoneCanPay(WithWallet):
-    """Signs native segwit inputs without the others (ALL|ANYONECANPAY)."""
+    """Signs native segwit inputs without the others (SIGHASH_ANYONECANPAY)."""
 
     wallet_class = _unlocking(p2wpkh=_anyone_can_pay)
 
