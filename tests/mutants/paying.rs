@@ -17,7 +17,7 @@ const LARGEST_SAT: u64 = 1_000_000;
 const STEP_SAT: u64 = 10_000;
 /// Coins of the same worth, each in a transaction of its own.
 const EQUAL_SAT: u64 = 200_000;
-const EQUAL_COINS: usize = 10;
+const EQUAL_COINS: usize = 12;
 const FUNDING_RATE: u64 = 3;
 
 /// At 3 sat/vB one P2WPKH input, a payment and change cost 423 sat; 200 sat would be left, less
@@ -122,7 +122,7 @@ impl Life<'_, '_> {
         }
     }
 
-    /// Two coins of each type, ten alike, a reward that is not mature, and somebody's payment
+    /// Two coins of each type, twelve alike, a reward that is not mature, and somebody's payment
     /// that is not confirmed.
     fn fund(&mut self) -> Result<(), Failure> {
         let mut large = Vec::new();
@@ -185,8 +185,8 @@ impl Life<'_, '_> {
             (RustFirst, two(2_000_000, 1_650_000)?, 3),
             (PythonFirst, one(350_000)?, 2),
             (PythonFirst, one(350_000)?, 7),
-            (RustFirst, one(350_000)?, 2),
-            (RustFirst, one(350_000)?, 7),
+            (RustFirst, one(550_000)?, 2),
+            (RustFirst, one(550_000)?, 7),
             (PythonFirst, one(ALMOST_A_COIN_SAT)?, 3),
             (RustFirst, one(ALMOST_A_COIN_SAT)?, 3),
         ];

@@ -92,11 +92,15 @@ class HighS(WithWallet):
     wallet_class = _with_ecdsa(_high_s)
 
 
+def _is_low(signature: bytes) -> bool:
+    return bool(secp256k1.ecdsa_signature_serialize_compact(signature)[0] < 0x80)
+
+
 def _other_nonce(digest: bytes, key: PrivateKey) -> bytes:
-    while True:
+    signature = secp256k1.ecdsa_sign(digest, key.secret, None, secrets.token_bytes(32))
+    while not _is_low(signature):
         signature = secp256k1.ecdsa_sign(digest, key.secret, None, secrets.token_bytes(32))
-        if secp256k1.ecdsa_signature_serialize_compact(signature)[0] < 0x80:
-            return bytes(secp256k1.ecdsa_signature_serialize_der(signature)) + _ALL
+    return bytes(secp256k1.ecdsa_signature_serialize_der(signature)) + _ALL
 
 
 class RandomNonce(WithWallet):
@@ -105,15 +109,19 @@ class RandomNonce(WithWallet):
     wallet_class = _with_ecdsa(_other_nonce)
 
 
-def _first_found(digest: bytes, key: PrivateKey) -> bytes:
+def _high_r(digest: bytes, key: PrivateKey) -> bytes:
     signature = secp256k1.ecdsa_sign(digest, key.secret)
+    counter = 0
+    while _is_low(signature):
+        counter += 1
+        signature = secp256k1.ecdsa_sign(digest, key.secret, None, counter.to_bytes(32, "little"))
     return bytes(secp256k1.ecdsa_signature_serialize_der(signature)) + _ALL
 
 
 class HighR(WithWallet):
-    """Takes the first signature, whose R may be high and a byte longer."""
+    """Looks for a high R, which takes a byte more, instead of a low one."""
 
-    wallet_class = _with_ecdsa(_first_found)
+    wallet_class = _with_ecdsa(_high_r)
 
 
 class AuxiliaryRandomness(WithWallet):
