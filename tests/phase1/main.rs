@@ -14,7 +14,6 @@ mod faults;
 mod hostile;
 mod logs;
 mod nodes;
-mod planted;
 mod python;
 mod read;
 mod refuse;
@@ -70,7 +69,6 @@ fn main() -> ExitCode {
     extremes::add(&mut suite);
     nodes::add(&mut suite);
     python::add(&mut suite);
-    planted::add(&mut suite, &phase);
     rollout::add(&mut suite, &phase);
     verdicts::add(&mut suite);
     logs::add(&mut suite);

@@ -14,7 +14,7 @@ pub use self::numbers::{Balance, FeeRate, Height};
 
 /// The version of the rules below. It grows with every change that lets a pair of answers end in
 /// another verdict: what was counted under other rules is no evidence any more.
-pub const RULES: u32 = 2;
+pub const RULES: u32 = 3;
 
 /// What a comparison found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -89,6 +89,11 @@ impl Differences {
     /// The differences, in the order of the fields.
     pub fn into_vec(self) -> Vec<Difference> {
         self.found
+    }
+
+    /// Whether nothing differs so far.
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
     }
 
     fn is_full(&self) -> bool {

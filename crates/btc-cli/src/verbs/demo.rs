@@ -18,7 +18,7 @@ use crate::output::{BAD, GOOD, Output};
 use crate::{progress, suite};
 
 /// A Python class that adds one satoshi to the last output, and the field it must be caught at.
-const PLANTED_CLASS: &str = "btc_legacy.planted:OffByOneSat";
+const PLANTED_CLASS: &str = "btc_legacy.mutants.reads:OffByOneSat";
 const PLANTED_PATH: &str = "outputs[].value_sat";
 /// Transactions of a block read on their own: all of a common block, a sample of a full one.
 const TRANSACTIONS_PER_BLOCK: usize = 100;

@@ -36,7 +36,7 @@ use self::tips::Tips;
 use crate::books::Books;
 use crate::policy::Policy;
 use crate::sink::Sink;
-use crate::wallet::{Built, Payment, Reserved, Sent, Twins};
+use crate::wallet::{Built, Given, Payment, Reserved, Sent, Twins};
 use crate::watch::Watch;
 
 /// The decorator over the interface.
@@ -78,6 +78,7 @@ impl Shadow {
                 primary: Reader::new(Arc::clone(&primary)),
                 secondary: Reader::new(secondary),
                 twins: None,
+                given: Given::default(),
                 tips: Tips::default(),
             }),
             primary,
@@ -120,6 +121,7 @@ impl Shadow {
                 secondary,
                 primary: primary_twin,
             }),
+            given: Given::default(),
             tips: Tips::default(),
         });
         self.snapshots = Some(primary);

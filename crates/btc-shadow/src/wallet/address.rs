@@ -2,6 +2,7 @@
 
 use btc_iface::{AddressType, BitcoinAddress, BitcoinResult, Operation};
 
+use super::promises;
 use crate::compare::judge;
 use crate::record::Digest;
 use crate::shadow::case::{Case, digest};
@@ -40,6 +41,11 @@ impl Case for Reserved {
         let theirs = Observation::guarded(Operation::GenerateAddress, &sides.tips, || {
             twins.secondary.derive_address(self.address_type, index)
         });
-        Finding::of(judge(&self.ours, &theirs.result), error, &theirs)
+        let finding = Finding::of(judge(&self.ours, &theirs.result), error, &theirs);
+        if error.is_some() || theirs.error().is_some() {
+            return finding;
+        }
+        let broken = promises::of_address(twins, &sides.given, self.address_type, index);
+        finding.with(broken)
     }
 }
