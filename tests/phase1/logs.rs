@@ -47,11 +47,7 @@ fn shadow(node: &FakeNode, log: &Path, log_all: bool) -> btc::BitcoinResult<Shad
     shadow_into(node, Box::new(sink), log_all)
 }
 
-fn shadow_into(
-    node: &FakeNode,
-    sink: Box<dyn Sink>,
-    log_all: bool,
-) -> btc::BitcoinResult<Shadow> {
+fn shadow_into(node: &FakeNode, sink: Box<dyn Sink>, log_all: bool) -> btc::BitcoinResult<Shadow> {
     let one = Backend::Rust.connect(&node.config())?;
     Ok(Shadow::new(
         Arc::clone(&one),
