@@ -26,7 +26,8 @@ const SCRATCH_BYTES: usize = 4 << 10;
 /// - A line is put into a bounded buffer, and the call returns. A thread writes the buffer every
 ///   50 ms, or as soon as there are 256 KiB. What was taken in the last 50 ms is lost when the
 ///   process is killed; the file ends with a whole line then, or with one that is torn, which
-///   the next one who opens it ends.
+///   the next one who opens it ends. Nothing is forced to the disk itself: when the machine
+///   loses power, what the system had not written yet is lost as well.
 /// - The disk may be full, slow, or hang: lines wait in the buffer (16 MiB, and as much again
 ///   with the thread), and are refused when there is no room. Where some were refused, a `gap`
 ///   line says how many as soon as there is room. The caller is never kept.

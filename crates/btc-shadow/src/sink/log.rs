@@ -20,7 +20,9 @@ const LOCK_WITHIN: Duration = Duration::from_secs(1);
 /// the file (`flock`), and only if the path still leads to it: when it was moved or deleted, the
 /// file that is there now is opened, or made. Who holds the lock may rotate. A lock that is not
 /// to be had within a second, as when its owner was stopped, is done without: a batch is one
-/// append, which the system does not mix with another, but nobody rotates then.
+/// append, which the system does not mix with another, but nobody rotates then. Where the file
+/// system has no locks at all, each one rotates on its own: the bound holds, and several writers
+/// may number files apart.
 #[derive(Debug)]
 pub(super) struct Log {
     path: PathBuf,
@@ -42,6 +44,9 @@ pub(super) struct Log {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Hold {
     Alone,
+    /// There are no locks here.
+    Unlocked,
+    /// Another one has it.
     Shared,
 }
 
@@ -105,7 +110,7 @@ impl Log {
     pub(super) fn alone<T>(&mut self, act: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
         let hold = self.hold()?;
         let done = match hold {
-            Hold::Alone => act(&self.path),
+            Hold::Alone | Hold::Unlocked => act(&self.path),
             Hold::Shared => Err(io::ErrorKind::WouldBlock.into()),
         };
         self.release(hold);
@@ -233,8 +238,9 @@ impl Log {
                 Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
                     thread::sleep(Duration::from_millis(1));
                 }
-                // Its owner hangs, or the file system has no locks.
-                Err(_) => return Ok(Hold::Shared),
+                // Its owner hangs.
+                Err(TryLockError::WouldBlock) => return Ok(Hold::Shared),
+                Err(TryLockError::Error(_)) => return Ok(Hold::Unlocked),
             }
         }
     }

@@ -182,3 +182,27 @@ fn a_line_longer_than_a_file_gets_one_of_its_own() {
     let all: Vec<_> = files(&path).iter().flat_map(|file| lines(file)).collect();
     assert_eq!(sequences(&all).len(), 1);
 }
+
+#[test]
+fn a_lock_that_another_keeps_costs_no_line_and_nobody_rotates_meanwhile() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("log");
+    let sink = open(&path, 3, false);
+    begin(&sink, "a");
+    assert!(sink.flush(LONG));
+    // As one that was stopped in the middle.
+    let other = fs::File::open(&path).expect("there");
+    other.lock().expect("free");
+    for sequence in 1..=100 {
+        sink.write(&matched("a", sequence)).expect("room");
+    }
+    assert!(sink.flush(LONG));
+    assert_eq!(names(&path), ["log"]);
+    other.unlock().expect("ours");
+    sink.write(&matched("a", 101)).expect("room");
+    drop(sink);
+    assert_eq!(names(&path), ["log.1", "log"]);
+    let all: Vec<_> = files(&path).iter().flat_map(|file| lines(file)).collect();
+    let found: Vec<_> = sequences(&all).into_values().flatten().collect();
+    assert!(found.iter().copied().eq(1..=101), "{found:?}");
+}

@@ -23,9 +23,16 @@ fn connect(address: SocketAddr) -> TcpStream {
 
 /// What comes back, until the connection is closed.
 fn ask(address: SocketAddr, request: &str) -> String {
-    let mut connection = connect(address);
-    connection.write_all(request.as_bytes()).expect("sent");
-    read(&mut connection)
+    loop {
+        let mut connection = connect(address);
+        // Who is sent away may hear of it while it still speaks.
+        let sent = connection.write_all(request.as_bytes());
+        let answer = read(&mut connection);
+        // Those before may not have left yet.
+        if sent.is_ok() && !answer.starts_with("HTTP/1.1 503 ") && !answer.is_empty() {
+            return answer;
+        }
+    }
 }
 
 fn read(connection: &mut TcpStream) -> String {
