@@ -17,7 +17,7 @@ use btc_tests::{Outcome, Shared, Suite};
 
 use crate::score::Score;
 use crate::stage::{Failure, Stage};
-use crate::table::{ESCAPED, Mutant, Scene};
+use crate::table::{Mutant, Scene};
 use crate::watch::Report;
 
 /// The one without a fault.
@@ -81,11 +81,9 @@ fn main() -> ExitCode {
         let run = |stage: &Stage| stage.with(moving::run);
         moving.stage.with(Stage::start, run)
     });
-    let caught = table::caught().map(|mutant| ("mutant", mutant));
-    let escaped = ESCAPED.iter().map(|mutant| ("escaped", mutant));
-    for (what, mutant) in caught.chain(escaped) {
+    for mutant in table::caught() {
         let theatre = Arc::clone(&theatre);
-        suite.add(format!("{what}::{}", mutant.class), move || {
+        suite.add(format!("mutant::{}", mutant.class), move || {
             theatre.judge(mutant)
         });
     }
@@ -123,7 +121,7 @@ fn every_mutant() -> Outcome {
             classes.insert(format!("{module}:{name}"));
         }
     }
-    let known: Vec<_> = table::caught().chain(ESCAPED).map(|it| it.class).collect();
+    let known: Vec<_> = table::caught().map(|it| it.class).collect();
     let unique: BTreeSet<_> = known.iter().map(ToString::to_string).collect();
     assert_eq!(
         unique.len(),

@@ -45,9 +45,6 @@ pub(crate) fn caught() -> impl Iterator<Item = &'static Mutant> {
     reads::MUTANTS.iter().chain(wallet::MUTANTS)
 }
 
-/// Mutants that shadow mode does not catch, with the operation that ought to show them.
-pub(crate) const ESCAPED: &[Mutant] = wallet::ESCAPED;
-
 const fn at(operation: Operation, at: &'static [&'static str]) -> Caught {
     Caught {
         operation,

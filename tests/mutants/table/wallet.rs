@@ -93,7 +93,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         &[BALANCE],
     ),
     living("books:MatureAtOnce", &[MATURE, UNKNOWN_COIN], &[MATURE]),
-    living("books:ForeignTrusted", &[TRUSTED, UNKNOWN_COIN], &[TRUSTED]),
+    living(
+        "books:ForeignTrusted",
+        &[TRUSTED, UNKNOWN_COIN],
+        &[TRUSTED, UNKNOWN_COIN],
+    ),
     living("books:SpentStillCounted", SPENT, SPENT),
     living("books:LostCoinKept", &[LOST, UNKNOWN_COIN], &[LOST]),
     living("books:SpendNotTakenBack", &[TRUSTED], &[TRUSTED]),
@@ -149,7 +153,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ),
     paying("building:ChangeIndexOffByOne", SCRIPT, SCRIPT),
     paying("building:ChangeOnReceive", SCRIPT, SCRIPT),
-    paying("building:ChangeNotSpent", &[NO_PAYMENT], NOTHING),
+    paying("building:ChangeNotSpent", &[NO_PAYMENT], &[UNKNOWN_COIN]),
     paying(
         "building:PlansBehind",
         NOTHING,
@@ -210,9 +214,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         NOTHING,
         &[at(BroadcastTransaction, &["wtxid"])],
     ),
-];
-
-pub(super) const ESCAPED: &[Mutant] = &[
     paying(
         "building:BuiltBehind",
         &[at(CreateTransaction, &["snapshot.tip"])],
@@ -226,7 +227,7 @@ pub(super) const ESCAPED: &[Mutant] = &[
     paying(
         "building:ChangeOfOtherType",
         &[at(CreateTransaction, &["snapshot.change_type"])],
-        NOTHING,
+        &[at(CreateTransaction, &["snapshot.change_type"])],
     ),
     living(
         "promises:SameAddressTwice",

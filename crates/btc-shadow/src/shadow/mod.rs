@@ -284,8 +284,11 @@ impl BitcoinInterface for Shadow {
             Operation::GenerateAddress,
             || self.primary.generate_address(address_type),
             |ours| {
-                let ours = ours.result.clone();
-                Box::new(Reserved { address_type, ours })
+                Box::new(Reserved {
+                    address_type,
+                    ours: ours.result.clone(),
+                    asked: ours.asked().started,
+                })
             },
         )
     }

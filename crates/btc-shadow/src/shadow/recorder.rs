@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Once, OnceLock};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use btc_iface::rust_bitcoin::hashes::{Hash, sha256};
 use btc_iface::{BitcoinImplementationType, Operation};
@@ -18,6 +18,9 @@ use crate::watch::Watch;
 
 /// A `totals` line is written after this many comparisons, and at the end.
 const COMPARISONS_BETWEEN_TOTALS: u64 = 1000;
+
+/// How long the log may take to write what it holds back at the end.
+const LAST_FLUSH: Duration = Duration::from_secs(2);
 
 /// Counts, tells and writes.
 pub(crate) struct Recorder {
@@ -133,6 +136,10 @@ impl Recorder {
     }
 
     pub(crate) fn write_totals(&self, is_final: bool) {
+        if is_final {
+            // What the log still holds back may yet be lost.
+            self.sink.flush(LAST_FLUSH);
+        }
         let mut counts = self.books.counts();
         counts.lost_lines = counts.lost_lines.saturating_add(self.sink.lost_lines());
         self.write(Event::Totals(Totals {

@@ -1,5 +1,7 @@
 //! `generate_address`: the primary reserves an index, the secondary derives that one.
 
+use std::time::Instant;
+
 use btc_iface::{AddressType, BitcoinAddress, BitcoinResult, Operation};
 
 use super::promises;
@@ -17,6 +19,8 @@ use crate::shadow::sides::Sides;
 pub(crate) struct Reserved {
     pub(crate) address_type: AddressType,
     pub(crate) ours: BitcoinResult<BitcoinAddress>,
+    /// When the primary was asked.
+    pub(crate) asked: Instant,
 }
 
 impl Case for Reserved {
@@ -45,7 +49,8 @@ impl Case for Reserved {
         if error.is_some() || theirs.error().is_some() {
             return finding;
         }
-        let broken = promises::of_address(twins, &sides.given, self.address_type, index);
+        let broken =
+            promises::of_address(twins, &sides.given, (self.address_type, index), self.asked);
         finding.with(broken)
     }
 }

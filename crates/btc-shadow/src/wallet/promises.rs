@@ -5,7 +5,8 @@
 //! out. Both share one list of what is promised, so the secondary's own snapshot tells.
 
 use std::collections::{BTreeSet, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use btc_iface::{AddressType, BitcoinTransaction, Chain, Operation, WalletSnapshot, WalletTwin};
 
@@ -15,44 +16,105 @@ use crate::shadow::observation::guard;
 
 /// How many addresses are remembered.
 const MAX_GIVEN: usize = 1 << 17;
+/// How many of the looks at the used addresses are remembered.
+const MAX_LOOKS: usize = 256;
 
-/// The addresses that were given out in this run.
+/// What is known about the addresses of a run.
 #[derive(Debug, Default)]
-pub(crate) struct Given(Mutex<HashSet<(AddressType, u32)>>);
+pub(crate) struct Given(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Those that were given out.
+    given: HashSet<(AddressType, u32)>,
+    /// The highest index with a coin on it, as it was seen by and by.
+    used: Vec<Look>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    at: Instant,
+    address_type: AddressType,
+    index: u32,
+}
 
 impl Given {
     /// Remembers an index; false if it was given out before.
-    pub(crate) fn is_new(&self, address_type: AddressType, index: u32) -> bool {
-        let mut given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if given.len() >= MAX_GIVEN {
-            given.clear();
+    fn is_new(&self, address_type: AddressType, index: u32) -> bool {
+        let mut known = self.known();
+        if known.given.len() >= MAX_GIVEN {
+            known.given.clear();
         }
-        given.insert((address_type, index))
+        known.given.insert((address_type, index))
+    }
+
+    /// The highest index of this type with a coin on it that was known before this moment.
+    fn used_before(&self, address_type: AddressType, moment: Instant) -> Option<u32> {
+        let known = self.known();
+        let looks = known.used.iter();
+        looks
+            .filter(|look| look.address_type == address_type && look.at < moment)
+            .map(|look| look.index)
+            .max()
+    }
+
+    /// Remembers what a snapshot, asked for at this moment, says about the addresses with coins.
+    fn learn(&self, at: Instant, snapshot: &WalletSnapshot) {
+        let mut known = self.known();
+        for address_type in AddressType::ALL {
+            let Some(index) = highest(snapshot, address_type) else {
+                continue;
+            };
+            let mut looks = known.used.iter();
+            let is_known =
+                looks.any(|look| look.address_type == address_type && look.index >= index);
+            if !is_known && known.used.len() < MAX_LOOKS {
+                known.used.push(Look {
+                    at,
+                    address_type,
+                    index,
+                });
+            }
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Where an address was promised that had been used: given out in this run before, or with coins
-/// on it that the secondary knows.
+/// The highest index of this type with a coin on it.
+fn highest(snapshot: &WalletSnapshot, address_type: AddressType) -> Option<u32> {
+    let coins = snapshot.coins.iter();
+    coins
+        .filter(|coin| (coin.address_type, coin.chain) == (address_type, Chain::Receive))
+        .map(|coin| coin.index)
+        .max()
+}
+
+/// Where an address was promised that had been used: given out in this run before, or not after
+/// those on which the secondary knew coins before the call, and knows them now.
 pub(super) fn of_address(
     twins: &Twins,
     given: &Given,
-    address_type: AddressType,
-    index: u32,
+    (address_type, index): (AddressType, u32),
+    asked: Instant,
 ) -> Vec<Difference> {
     let mut found = Differences::default();
     if !given.is_new(address_type, index) {
         found.at(".index", |here| here.add(index, "given out before", false));
-        return found.into_vec();
     }
-    let snapshot = guard(Operation::GenerateAddress, || twins.secondary.snapshot());
-    let has_coin = snapshot.is_ok_and(|snapshot| {
-        snapshot.coins.iter().any(|coin| {
-            let place = (coin.address_type, coin.chain, coin.index);
-            place == (address_type, Chain::Receive, index)
-        })
-    });
-    if has_coin {
-        found.at(".index", |here| here.add(index, "used, with coins", false));
+    let now = Instant::now();
+    let Ok(snapshot) = guard(Operation::GenerateAddress, || twins.secondary.snapshot()) else {
+        return found.into_vec();
+    };
+    given.learn(now, &snapshot);
+    let before = given.used_before(address_type, asked);
+    let used = before.min(highest(&snapshot, address_type));
+    if let Some(used) = used.filter(|used| *used >= index) {
+        found.at(".index", |here| {
+            here.add(index, format_args!("above {used}, which has coins"), false);
+        });
     }
     found.into_vec()
 }
