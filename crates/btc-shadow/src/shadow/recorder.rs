@@ -105,6 +105,11 @@ impl Recorder {
         self.books.close(about.operation, verdict);
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
         let watchers = self.watchers.get().map_or(&[][..], Vec::as_slice);
+        if verdict == Verdict::Mismatch {
+            let path = differences.first().map_or("", |found| found.path.as_str());
+            let operation = about.operation.as_str();
+            tracing::warn!(operation, path, run = %self.run, sequence, "the two sides differ");
+        }
         let is_logged = self.log_all || verdict != Verdict::Match;
         if is_logged || !watchers.is_empty() {
             let [ours, theirs] = self.implementations;
