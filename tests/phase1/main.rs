@@ -5,6 +5,7 @@
     reason = "cases have one signature, whether or not they can fail on their way"
 )]
 
+mod beside;
 mod broadcast;
 mod change;
 mod cli;
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
     nodes::add(&mut suite);
     python::add(&mut suite);
     rollout::add(&mut suite, &phase);
+    beside::add(&mut suite, &phase);
     verdicts::add(&mut suite);
     logs::add(&mut suite);
     cli::add(&mut suite, &phase);

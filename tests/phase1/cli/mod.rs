@@ -220,7 +220,7 @@ fn compare_configured(fixture: &Fixture) -> Outcome {
     // A planted fault makes it fail.
     let run = Program::new("test --blocks 5")
         .node(&fixture.config())
-        .env("PYTHON_BACKEND", "btc_legacy.planted:SwappedOutputs")
+        .env("PYTHON_BACKEND", "btc_legacy.mutants.reads:SwappedOutputs")
         .run()
         .code(1);
     assert!(

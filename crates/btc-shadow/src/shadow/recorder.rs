@@ -108,7 +108,7 @@ impl Recorder {
         if verdict == Verdict::Mismatch {
             let path = differences.first().map_or("", |found| found.path.as_str());
             let operation = about.operation.as_str();
-            tracing::warn!(operation, path, run = %self.run, sequence, "the two sides differ");
+            tracing::info!(operation, path, run = %self.run, sequence, "the two sides differ");
         }
         let is_logged = self.log_all || verdict != Verdict::Match;
         if is_logged || !watchers.is_empty() {
