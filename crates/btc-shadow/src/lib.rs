@@ -7,6 +7,7 @@
 //! - [`Policy`]: how patiently is compared
 //! - [`compare`]: the rules that say whether two answers mean the same
 //! - [`record`]: the versioned lines of the comparison log; [`sink`]: where they go
+//! - [`replay`]: recorded calls, and their replay against both
 //! - [`parity`]: random plans for two wallets of the same words
 //! - [`analysis`]: what a log says about the readiness of the second implementation
 
@@ -18,6 +19,7 @@ pub mod memory;
 pub mod parity;
 mod policy;
 pub mod record;
+pub mod replay;
 pub mod rollout;
 mod shadow;
 pub mod sink;
