@@ -6,6 +6,8 @@ mod broadcast;
 mod demo;
 mod fee;
 mod height;
+mod record;
+mod replay;
 mod rollout;
 mod shell;
 mod status;
@@ -48,6 +50,8 @@ pub(crate) fn run(verb: Option<Verb>, output: Output) -> Done {
         Verb::Peers => wallet::peers(output),
         Verb::Parity(options) => wallet::parity(output, &options),
         Verb::Analyze { logs } => analyze::run(output, &logs),
+        Verb::Record(options) => record::run(output, &options),
+        Verb::Replay(options) => replay::run(output, &options),
         Verb::Rollout { verb } => rollout::run(output, verb.as_ref()),
         Verb::Demo(options) => demo::run(output, &options),
         Verb::Variables => variables::run(output),

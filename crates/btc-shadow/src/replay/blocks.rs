@@ -128,7 +128,9 @@ impl BlockSource {
         };
         let last = first.saturating_add(BATCH - 1).min(self.at.last);
         let resolve = || -> BitcoinResult<VecDeque<BlockHash>> {
-            (first..=last).map(|height| (self.resolve)(height)).collect()
+            (first..=last)
+                .map(|height| (self.resolve)(height))
+                .collect()
         };
         let mut hashes = resolve()?;
         loop {
@@ -164,7 +166,10 @@ impl BlockSource {
 
     /// The lowest height of which something is left to be done.
     fn undone(&self) -> u64 {
-        let waiting = self.transactions.iter().map(|(height, _)| u64::from(*height));
+        let waiting = self
+            .transactions
+            .iter()
+            .map(|(height, _)| u64::from(*height));
         waiting.min().unwrap_or(self.next).min(self.next)
     }
 }
@@ -213,7 +218,9 @@ impl Source for BlockSource {
     fn position(&self) -> Input {
         let done = self.undone().saturating_sub(self.at.first.into());
         let done = u32::try_from(done).unwrap_or(u32::MAX);
-        let last = done.checked_sub(1).map(|it| self.at.first.saturating_add(it));
+        let last = done
+            .checked_sub(1)
+            .map(|it| self.at.first.saturating_add(it));
         let last_hash = last.and_then(|last| {
             let mut behind = self.behind.iter();
             Some(behind.find(|(height, _)| *height == last)?.1)
@@ -267,7 +274,9 @@ mod tests {
     }
 
     fn chain(length: u32) -> Chain {
-        Arc::new(Mutex::new((0..length).map(|height| hash(height, 0)).collect()))
+        Arc::new(Mutex::new(
+            (0..length).map(|height| hash(height, 0)).collect(),
+        ))
     }
 
     fn reorganise(chain: &Chain, from: u32, branch: u32) {
@@ -283,9 +292,7 @@ mod tests {
         let items = std::iter::from_fn(|| next()).take(count);
         items
             .map(|item| match item.call {
-                Call::GetBlock { hash } | Call::GetTransaction { txid: hash } => {
-                    (item.place, hash)
-                }
+                Call::GetBlock { hash } | Call::GetTransaction { txid: hash } => (item.place, hash),
                 _ => (item.place, String::new()),
             })
             .collect()
@@ -319,7 +326,12 @@ mod tests {
         let mut tally = Tally::default();
         let mut items = Vec::new();
         for _ in 0..3 {
-            items.push(source.next_call(&mut tally).expect("it resolves").expect("more"));
+            items.push(
+                source
+                    .next_call(&mut tally)
+                    .expect("it resolves")
+                    .expect("more"),
+            );
         }
         assert_eq!(done(&source), (3, Some(hash(7, 0))));
         let txid = |number: u32| Txid::from_raw_hash(hash(number, 9).to_raw_hash());

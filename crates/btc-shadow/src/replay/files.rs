@@ -100,7 +100,10 @@ impl FileSource {
             has_grown: false,
         };
         // They may have grown.
-        source.at.files = paths.iter().map(|path| mark(path)).collect::<Result<_, _>>()?;
+        source.at.files = paths
+            .iter()
+            .map(|path| mark(path))
+            .collect::<Result<_, _>>()?;
         for (now, before) in source.at.files.iter_mut().zip(&at.files) {
             source.has_grown |= now.size > before.size;
             now.head_bytes = before.head_bytes;
@@ -137,7 +140,11 @@ impl FileSource {
                 return Ok(None);
             };
             let line = lines.next_line().map_err(|cause| {
-                let path = self.at.files.get(self.at.index).map(|file| file.path.as_path());
+                let path = self
+                    .at
+                    .files
+                    .get(self.at.index)
+                    .map(|file| file.path.as_path());
                 unreadable(path.unwrap_or(Path::new("-")), cause)
             })?;
             if line.is_some() {
@@ -244,8 +251,7 @@ fn check(path: &Path, before: &FileMark) -> BitcoinResult<()> {
     if now.size < before.size {
         return Err(another("it is shorter now").with_context("file", path.display()));
     }
-    let head =
-        digest(path, 0, before.head_bytes).map_err(|cause| unreadable(path, cause))?;
+    let head = digest(path, 0, before.head_bytes).map_err(|cause| unreadable(path, cause))?;
     if head != before.head_sha256 {
         return Err(another("it begins with other lines").with_context("file", path.display()));
     }

@@ -52,7 +52,11 @@ impl<R: BufRead> Lines<R> {
     pub fn next_line(&mut self) -> io::Result<Option<TextLine>> {
         let mut bytes = Vec::new();
         let limit = MAX_LINE_BYTES as u64;
-        let taken = self.reader.by_ref().take(limit).read_until(b'\n', &mut bytes)?;
+        let taken = self
+            .reader
+            .by_ref()
+            .take(limit)
+            .read_until(b'\n', &mut bytes)?;
         if taken == 0 {
             return Ok(None);
         }

@@ -129,8 +129,9 @@ fn call(operation: Operation, mut arguments: Arguments) -> Result<Call, String> 
         Operation::GetBalance => Call::GetBalance,
         Operation::EstimateFee => {
             let target = arguments.number(&["target_blocks", "conf_target"])?;
-            let target_blocks = u8::try_from(target)
-                .map_err(|_| format!("a target of {target} blocks does not fit; 255 is the most"))?;
+            let target_blocks = u8::try_from(target).map_err(|_| {
+                format!("a target of {target} blocks does not fit; 255 is the most")
+            })?;
             Call::EstimateFee { target_blocks }
         }
         _ => return Err(format!("`{operation}` is no operation of the interface")),

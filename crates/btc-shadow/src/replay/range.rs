@@ -88,8 +88,22 @@ mod tests {
     #[test]
     fn what_is_empty_or_no_range_is_refused() {
         for text in [
-            "", "5", "5..5", "6..5", "6..=5", "..0", "..=", "a..", "..b", "1...3", "-1..3",
-            "+1..3", " 1..3", "1..4294967296", "0x1..3", "..=4294967296",
+            "",
+            "5",
+            "5..5",
+            "6..5",
+            "6..=5",
+            "..0",
+            "..=",
+            "a..",
+            "..b",
+            "1...3",
+            "-1..3",
+            "+1..3",
+            " 1..3",
+            "1..4294967296",
+            "0x1..3",
+            "..=4294967296",
         ] {
             let error = text.parse::<BlockRange>().expect_err(text);
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{text}");

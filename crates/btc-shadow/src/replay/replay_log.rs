@@ -55,7 +55,9 @@ impl ReplayLog {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(failed("another replay writes to this comparison log; wait for it"));
+                return Err(failed(
+                    "another replay writes to this comparison log; wait for it",
+                ));
             }
             Err(TryLockError::Error(cause)) => return Err(failed(unwritable).with_source(cause)),
         }

@@ -124,7 +124,10 @@ pub fn run(
         }
         let watched = catch_unwind(AssertUnwindSafe(|| run.watch(checkpoint, progress)));
         let ended = watched.unwrap_or_else(|_| {
-            Err(error(ErrorKind::Internal, "the replay panicked; please report it"))
+            Err(error(
+                ErrorKind::Internal,
+                "the replay panicked; please report it",
+            ))
         });
         if let Err(cause) = ended {
             run.fail(cause);
@@ -224,7 +227,11 @@ impl Run<'_> {
                 if feed.is_over || feed.failure.is_some() {
                     return;
                 }
-                if feed.is_paused { None } else { self.take(&mut feed) }
+                if feed.is_paused {
+                    None
+                } else {
+                    self.take(&mut feed)
+                }
             };
             let Some((item, due)) = taken else {
                 thread::sleep(STEP);

@@ -154,7 +154,9 @@ impl State {
             return Err(failed(message));
         }
         let state = serde_json::from_value(value);
-        state.map(Some).map_err(|cause| failed(damaged).with_source(cause))
+        state
+            .map(Some)
+            .map_err(|cause| failed(damaged).with_source(cause))
     }
 
     /// Writes it in the place of what is there: beside it, to the disk, and renamed.

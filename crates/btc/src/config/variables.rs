@@ -50,6 +50,11 @@ pub const VARIABLES: &[Variable] = &[
         "`false`: matches are logged as counts only",
     ),
     variable(
+        "CALL_LOG",
+        "none",
+        "a file in which calls are recorded with their arguments, for `btc replay`",
+    ),
+    variable(
         "FALLBACK",
         "false",
         "`true`: a read that one implementation cannot answer goes to the other",

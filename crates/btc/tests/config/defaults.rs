@@ -28,6 +28,7 @@ fn nothing_set_is_a_configuration() {
         shadow: None,
         rollout: None,
         fallback: false,
+        call_log: None,
         node: None,
         python: PythonSettings {
             backend: None,
@@ -101,6 +102,7 @@ fn every_variable_reaches_its_field() {
         ("SHADOW_MODE", "true"),
         ("LOG_FILE", "/logs/a.log"),
         ("LOG_ALL", "false"),
+        ("CALL_LOG", "/logs/calls.jsonl"),
         ("BITCOIN_NETWORK", "signet"),
         ("BITCOIN_RPC_URL", "http://node:1234"),
         ("BITCOIN_RPC_COOKIE_FILE", "/node/.cookie"),
@@ -111,6 +113,10 @@ fn every_variable_reaches_its_field() {
         ("PYTHON_TIMEOUT_SECS", "9"),
         ("BITCOIND_EXE", "/bin/bitcoind"),
     ]);
+    assert_eq!(
+        config.call_log.as_deref(),
+        Some(Path::new("/logs/calls.jsonl"))
+    );
     assert_eq!(config.implementation, BitcoinImplementationType::Python);
     let shadow = config.shadow.expect("shadow mode is on");
     assert_eq!(shadow.log_file, Path::new("/logs/a.log"));
