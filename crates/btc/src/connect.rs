@@ -10,12 +10,24 @@ use btc_iface::{
 use crate::config::Config;
 
 /// Connects to the configured node through the configured implementation, in shadow mode, with a
-/// roll-out and with the fallback where those are on.
+/// roll-out and with the fallback where those are on. With a call log, every call is recorded.
 ///
 /// # Errors
 /// `Configuration`: no node is configured, this build lacks what is asked for, the node is on
-/// another network, or the roll-out's state cannot be used. `Unavailable`, `Timeout`, `Auth`: the node cannot be asked.
+/// another network, or the roll-out's state or the call log cannot be used. `Unavailable`,
+/// `Timeout`, `Auth`: the node cannot be asked.
 pub fn connect(config: &Config) -> BitcoinResult<Arc<dyn BitcoinInterface>> {
+    let bitcoin = connect_unrecorded(config)?;
+    match &config.call_log {
+        None => Ok(bitcoin),
+        #[cfg(feature = "shadow")]
+        Some(path) => Ok(Arc::new(btc_shadow::replay::CallLog::open(bitcoin, path)?)),
+        #[cfg(not(feature = "shadow"))]
+        Some(_) => Err(not_built("the call log", "shadow")),
+    }
+}
+
+fn connect_unrecorded(config: &Config) -> BitcoinResult<Arc<dyn BitcoinInterface>> {
     let rollout = config.rollout.as_ref().filter(|it| !it.is_overruled);
     match (rollout, &config.shadow, config.fallback) {
         (None, None, false) => connect_to(config, config.implementation),

@@ -1,6 +1,7 @@
 //! What can be typed: the verbs and their options.
 
 mod analyze;
+mod replay;
 mod rollout;
 mod wallet;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 pub(crate) use self::analyze::Analyze;
+pub(crate) use self::replay::{Record, Replay};
 pub(crate) use self::rollout::{RolloutVerb, Set};
 pub(crate) use self::wallet::{
     AddressVerb, Bump, Create, LabelsVerb, Parity, Payment, PsbtVerb, Raise, Restore, Send, Setup,
@@ -92,6 +94,10 @@ pub(crate) enum Verb {
     Peers,
     /// Compare both wallets on random words and payments, to the byte
     Parity(Parity),
+    /// Make a call log: of a log that others wrote, or of a range of the chain
+    Record(Record),
+    /// Make recorded calls, or read a range of the chain, through both implementations, and compare
+    Replay(Replay),
     /// Show or change how many calls Rust answers, in ROLLOUT_FILE; also without a verb
     Rollout {
         #[command(subcommand)]

@@ -6,6 +6,8 @@ mod broadcast;
 mod demo;
 mod fee;
 mod height;
+mod record;
+mod replay;
 mod rollout;
 mod shell;
 mod status;
@@ -47,6 +49,8 @@ pub(crate) fn run(verb: Option<Verb>, output: Output) -> Done {
         Verb::SignMessage(options) => wallet::sign_message(output, &options),
         Verb::Peers => wallet::peers(output),
         Verb::Parity(options) => wallet::parity(output, &options),
+        Verb::Record(options) => record::run(output, &options),
+        Verb::Replay(options) => replay::run(output, &options),
         Verb::Rollout { verb } => rollout::run(output, verb.as_ref()),
         Verb::Analyze(options) => analyze::run(output, &options),
         Verb::Demo(options) => demo::run(output, &options),

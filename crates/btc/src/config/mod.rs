@@ -31,6 +31,8 @@ pub struct Config {
     pub rollout: Option<RolloutConfig>,
     /// Whether a read that one implementation cannot answer goes to the other.
     pub fallback: bool,
+    /// The file in which calls are recorded, to be replayed.
+    pub call_log: Option<PathBuf>,
     /// The node, when one is configured.
     pub node: Option<NodeConfig>,
     /// The Python implementation.
@@ -100,6 +102,7 @@ impl Config {
             shadow,
             rollout,
             fallback: layers.get("FALLBACK", parse::boolean)?.unwrap_or(false),
+            call_log: layers.get("CALL_LOG", parse::path)?,
             node: node::resolve(layers)?,
             python: PythonSettings {
                 backend: layers.get("PYTHON_BACKEND", parse::python_class)?,

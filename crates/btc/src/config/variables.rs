@@ -101,6 +101,11 @@ pub const VARIABLES: &[Variable] = &[
         "where Prometheus finds the metrics of shadow mode, on this machine: `127.0.0.1:9332`",
     ),
     variable(
+        "CALL_LOG",
+        "none",
+        "a file in which calls are recorded with their arguments, for `btc replay`",
+    ),
+    variable(
         "FALLBACK",
         "false",
         "`true`: a read that one implementation cannot answer goes to the other",

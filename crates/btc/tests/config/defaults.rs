@@ -28,6 +28,7 @@ fn nothing_set_is_a_configuration() {
         shadow: None,
         rollout: None,
         fallback: false,
+        call_log: None,
         node: None,
         python: PythonSettings {
             backend: None,
@@ -151,6 +152,7 @@ fn every_variable_reaches_its_field() {
         ("SHADOW_RECHECK_MS", "9, 10"),
         ("BUILD_ID", "a1b2c3d"),
         ("METRICS_ADDR", "127.0.0.1:9332"),
+        ("CALL_LOG", "/logs/calls.jsonl"),
         ("BITCOIN_NETWORK", "signet"),
         ("BITCOIN_RPC_URL", "http://node:1234"),
         ("BITCOIN_RPC_COOKIE_FILE", "/node/.cookie"),
@@ -161,6 +163,10 @@ fn every_variable_reaches_its_field() {
         ("PYTHON_TIMEOUT_SECS", "9"),
         ("BITCOIND_EXE", "/bin/bitcoind"),
     ]);
+    assert_eq!(
+        config.call_log.as_deref(),
+        Some(Path::new("/logs/calls.jsonl"))
+    );
     assert_eq!(config.implementation, BitcoinImplementationType::Python);
     let shadow = config.shadow.expect("shadow mode is on");
     assert_eq!(shadow.log_file, Path::new("/logs/a.log"));
@@ -214,7 +220,7 @@ fn booleans_are_read_in_either_case_and_as_digits() {
 
 #[test]
 fn every_variable_has_a_row_with_all_it_needs() {
-    assert_eq!(VARIABLES.len(), 38);
+    assert_eq!(VARIABLES.len(), 39);
     for variable in VARIABLES {
         assert!(!variable.default.is_empty() && !variable.help.is_empty());
         assert_eq!(variable.name, variable.name.to_ascii_uppercase());
