@@ -27,6 +27,7 @@ fn every_key_of_the_file_is_the_variables_name_in_lower_case() {
         ("SHADOW_RECHECK_MS", "'1,2'"),
         ("BUILD_ID", "'a1b2'"),
         ("METRICS_ADDR", "'127.0.0.1:9332'"),
+        ("CALL_LOG", "'/calls.jsonl'"),
         ("FALLBACK", "true"),
         ("ROLLOUT_FILE", "'/rollout.json'"),
         ("ROLLOUT_KEY", "'gateway-3'"),
