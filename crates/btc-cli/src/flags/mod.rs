@@ -1,6 +1,7 @@
 //! What can be typed: the verbs and their options.
 
 mod rollout;
+mod shadow;
 mod wallet;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 pub(crate) use self::rollout::{RolloutVerb, Set};
+pub(crate) use self::shadow::{Alone, ShadowVerb, Soak};
 pub(crate) use self::wallet::{
     AddressVerb, Bump, Create, LabelsVerb, Parity, Payment, PsbtVerb, Raise, Restore, Send, Setup,
     SignMessage, UtxoVerb, WalletVerb,
@@ -101,6 +103,9 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: Option<RolloutVerb>,
     },
+    /// Try shadow mode under a load
+    #[command(subcommand)]
+    Shadow(ShadowVerb),
     /// A whole comparison on a private node, with a planted fault that is caught
     Demo(Demo),
     /// The variables that are read, with their defaults

@@ -7,6 +7,7 @@ mod demo;
 mod fee;
 mod height;
 mod rollout;
+mod shadow;
 mod shell;
 mod status;
 mod test;
@@ -49,6 +50,7 @@ pub(crate) fn run(verb: Option<Verb>, output: Output) -> Done {
         Verb::Parity(options) => wallet::parity(output, &options),
         Verb::Analyze { logs } => analyze::run(output, &logs),
         Verb::Rollout { verb } => rollout::run(output, verb.as_ref()),
+        Verb::Shadow(verb) => shadow::run(output, &verb),
         Verb::Demo(options) => demo::run(output, &options),
         Verb::Variables => variables::run(output),
         Verb::Completions { shell } => shell::completions(shell),
