@@ -4,6 +4,7 @@ mod amount;
 mod confirm;
 mod exit;
 mod flags;
+mod load;
 mod node;
 mod output;
 mod progress;

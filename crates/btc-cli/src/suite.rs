@@ -11,7 +11,7 @@ const UNKNOWN: [&str; 2] = [
     "0000000000000000000000000000000000000000000000000000000000000000",
 ];
 /// Inputs that are no hash at all.
-const MALFORMED: [&str; 6] = [
+pub(crate) const MALFORMED: [&str; 6] = [
     "",
     "tx",
     "0x00000000000000000000000000000000000000000000000000000000000000",

@@ -3,6 +3,7 @@
 mod analyze;
 mod replay;
 mod rollout;
+mod shadow;
 mod wallet;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use clap::{Parser, Subcommand};
 pub(crate) use self::analyze::Analyze;
 pub(crate) use self::replay::{Record, Replay};
 pub(crate) use self::rollout::{RolloutVerb, Set};
+pub(crate) use self::shadow::{Alone, ShadowVerb, Soak};
 pub(crate) use self::wallet::{
     AddressVerb, Bump, Create, LabelsVerb, Parity, Payment, PsbtVerb, Raise, Restore, Send, Setup,
     SignMessage, UtxoVerb, WalletVerb,
@@ -105,6 +107,9 @@ pub(crate) enum Verb {
     },
     /// What comparison logs say, and whether it is evidence enough to switch
     Analyze(Analyze),
+    /// Try shadow mode under a load
+    #[command(subcommand)]
+    Shadow(ShadowVerb),
     /// A whole comparison on a private node, with a planted fault that is caught
     Demo(Demo),
     /// The variables that are read, with their defaults

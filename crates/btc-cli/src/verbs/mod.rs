@@ -9,6 +9,7 @@ mod height;
 mod record;
 mod replay;
 mod rollout;
+mod shadow;
 mod shell;
 mod status;
 mod test;
@@ -53,6 +54,7 @@ pub(crate) fn run(verb: Option<Verb>, output: Output) -> Done {
         Verb::Replay(options) => replay::run(output, &options),
         Verb::Rollout { verb } => rollout::run(output, verb.as_ref()),
         Verb::Analyze(options) => analyze::run(output, &options),
+        Verb::Shadow(verb) => shadow::run(output, &verb),
         Verb::Demo(options) => demo::run(output, &options),
         Verb::Variables => variables::run(output),
         Verb::Completions { shell } => shell::completions(shell),
