@@ -143,7 +143,8 @@ fn company<'c>(
             let every = Duration::from_secs(options.reorg_every);
             let every = (!every.is_zero()).then_some(every);
             let seed = setting.load.seed;
-            let mut mover = Mover::new(chain, setting.world, setting.moves, every, seed);
+            let mut mover = Mover::new(chain, setting.world, setting.moves, every, seed)
+                .for_minutes(options.minutes.unwrap_or(0));
             Box::new(move |is_over| Ok(mover.run(is_over)?))
         }
         Ground::Theirs(follower) => Box::new(|is_over| {
