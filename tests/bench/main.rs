@@ -4,6 +4,7 @@ mod measure;
 mod raw;
 mod report;
 mod rows;
+mod shadow;
 mod wallet;
 
 use std::error::Error;
@@ -32,7 +33,7 @@ fn main() -> Outcome<()> {
             "--json" => json = arguments.next().map(PathBuf::from),
             _ => {
                 return Err(format!(
-                    "unknown argument `{argument}`: use --quick, --only reads|syncs|payments, \
+                    "unknown argument `{argument}`: use --quick, --only reads|syncs|payments|shadow, \
                      --markdown FILE, --json FILE"
                 )
                 .into());
@@ -52,6 +53,9 @@ fn main() -> Outcome<()> {
     }
     if wants("payments") {
         wallet::payments(&effort, &mut results)?;
+    }
+    if wants("shadow") {
+        shadow::figures(&effort, &mut results)?;
     }
     print!("{}", report::table(&results));
     if let Some(path) = json {

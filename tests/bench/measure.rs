@@ -16,6 +16,12 @@ pub(crate) struct Effort {
     pub(crate) full_blocks: u32,
     pub(crate) full_block_transactions: u32,
     pub(crate) coins: usize,
+    /// Calls timed one by one.
+    pub(crate) calls: usize,
+    /// Comparisons worked off.
+    pub(crate) comparisons: usize,
+    /// Lines written to a log and read.
+    pub(crate) lines: usize,
 }
 
 impl Effort {
@@ -27,6 +33,9 @@ impl Effort {
         full_blocks: 16,
         full_block_transactions: 2_100,
         coins: 10_000,
+        calls: 200_000,
+        comparisons: 10_000_000,
+        lines: 3_000_000,
     };
     pub(crate) const QUICK: Self = Self {
         rounds: 7,
@@ -36,6 +45,9 @@ impl Effort {
         full_blocks: 4,
         full_block_transactions: 300,
         coins: 1_000,
+        calls: 20_000,
+        comparisons: 500_000,
+        lines: 200_000,
     };
 }
 

@@ -31,6 +31,15 @@ pub(crate) struct Row {
     pub(crate) pair: Pair,
 }
 
+/// One measured number that stands for itself.
+pub(crate) struct Figure {
+    pub(crate) work: String,
+    pub(crate) measured: String,
+    /// What it must come to; nothing where there is no such word.
+    pub(crate) reach: &'static str,
+    pub(crate) is_reached: bool,
+}
+
 /// Everything measured in one run.
 #[derive(Default)]
 pub(crate) struct Results {
@@ -38,6 +47,7 @@ pub(crate) struct Results {
     pub(crate) subject: String,
     pub(crate) rows: Vec<Row>,
     pub(crate) peaks: Vec<Peak>,
+    pub(crate) figures: Vec<Figure>,
 }
 
 impl Results {
@@ -46,6 +56,21 @@ impl Results {
         eprintln!("{}", line(&row));
         self.rows.push(row);
     }
+
+    /// Takes a figure, and says it on stderr.
+    pub(crate) fn tell(&mut self, figure: Figure) {
+        eprintln!("{}", figure_line(&figure));
+        self.figures.push(figure);
+    }
+}
+
+fn figure_line(figure: &Figure) -> String {
+    let word = match (figure.reach, figure.is_reached) {
+        ("", _) => String::new(),
+        (reach, true) => format!(" (reach {reach}) ok"),
+        (reach, false) => format!(" (reach {reach}) MISSED"),
+    };
+    format!("{}: {}{word}", figure.work, figure.measured)
 }
 
 /// One row as text.
@@ -66,7 +91,9 @@ pub(crate) fn table(results: &Results) -> String {
     let rows = results.rows.iter();
     let rows = rows.map(|row| line(row) + "\n    against " + row.against + "\n");
     let peaks = results.peaks.iter().map(|peak| format!("{peak}\n"));
-    rows.chain(peaks).collect()
+    let figures = results.figures.iter().map(figure_line);
+    let figures = figures.map(|line| format!("{line}\n"));
+    rows.chain(peaks).chain(figures).collect()
 }
 
 /// All rows as JSON, with what they were measured on.
@@ -82,6 +109,14 @@ pub(crate) fn json(results: &Results) -> Outcome<String> {
             "is_reached": is_reached(row),
         })
     });
+    let figures = results.figures.iter().map(|figure| {
+        json!({
+            "work": figure.work,
+            "measured": figure.measured,
+            "reach": figure.reach,
+            "is_reached": figure.is_reached,
+        })
+    });
     let peaks = results.peaks.iter().map(|peak| {
         json!({
             "first_sync_of": peak.who.name(),
@@ -94,6 +129,7 @@ pub(crate) fn json(results: &Results) -> Outcome<String> {
         "subject": results.subject,
         "rows": rows.collect::<Vec<_>>(),
         "peaks": peaks.collect::<Vec<_>>(),
+        "figures": figures.collect::<Vec<_>>(),
     });
     Ok(serde_json::to_string_pretty(&value)? + "\n")
 }
@@ -128,11 +164,26 @@ pub(crate) fn into_markdown(path: &Path, results: &Results) -> Outcome<()> {
     }
     table.push('\n');
     table.push_str(&memory_table(&results.peaks));
+    table.push_str(&figure_table(&results.figures));
     std::fs::write(path, format!("{before}{table}{END}{after}"))?;
     Ok(())
 }
 
 /// Memory by chain length, a line for each wallet.
+fn figure_table(figures: &[Figure]) -> String {
+    let mut table = String::from("\n| shadow mode | measured | reach |\n|---|---|---|\n");
+    for figure in figures {
+        let missed = if figure.is_reached { "" } else { " (missed)" };
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            table,
+            "| {} | {}{missed} | {} |",
+            figure.work, figure.measured, figure.reach
+        );
+    }
+    table
+}
+
 fn memory_table(peaks: &[Peak]) -> String {
     let mut by_height: BTreeMap<u32, Vec<&Peak>> = BTreeMap::new();
     for peak in peaks {

@@ -5,6 +5,7 @@
     reason = "cases have one signature, whether or not they can fail on their way"
 )]
 
+mod beside;
 mod broadcast;
 mod change;
 mod cli;
@@ -14,7 +15,6 @@ mod faults;
 mod hostile;
 mod logs;
 mod nodes;
-mod planted;
 mod python;
 mod read;
 mod refuse;
@@ -70,8 +70,8 @@ fn main() -> ExitCode {
     extremes::add(&mut suite);
     nodes::add(&mut suite);
     python::add(&mut suite);
-    planted::add(&mut suite, &phase);
     rollout::add(&mut suite, &phase);
+    beside::add(&mut suite, &phase);
     verdicts::add(&mut suite);
     logs::add(&mut suite);
     cli::add(&mut suite, &phase);

@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Test(TestFlags),
     /// Run the behaviour suite of one phase
     Phase(PhaseFlags),
+    /// Run the faulty copies of the Python implementation through shadow mode, and score it
+    Mutants(MutantsFlags),
     /// Build and test every feature combination of the `btc` crate
     Matrix(MatrixFlags),
     /// Measure, and write docs/performance.md
@@ -79,6 +81,13 @@ pub(crate) struct PhaseFlags {
     #[arg(value_parser = clap::value_parser!(u8).range(1..=3))]
     pub(crate) number: u8,
     /// Handed to the suite, for example a part of a case's name
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) args: Vec<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct MutantsFlags {
+    /// Handed to the suite, for example a part of a mutant's name
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) args: Vec<String>,
 }

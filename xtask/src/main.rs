@@ -8,6 +8,7 @@ mod error;
 mod flags;
 mod fuzz;
 mod matrix;
+mod mutants;
 mod phase;
 mod process;
 mod session;
@@ -52,6 +53,7 @@ fn run(workspace: &Workspace, command: Command) -> Result<()> {
         Command::Demo(flags) => demo::run(workspace, &flags),
         Command::Test(flags) => test::run(workspace, &flags),
         Command::Phase(flags) => phase::run(workspace, &flags),
+        Command::Mutants(flags) => mutants::run(workspace, &flags),
         Command::Matrix(flags) => matrix::run(workspace, &flags),
         Command::Bench(flags) => bench::run(workspace, &flags),
         Command::Fuzz(flags) => fuzz::run(workspace, &flags),

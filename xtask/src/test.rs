@@ -10,7 +10,7 @@ use crate::process::Output;
 use crate::session::Session;
 use crate::terminal::{answer, bold, duration, green, red, yellow};
 use crate::workspace::Workspace;
-use crate::{fuzz, matrix, phase, suite, tidy};
+use crate::{fuzz, matrix, mutants, phase, suite, tidy};
 
 /// A check: its name, and the work, which returns a few words about what was done.
 struct Step {
@@ -116,6 +116,7 @@ fn steps(workspace: &Workspace) -> Result<Vec<Step>> {
         })
     }));
     steps.extend([
+        Step::new("mutants", |session| mutants::run_suite(session, &[])),
         Step::new("python tests", |session| {
             Ok(suite::run(session, &mut session.python("pytest --color=no")?)?.summary())
         }),

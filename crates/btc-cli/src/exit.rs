@@ -19,6 +19,11 @@ pub(crate) enum Code {
     Unreachable = 4,
 }
 
+impl Code {
+    /// `btc analyze`: not enough evidence. The verb has codes of its own, which its help lists.
+    pub(crate) const HOLD: Self = Self::Usage;
+}
+
 impl From<Code> for ExitCode {
     fn from(code: Code) -> Self {
         Self::from(code as u8)

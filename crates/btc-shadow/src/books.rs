@@ -178,6 +178,24 @@ impl Counts {
             .filter_map(|counts| counts.get(&verdict).copied()))
     }
 
+    /// Adds those of another run.
+    pub fn add(&mut self, other: &Self) {
+        let add = |count: &mut u64, more: u64| *count = count.saturating_add(more);
+        for (operation, more) in &other.offered {
+            add(self.offered.entry(*operation).or_default(), *more);
+        }
+        for (operation, verdicts) in &other.verdicts {
+            let known = self.verdicts.entry(*operation).or_default();
+            for (verdict, more) in verdicts {
+                add(known.entry(*verdict).or_default(), *more);
+            }
+        }
+        for (why, more) in &other.left_out {
+            add(self.left_out.entry(*why).or_default(), *more);
+        }
+        add(&mut self.lost_lines, other.lost_lines);
+    }
+
     /// Whether every call offered ended in exactly one verdict, for each operation.
     pub fn close(&self) -> bool {
         let offered = |operation| self.offered.get(operation).copied().unwrap_or(0);

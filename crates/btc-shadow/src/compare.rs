@@ -1,5 +1,6 @@
 //! The rules that say whether two answers mean the same, and where they differ.
 
+mod numbers;
 mod wallet;
 
 use std::fmt::Display;
@@ -9,9 +10,11 @@ use btc_iface::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use self::numbers::{Balance, FeeRate, Height};
+
 /// The version of the rules below. It grows with every change that lets a pair of answers end in
 /// another verdict: what was counted under other rules is no evidence any more.
-pub const RULES: u32 = 2;
+pub const RULES: u32 = 3;
 
 /// What a comparison found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -86,6 +89,11 @@ impl Differences {
     /// The differences, in the order of the fields.
     pub fn into_vec(self) -> Vec<Difference> {
         self.found
+    }
+
+    /// Whether nothing differs so far.
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
     }
 
     fn is_full(&self) -> bool {
@@ -169,60 +177,6 @@ impl Differences {
 pub trait Compare: PartialEq {
     /// Adds the fields in which the two differ. Equal answers cost one comparison.
     fn compare(&self, other: &Self, differences: &mut Differences);
-}
-
-/// A height: the two sides read it at different times.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Height(pub u32);
-
-impl From<u32> for Height {
-    fn from(value: u32) -> Self {
-        Self(value)
-    }
-}
-
-impl Compare for Height {
-    fn compare(&self, other: &Self, differences: &mut Differences) {
-        if self != other {
-            differences.at(".height", |here| here.add(self.0, other.0, true));
-        }
-    }
-}
-
-/// A fee rate in sat/vB: the node's estimate changes with each block.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FeeRate(pub u64);
-
-impl From<u64> for FeeRate {
-    fn from(value: u64) -> Self {
-        Self(value)
-    }
-}
-
-impl Compare for FeeRate {
-    fn compare(&self, other: &Self, differences: &mut Differences) {
-        if self != other {
-            differences.at(".sat_per_vb", |here| here.add(self.0, other.0, true));
-        }
-    }
-}
-
-/// A balance in satoshi: it changes with each block and transaction.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Balance(pub u64);
-
-impl From<u64> for Balance {
-    fn from(value: u64) -> Self {
-        Self(value)
-    }
-}
-
-impl Compare for Balance {
-    fn compare(&self, other: &Self, differences: &mut Differences) {
-        if self != other {
-            differences.at(".balance_sat", |here| here.add(self.0, other.0, true));
-        }
-    }
 }
 
 impl Compare for Vec<BitcoinTransaction> {

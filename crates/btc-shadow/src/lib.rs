@@ -7,6 +7,8 @@
 //! - [`Policy`]: how patiently is compared
 //! - [`compare`]: the rules that say whether two answers mean the same
 //! - [`record`]: the versioned lines of the comparison log; [`sink`]: where they go
+//! - [`metrics`]: counts and durations for Prometheus
+//! - [`replay`]: recorded calls, and their replay against both
 //! - [`parity`]: random plans for two wallets of the same words
 //! - [`analysis`]: what a log says about the readiness of the second implementation
 
@@ -15,9 +17,11 @@ mod books;
 pub mod compare;
 mod fallback;
 pub mod memory;
+pub mod metrics;
 pub mod parity;
 mod policy;
 pub mod record;
+pub mod replay;
 pub mod rollout;
 mod shadow;
 pub mod sink;

@@ -10,12 +10,24 @@ use btc_iface::{
 use crate::config::Config;
 
 /// Connects to the configured node through the configured implementation, in shadow mode, with a
-/// roll-out and with the fallback where those are on.
+/// roll-out and with the fallback where those are on. With a call log, every call is recorded.
 ///
 /// # Errors
 /// `Configuration`: no node is configured, this build lacks what is asked for, the node is on
-/// another network, or the roll-out's state cannot be used. `Unavailable`, `Timeout`, `Auth`: the node cannot be asked.
+/// another network, or the roll-out's state or the call log cannot be used. `Unavailable`,
+/// `Timeout`, `Auth`: the node cannot be asked.
 pub fn connect(config: &Config) -> BitcoinResult<Arc<dyn BitcoinInterface>> {
+    let bitcoin = connect_unrecorded(config)?;
+    match &config.call_log {
+        None => Ok(bitcoin),
+        #[cfg(feature = "shadow")]
+        Some(path) => Ok(Arc::new(btc_shadow::replay::CallLog::open(bitcoin, path)?)),
+        #[cfg(not(feature = "shadow"))]
+        Some(_) => Err(not_built("the call log", "shadow")),
+    }
+}
+
+fn connect_unrecorded(config: &Config) -> BitcoinResult<Arc<dyn BitcoinInterface>> {
     let rollout = config.rollout.as_ref().filter(|it| !it.is_overruled);
     match (rollout, &config.shadow, config.fallback) {
         (None, None, false) => connect_to(config, config.implementation),
@@ -28,12 +40,12 @@ pub fn connect(config: &Config) -> BitcoinResult<Arc<dyn BitcoinInterface>> {
         (None, _, true) => crate::rollout::connect_fallback(config),
         #[cfg(feature = "shadow")]
         (None, Some(shadow), false) => {
-            let open_log = || {
-                let sink = btc_shadow::sink::FileSink::open(&shadow.log_file)?;
-                Ok(Box::new(sink) as Box<dyn btc_shadow::sink::Sink>)
-            };
-            let shadow = connect_shadow(config, config.implementation, open_log, shadow.log_all)?;
-            Ok(Arc::new(shadow))
+            let [primary, secondary] = connect_both(config, config.implementation)?;
+            let log = crate::shadow_mode::open_log(shadow)?;
+            let sink = Box::new(Arc::clone(&log));
+            let over = shadow_over(config, &primary, &secondary, sink, shadow.log_all);
+            let [started] = crate::shadow_mode::started(shadow, [over], &log, &[])?;
+            Ok(Arc::new(started))
         }
         #[cfg(not(feature = "shadow"))]
         (Some(_), _, _) => Err(not_built("roll-outs", "shadow")),
@@ -169,10 +181,11 @@ pub(crate) fn shadow_over(
     let shadow = btc_shadow::Shadow::new(
         Arc::clone(&primary) as Arc<dyn BitcoinInterface>,
         Arc::clone(&secondary) as Arc<dyn BitcoinInterface>,
-        btc_shadow::Policy::default(),
+        crate::shadow_mode::policy(config),
         sink,
         log_all,
     );
+    let shadow = crate::shadow_mode::named(config, shadow);
     if config.wallet.is_none() {
         return shadow;
     }

@@ -20,6 +20,8 @@ pub mod config;
 mod connect;
 #[cfg(feature = "shadow")]
 mod rollout;
+#[cfg(feature = "shadow")]
+mod shadow_mode;
 #[cfg(feature = "rust-bitcoin")]
 mod wallet;
 
@@ -39,5 +41,7 @@ pub use crate::connect::connect_shadow;
 pub use crate::connect::{ObservedWallet, connect, connect_fees, connect_observed, connect_to};
 #[cfg(feature = "shadow")]
 pub use crate::rollout::connect_rollout;
+#[cfg(feature = "shadow")]
+pub use crate::shadow_mode::off_path;
 #[cfg(feature = "rust-bitcoin")]
 pub use crate::wallet::{connect_source, connect_wallet, open_wallet};

@@ -7,11 +7,11 @@ use btc_iface::{
     BitcoinError, BitcoinImplementationType, BitcoinInterface, BitcoinResult, ErrorKind, Operation,
 };
 use btc_shadow::rollout::{Control, Judge, Limits, StateFile, Tripwire};
-use btc_shadow::sink::{FileSink, Sink};
-use btc_shadow::{Fallback, Journal, OffPath, Rollout};
+use btc_shadow::{Fallback, Journal, Rollout, Watch};
 
-use crate::config::{Config, ShadowConfig};
+use crate::config::Config;
 use crate::connect::{Whole, connect_both, shadow_over};
+use crate::shadow_mode::{open_log, started};
 
 /// Connects through both implementations and hands each call to one of them, as the state file
 /// says; the other one shadows it, off the caller's path. A breach of `limits` rolls back.
@@ -36,15 +36,17 @@ pub fn connect_rollout(config: &Config, limits: Limits) -> BitcoinResult<Rollout
     let [python_journal, rust_journal] = [(); 2].map(|()| Arc::new(Journal::new(log.clone())));
     let control = Control::open(file, Some(Arc::clone(&python_journal)))?;
     let judge = Arc::new(Judge::new(Arc::clone(&control), limits));
-    let route = |primary: &Arc<dyn Whole>, secondary: &Arc<dyn Whole>, journal: &Arc<Journal>| {
+    let over = |primary: &Arc<dyn Whole>, secondary: &Arc<dyn Whole>, journal: &Arc<Journal>| {
         let sink = Box::new(Arc::clone(journal));
-        let route = shadow_over(config, primary, secondary, sink, shadow.log_all)
-            .watched_by(vec![judge.clone()])
-            .off_path(OffPath::default())?;
-        BitcoinResult::Ok(Arc::new(route) as Arc<dyn BitcoinInterface>)
+        shadow_over(config, primary, secondary, sink, shadow.log_all)
     };
-    let python_first = route(&python, &rust, &python_journal)?;
-    let rust_first = route(&rust, &python, &rust_journal)?;
+    let routes = [
+        over(&python, &rust, &python_journal),
+        over(&rust, &python, &rust_journal),
+    ];
+    let judge: Arc<dyn Watch> = judge;
+    let [python_first, rust_first] = started(shadow, routes, &log, &[judge])?;
+    let (python_first, rust_first) = (Arc::new(python_first), Arc::new(rust_first));
     let rust_first = Arc::new(Tripwire::new(rust_first, Arc::clone(&control)));
     Ok(Rollout::new(
         control,
@@ -60,10 +62,12 @@ pub(crate) fn connect_fallback(config: &Config) -> BitcoinResult<Arc<dyn Bitcoin
     let Some(shadow) = &config.shadow else {
         return Ok(Arc::new(Fallback::new(primary, other)));
     };
-    let journal = Arc::new(Journal::new(open_log(shadow)?));
+    let log = open_log(shadow)?;
+    let journal = Arc::new(Journal::new(Arc::clone(&log)));
     let sink = Box::new(Arc::clone(&journal));
-    let route = Arc::new(shadow_over(config, &primary, &other, sink, shadow.log_all));
-    Ok(with_fallback(config, route, &other, journal))
+    let over = shadow_over(config, &primary, &other, sink, shadow.log_all);
+    let [route] = started(shadow, [over], &log, &[])?;
+    Ok(with_fallback(config, Arc::new(route), &other, journal))
 }
 
 fn with_fallback(
@@ -77,10 +81,6 @@ fn with_fallback(
     }
     let other = Arc::clone(other) as Arc<dyn BitcoinInterface>;
     Arc::new(Fallback::new(route, other).noted_in(journal))
-}
-
-fn open_log(shadow: &ShadowConfig) -> BitcoinResult<Arc<dyn Sink>> {
-    Ok(Arc::new(FileSink::open(&shadow.log_file)?))
 }
 
 /// The key of this host, the same for every process on it. Where the system does not tell its

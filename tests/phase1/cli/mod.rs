@@ -173,10 +173,12 @@ fn compare() -> Outcome {
         assert!(run.stdout.contains(&format!("primary   {primary}")));
         assert_eq!(run.files, std::slice::from_ref(&log));
         let path = log.display().to_string();
+        // They agree, in far too few calls to switch.
         let report = Program::with(&["analyze", &path, "--json"])
             .run()
-            .code(0)
+            .code(2)
             .json();
+        assert_eq!(report["judgement"]["decision"], "hold");
         assert_eq!(
             (&report["mismatches"], &report["problem_count"]),
             (&0.into(), &0.into())
@@ -218,7 +220,7 @@ fn compare_configured(fixture: &Fixture) -> Outcome {
     // A planted fault makes it fail.
     let run = Program::new("test --blocks 5")
         .node(&fixture.config())
-        .env("PYTHON_BACKEND", "btc_legacy.planted:SwappedOutputs")
+        .env("PYTHON_BACKEND", "btc_legacy.mutants.reads:SwappedOutputs")
         .run()
         .code(1);
     assert!(
@@ -247,26 +249,64 @@ fn analyze() -> Outcome {
         std::fs::write(&path, bytes).map(|()| path.display().to_string())
     };
     let long = vec![b'x'; 3_000_000];
-    for (name, bytes) in [
-        ("empty", &b""[..]),
-        ("blank", b"\n\n  \n"),
+    for (name, bytes, code) in [
+        ("empty", &b""[..], 2),
+        ("blank", b"\n\n  \n", 2),
         (
             "garbage",
             b"\x00\xff\xfe not a log\n{}\n[1]\n{\"version\": 9}\n",
+            3,
         ),
-        ("long", &long),
+        ("long", &long, 3),
     ] {
         let path = write(name, bytes)?;
-        let run = Program::with(&["analyze", &path]).run().code(1);
-        assert!(run.stdout.starts_with("NOTHING"), "{name}: {run:?}");
+        let run = Program::with(&["analyze", &path]).run().code(code);
+        assert!(run.stdout.starts_with("HOLD"), "{name}: {run:?}");
         assert!(run.stdout.len() < 10_000, "{name}");
     }
-    let run = Program::new("analyze /does/not/exist").run().code(1);
-    run.says(&["error:", "/does/not/exist"]);
+    let gate = write("gate.toml", b"p98_ratio = 1\n")?;
+    let empty = write("empty", b"")?;
+    for (arguments, said) in [
+        (&["/does/not/exist"][..], "/does/not/exist"),
+        (&["/does/not/exist/*.log"], "no file matches"),
+        (&[&folder.path().display().to_string()], "cannot be read"),
+        (&[&empty, "--gate", &gate], "p98_ratio"),
+        (&[&empty, "--gate", "/does/not/exist"], "/does/not/exist"),
+        (&[&empty, "--html", "/does/not/exist"], "/does/not/exist"),
+    ] {
+        let arguments = [&["analyze"], arguments].concat();
+        Program::with(&arguments)
+            .run()
+            .code(3)
+            .says(&["error:", said]);
+    }
     Program::new("analyze").run().code(2);
-    Program::with(&["analyze", &folder.path().display().to_string()])
+    formats(&folder)
+}
+
+/// Each format, of a pattern that the shell did not expand.
+fn formats(folder: &tempfile::TempDir) -> Outcome {
+    std::fs::write(folder.path().join("x.log"), "")?;
+    std::fs::write(folder.path().join("x.log.1"), "")?;
+    let pattern = folder.path().join("*.log*").display().to_string();
+    for (format, start) in [
+        ("table", "HOLD"),
+        ("json", "{"),
+        ("csv", "operation,decision,"),
+        ("markdown", "# HOLD: "),
+        ("junit", "<?xml "),
+    ] {
+        let run = Program::with(&["analyze", &pattern, "--format", format]).run();
+        let run = run.code(2);
+        assert!(run.stdout.starts_with(start), "{format}: {run:?}");
+    }
+    let page = folder.path().join("page.html");
+    let to = page.display().to_string();
+    Program::with(&["analyze", &pattern, "--html", &to])
         .run()
-        .code(3);
+        .code(2);
+    let page = std::fs::read_to_string(page)?;
+    assert!(page.starts_with("<!doctype html>"), "{page}");
     Ok(())
 }
 

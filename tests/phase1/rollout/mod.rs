@@ -27,11 +27,11 @@ use crate::Phase;
 /// A class behind one of the two sides, and where it must be caught; nowhere without a fault.
 const CLASSES: &[(&str, Option<&str>)] = &[
     ("backend:LegacyBackend", None),
-    ("planted:OffByOneSat", Some("value_sat")),
-    ("planted:DroppedWitness", Some("witness.length")),
-    ("planted:ReversedTxid", Some("txid")),
+    ("mutants.reads:OffByOneSat", Some("value_sat")),
+    ("mutants.reads:DroppedWitness", Some("witness.length")),
+    ("mutants.reads:ReversedTxid", Some("txid")),
     // A height is no money.
-    ("planted:StaleTip", None),
+    ("mutants.blocks:StaleTip", None),
 ];
 
 type OverNode = fn(&Fixture) -> Outcome;
@@ -280,7 +280,7 @@ fn program(fixture: &Fixture) -> Outcome {
     // A fault ends it, and asks for a word before it goes on.
     let txid = fixture.summary.kinds.values().flatten().next();
     let tx = format!("tx {} --json", txid.ok_or("a transaction")?);
-    let faulty = program(&tx).env("PYTHON_BACKEND", "btc_legacy.planted:OffByOneSat");
+    let faulty = program(&tx).env("PYTHON_BACKEND", "btc_legacy.mutants.reads:OffByOneSat");
     faulty.run().code(0);
     let state = &json("rollout --json")["state"];
     assert_eq!(

@@ -29,6 +29,7 @@ pub(super) fn pays() -> Outcome {
         ("ROLLOUT_FILE", paths[0].as_str()),
         ("LOG_FILE", &paths[1]),
         ("FALLBACK", "true"),
+        ("SHADOW_RECHECK_MS", "20,200,1000"),
     ];
     let config = wallet.config(&node_config(&node), &variables);
     let rollout = btc::connect_rollout(&config, Limits::default())?;

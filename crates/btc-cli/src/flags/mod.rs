@@ -1,5 +1,7 @@
 //! What can be typed: the verbs and their options.
 
+mod analyze;
+mod replay;
 mod rollout;
 mod shadow;
 mod wallet;
@@ -8,6 +10,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use self::analyze::Analyze;
+pub(crate) use self::replay::{Record, Replay};
 pub(crate) use self::rollout::{RolloutVerb, Set};
 pub(crate) use self::shadow::{Alone, ShadowVerb, Soak};
 pub(crate) use self::wallet::{
@@ -92,17 +96,17 @@ pub(crate) enum Verb {
     Peers,
     /// Compare both wallets on random words and payments, to the byte
     Parity(Parity),
-    /// What comparison logs say
-    Analyze {
-        /// Logs of shadow mode, together
-        #[arg(required = true)]
-        logs: Vec<PathBuf>,
-    },
+    /// Make a call log: of a log that others wrote, or of a range of the chain
+    Record(Record),
+    /// Make recorded calls, or read a range of the chain, through both implementations, and compare
+    Replay(Replay),
     /// Show or change how many calls Rust answers, in ROLLOUT_FILE; also without a verb
     Rollout {
         #[command(subcommand)]
         verb: Option<RolloutVerb>,
     },
+    /// What comparison logs say, and whether it is evidence enough to switch
+    Analyze(Analyze),
     /// Try shadow mode under a load
     #[command(subcommand)]
     Shadow(ShadowVerb),

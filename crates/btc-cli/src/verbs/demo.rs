@@ -18,7 +18,7 @@ use crate::output::{BAD, GOOD, Output};
 use crate::{progress, suite};
 
 /// A Python class that adds one satoshi to the last output, and the field it must be caught at.
-const PLANTED_CLASS: &str = "btc_legacy.planted:OffByOneSat";
+const PLANTED_CLASS: &str = "btc_legacy.mutants.reads:OffByOneSat";
 const PLANTED_PATH: &str = "outputs[].value_sat";
 /// Transactions of a block read on their own: all of a common block, a sample of a full one.
 const TRANSACTIONS_PER_BLOCK: usize = 100;
@@ -65,10 +65,7 @@ pub(super) fn run(output: Output, options: &Demo) -> Done {
     };
     let summary = build(&mut Chain::new(node, options.seed)?, &plan)?;
     replace(&options.log)?;
-    session.config.shadow = Some(ShadowConfig {
-        log_file: options.log.clone(),
-        log_all: true,
-    });
+    session.config.shadow = Some(ShadowConfig::new(&options.log));
     let inputs = suite::Inputs {
         blocks: summary
             .blocks

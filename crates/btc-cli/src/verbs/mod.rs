@@ -6,6 +6,8 @@ mod broadcast;
 mod demo;
 mod fee;
 mod height;
+mod record;
+mod replay;
 mod rollout;
 mod shadow;
 mod shell;
@@ -48,8 +50,10 @@ pub(crate) fn run(verb: Option<Verb>, output: Output) -> Done {
         Verb::SignMessage(options) => wallet::sign_message(output, &options),
         Verb::Peers => wallet::peers(output),
         Verb::Parity(options) => wallet::parity(output, &options),
-        Verb::Analyze { logs } => analyze::run(output, &logs),
+        Verb::Record(options) => record::run(output, &options),
+        Verb::Replay(options) => replay::run(output, &options),
         Verb::Rollout { verb } => rollout::run(output, verb.as_ref()),
+        Verb::Analyze(options) => analyze::run(output, &options),
         Verb::Shadow(verb) => shadow::run(output, &verb),
         Verb::Demo(options) => demo::run(output, &options),
         Verb::Variables => variables::run(output),

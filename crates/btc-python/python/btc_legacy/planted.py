@@ -1,7 +1,6 @@
-"""Backends with planted faults, for tests.
+"""Backends that fail loudly, for tests: the border to Rust must survive every one.
 
-The first group is `LegacyBackend` with one subtle fault each; shadow mode must catch every one.
-The second group fails loudly, and needs no node; the border to Rust must survive every one.
+None needs a node. Faults of meaning, which shadow mode must catch, are in `btc_legacy.mutants`.
 """
 
 from __future__ import annotations
@@ -11,85 +10,8 @@ import sys
 import time
 from typing import Any
 
-from btc_legacy.backend import LegacyBackend
 from btc_legacy.config import Config
-from btc_legacy.errors import BitcoinError, ErrorKind
 from btc_legacy.protocol import Transaction
-
-
-class _AlteredTransactions(LegacyBackend):
-    """Alters each transaction that it returns."""
-
-    def get_transaction(self, txid: str) -> Transaction:
-        return self._alter(super().get_transaction(txid))
-
-    def get_block(self, block_hash: str) -> list[Transaction]:
-        return [self._alter(transaction) for transaction in super().get_block(block_hash)]
-
-    def _alter(self, transaction: Transaction) -> Transaction:
-        raise NotImplementedError
-
-
-class OffByOneSat(_AlteredTransactions):
-    """Adds one satoshi to the last output."""
-
-    def _alter(self, transaction: Transaction) -> Transaction:
-        transaction["outputs"][-1]["value_sat"] += 1
-        return transaction
-
-
-class DroppedWitness(_AlteredTransactions):
-    """Forgets the witnesses, as a decoder from before BIP144 would."""
-
-    def _alter(self, transaction: Transaction) -> Transaction:
-        for item in transaction["inputs"]:
-            item["witness"] = []
-        return transaction
-
-
-class SwappedOutputs(_AlteredTransactions):
-    """Returns the outputs in reverse order."""
-
-    def _alter(self, transaction: Transaction) -> Transaction:
-        transaction["outputs"].reverse()
-        return transaction
-
-
-class ReversedTxid(_AlteredTransactions):
-    """Writes txids in the order of the bytes instead of the one people read."""
-
-    def _alter(self, transaction: Transaction) -> Transaction:
-        transaction["txid"] = bytes.fromhex(transaction["txid"])[::-1].hex()
-        return transaction
-
-
-class StaleTip(LegacyBackend):
-    """Lags one block behind."""
-
-    def get_block_height(self) -> int:
-        return max(0, super().get_block_height() - 1)
-
-
-class WrongErrorKind(LegacyBackend):
-    """Blames the caller for what the node does not have."""
-
-    def get_transaction(self, txid: str) -> Transaction:
-        try:
-            return super().get_transaction(txid)
-        except BitcoinError as error:
-            raise _blaming_the_caller(error) from error
-
-    def get_block(self, block_hash: str) -> list[Transaction]:
-        try:
-            return super().get_block(block_hash)
-        except BitcoinError as error:
-            raise _blaming_the_caller(error) from error
-
-
-def _blaming_the_caller(error: BitcoinError) -> BitcoinError:
-    if error.kind is ErrorKind.NOT_FOUND:
-        return BitcoinError(ErrorKind.INVALID_INPUT, error.message)
-    return error
 
 
 class NoMethods:

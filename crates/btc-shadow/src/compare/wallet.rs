@@ -5,7 +5,8 @@ use std::fmt::Display;
 
 use btc_iface::rust_bitcoin::OutPoint;
 use btc_iface::{
-    BitcoinAddress, BitcoinTransaction, BlockRef, PlannedTransaction, TransactionInput, WalletState,
+    BitcoinAddress, BitcoinTransaction, BlockRef, PlannedTransaction, TransactionInput,
+    WalletSnapshot, WalletState,
 };
 
 use super::{Compare, Differences, compare_output, compare_unlocking};
@@ -152,6 +153,42 @@ impl Compare for WalletState {
         for coin in all {
             let value = |coins: &BTreeMap<OutPoint, u64>| show(coins.get(coin));
             field(&format!(".coins[{coin}]"), value(&ours), value(&theirs));
+        }
+    }
+}
+
+/// What two wallets would build on now. Whoever is behind may lack coins, so that only the tip
+/// differs then.
+impl Compare for WalletSnapshot {
+    fn compare(&self, other: &Self, differences: &mut Differences) {
+        if self.tip != other.tip {
+            differences.at(".snapshot.tip", |here| {
+                here.add(show_block(&self.tip), show_block(&other.tip), true);
+            });
+            return;
+        }
+        if self.change_type != other.change_type {
+            differences.at(".snapshot.change_type", |here| {
+                here.add(self.change_type, other.change_type, true);
+            });
+        } else if self.change_index != other.change_index {
+            differences.at(".snapshot.change_index", |here| {
+                here.add(self.change_index, other.change_index, true);
+            });
+        }
+        let coins = |snapshot: &Self| -> BTreeMap<OutPoint, u64> {
+            let coins = snapshot.coins.iter();
+            coins.map(|coin| (coin.outpoint, coin.value_sat)).collect()
+        };
+        let (ours, theirs) = (coins(self), coins(other));
+        let all: BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
+        for coin in all {
+            let (ours, theirs) = (ours.get(coin), theirs.get(coin));
+            if ours != theirs {
+                differences.at(format_args!(".snapshot.coins[{coin}]"), |here| {
+                    here.add(show(ours), show(theirs), true);
+                });
+            }
         }
     }
 }

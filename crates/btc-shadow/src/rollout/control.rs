@@ -169,7 +169,7 @@ impl Control {
         self.changes.fetch_add(1, Ordering::Relaxed);
         tracing::error!(
             reason,
-            "rolled back: Python answers everything from {from_percent} % on"
+            "rolled back from {from_percent} %: Python answers everything"
         );
         self.note(from_percent, &known.state);
         self.write_rollback(&mut known);

@@ -3,7 +3,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -41,9 +41,11 @@ impl StateFile {
     /// The file at this path. Nothing is read or written yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        // A link is followed once, here, so that a rename replaces what it names and not the link.
+        // A link is followed once, here, so that a rename replaces what it names and not the link;
+        // and a program that changes its folder keeps the file.
+        let found = fs::canonicalize(&path).or_else(|_| path::absolute(&path));
         Self {
-            path: fs::canonicalize(&path).unwrap_or(path),
+            path: found.unwrap_or(path),
         }
     }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::record::{Event, Line, RunId, VERSION};
 use crate::sink::Sink;
@@ -101,5 +102,9 @@ impl Sink for Journal {
     fn lost_lines(&self) -> u64 {
         let own = self.lost_lines.load(Ordering::Relaxed);
         self.sink.lost_lines().saturating_add(own)
+    }
+
+    fn flush(&self, within: Duration) -> bool {
+        self.sink.flush(within)
     }
 }

@@ -78,6 +78,15 @@ impl Finding {
         self.verdict == Verdict::Mismatch && self.differences.iter().all(|found| found.tip)
     }
 
+    /// Adds differences that were found besides; with any, a match is none.
+    pub(crate) fn with(mut self, more: Vec<Difference>) -> Self {
+        if self.verdict == Verdict::Match && !more.is_empty() {
+            self.verdict = Verdict::Mismatch;
+        }
+        self.differences.extend(more);
+        self
+    }
+
     /// The sides agreed when they were asked again.
     pub(crate) fn recovered(mut self) -> Self {
         self.verdict = Verdict::Recovered;

@@ -13,6 +13,7 @@ mod sampling;
 pub(crate) mod sides;
 pub(crate) mod tips;
 
+use std::any::Any;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -35,7 +36,7 @@ use self::tips::Tips;
 use crate::books::Books;
 use crate::policy::Policy;
 use crate::sink::Sink;
-use crate::wallet::{Built, Payment, Reserved, Sent, Twins};
+use crate::wallet::{Built, Given, Payment, Reserved, Sent, Twins};
 use crate::watch::Watch;
 
 /// The decorator over the interface.
@@ -54,6 +55,8 @@ pub struct Shadow {
     policy: Policy,
     recorder: Arc<Recorder>,
     off_path: Option<off_path::Pool>,
+    /// What lives as long as the decorator.
+    companions: Vec<Box<dyn Any + Send + Sync>>,
 }
 
 impl Shadow {
@@ -75,6 +78,7 @@ impl Shadow {
                 primary: Reader::new(Arc::clone(&primary)),
                 secondary: Reader::new(secondary),
                 twins: None,
+                given: Given::default(),
                 tips: Tips::default(),
             }),
             primary,
@@ -82,6 +86,7 @@ impl Shadow {
             policy,
             recorder: Arc::new(Recorder::new(implementations, sink, log_all)),
             off_path: None,
+            companions: Vec::new(),
         }
     }
 
@@ -116,10 +121,16 @@ impl Shadow {
                 secondary,
                 primary: primary_twin,
             }),
+            given: Given::default(),
             tips: Tips::default(),
         });
         self.snapshots = Some(primary);
         self
+    }
+
+    /// The primary's implementation, and the secondary's.
+    pub fn implementations(&self) -> [BitcoinImplementationType; 2] {
+        self.recorder.implementations
     }
 
     /// Names the builds that are compared: evidence counts only as long as neither changes.
@@ -151,6 +162,13 @@ impl Shadow {
         )?;
         self.off_path = Some(pool);
         Ok(self)
+    }
+
+    /// Keeps something for as long as the decorator is there, such as the server of its metrics.
+    #[must_use]
+    pub fn along_with(mut self, companion: impl Any + Send + Sync) -> Self {
+        self.companions.push(Box::new(companion));
+        self
     }
 
     /// What the comparisons off the caller's path are at; none in line.
@@ -266,8 +284,11 @@ impl BitcoinInterface for Shadow {
             Operation::GenerateAddress,
             || self.primary.generate_address(address_type),
             |ours| {
-                let ours = ours.result.clone();
-                Box::new(Reserved { address_type, ours })
+                Box::new(Reserved {
+                    address_type,
+                    ours: ours.result.clone(),
+                    asked: ours.asked().started,
+                })
             },
         )
     }

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Once, OnceLock};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use btc_iface::rust_bitcoin::hashes::{Hash, sha256};
 use btc_iface::{BitcoinImplementationType, Operation};
@@ -19,6 +19,9 @@ use crate::watch::Watch;
 /// A `totals` line is written after this many comparisons, and at the end.
 const COMPARISONS_BETWEEN_TOTALS: u64 = 1000;
 
+/// How long the log may take to write what it holds back at the end.
+const LAST_FLUSH: Duration = Duration::from_secs(2);
+
 /// Counts, tells and writes.
 pub(crate) struct Recorder {
     pub(crate) books: Arc<Books>,
@@ -30,7 +33,7 @@ pub(crate) struct Recorder {
     began: Instant,
     /// The primary's and the secondary's.
     builds: OnceLock<[String; 2]>,
-    implementations: [BitcoinImplementationType; 2],
+    pub(crate) implementations: [BitcoinImplementationType; 2],
     start: Once,
     watchers: OnceLock<Vec<Arc<dyn Watch>>>,
     sequence: AtomicU64,
@@ -102,6 +105,11 @@ impl Recorder {
         self.books.close(about.operation, verdict);
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
         let watchers = self.watchers.get().map_or(&[][..], Vec::as_slice);
+        if verdict == Verdict::Mismatch {
+            let path = differences.first().map_or("", |found| found.path.as_str());
+            let operation = about.operation.as_str();
+            tracing::info!(operation, path, run = %self.run, sequence, "the two sides differ");
+        }
         let is_logged = self.log_all || verdict != Verdict::Match;
         if is_logged || !watchers.is_empty() {
             let [ours, theirs] = self.implementations;
@@ -133,6 +141,10 @@ impl Recorder {
     }
 
     pub(crate) fn write_totals(&self, is_final: bool) {
+        if is_final {
+            // What the log still holds back may yet be lost.
+            self.sink.flush(LAST_FLUSH);
+        }
         let mut counts = self.books.counts();
         counts.lost_lines = counts.lost_lines.saturating_add(self.sink.lost_lines());
         self.write(Event::Totals(Totals {

@@ -5,7 +5,7 @@ use btc_iface::Operation;
 use super::observation::guard;
 use super::reader::Reader;
 use super::tips::Tips;
-use crate::wallet::Twins;
+use crate::wallet::{Given, Twins};
 
 /// Both sides as far as they can be asked without an effect, by type.
 pub(crate) struct Sides {
@@ -13,6 +13,8 @@ pub(crate) struct Sides {
     pub(crate) secondary: Reader,
     /// The wallet's twins, if there are any.
     pub(crate) twins: Option<Twins>,
+    /// The addresses that were given out.
+    pub(crate) given: Given,
     /// The tip that was seen last.
     pub(crate) tips: Tips,
 }

@@ -1,7 +1,10 @@
 //! `generate_address`: the primary reserves an index, the secondary derives that one.
 
+use std::time::Instant;
+
 use btc_iface::{AddressType, BitcoinAddress, BitcoinResult, Operation};
 
+use super::promises;
 use crate::compare::judge;
 use crate::record::Digest;
 use crate::shadow::case::{Case, digest};
@@ -16,6 +19,8 @@ use crate::shadow::sides::Sides;
 pub(crate) struct Reserved {
     pub(crate) address_type: AddressType,
     pub(crate) ours: BitcoinResult<BitcoinAddress>,
+    /// When the primary was asked.
+    pub(crate) asked: Instant,
 }
 
 impl Case for Reserved {
@@ -40,6 +45,12 @@ impl Case for Reserved {
         let theirs = Observation::guarded(Operation::GenerateAddress, &sides.tips, || {
             twins.secondary.derive_address(self.address_type, index)
         });
-        Finding::of(judge(&self.ours, &theirs.result), error, &theirs)
+        let finding = Finding::of(judge(&self.ours, &theirs.result), error, &theirs);
+        if error.is_some() || theirs.error().is_some() {
+            return finding;
+        }
+        let broken =
+            promises::of_address(twins, &sides.given, (self.address_type, index), self.asked);
+        finding.with(broken)
     }
 }

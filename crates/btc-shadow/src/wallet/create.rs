@@ -7,7 +7,7 @@ use btc_iface::{
     PlannedTransaction, WalletSnapshot, WalletTwin,
 };
 
-use super::Twins;
+use super::{Twins, promises};
 use crate::compare::{
     Difference, Differences, Kinds, Pair, Verdict, conclude, judge, judge_again, settled,
 };
@@ -64,6 +64,10 @@ pub(crate) struct Built {
     /// What both sides said when they were asked again.
     last: Option<Pair<PlannedTransaction>>,
     last_kinds: Option<Kinds>,
+    /// Whether the plans differed at first; else only promises are left to be asked about.
+    plan_differs: bool,
+    /// Whether promises were still broken when they were looked at last.
+    is_broken: bool,
     /// Whether the secondary was seen on a block that the snapshot's tip does not lead to.
     has_moved: bool,
 }
@@ -72,6 +76,15 @@ pub(crate) struct Built {
 struct Whole {
     planned: PlannedTransaction,
     snapshot: WalletSnapshot,
+}
+
+impl Whole {
+    /// Where the promises of the transaction are not kept now.
+    fn broken(&self, payment: &Payment, twins: &Twins) -> Vec<Difference> {
+        let payments = payment.outputs.len();
+        let transaction = &self.planned.transaction;
+        promises::of_transaction(twins, transaction, payments, &self.snapshot)
+    }
 }
 
 impl Built {
@@ -93,6 +106,8 @@ impl Built {
             ours: ours.map(whole),
             last: None,
             last_kinds: None,
+            plan_differs: true,
+            is_broken: false,
             has_moved: false,
         }
     }
@@ -125,7 +140,14 @@ impl Case for Built {
         });
         self.has_moved = is_ahead(&theirs.result, whole.snapshot.tip);
         let built = Ok(whole.planned.clone());
-        Finding::of(judge(&built, &theirs.result), None, &theirs)
+        let finding = Finding::of(judge(&built, &theirs.result), None, &theirs);
+        self.plan_differs = finding.verdict != Verdict::Match;
+        if theirs.error().is_some() {
+            return finding;
+        }
+        let broken = whole.broken(&self.payment, twins);
+        self.is_broken = !broken.is_empty();
+        finding.with(broken)
     }
 
     fn again(&mut self, sides: &Sides) -> bool {
@@ -134,6 +156,12 @@ impl Case for Built {
         };
         match &self.ours {
             Ok(whole) => {
+                if self.is_broken {
+                    self.is_broken = !whole.broken(&self.payment, twins).is_empty();
+                }
+                if self.is_broken || !self.plan_differs {
+                    return !self.is_broken;
+                }
                 let (ours, theirs) = self.last.insert(ask_again(&self.payment, whole, twins));
                 let tip = ours
                     .as_ref()
@@ -154,6 +182,8 @@ impl Case for Built {
             return finding;
         };
         match &self.ours {
+            // What was broken through the last recheck is no matter of the moment.
+            Ok(_) if self.is_broken => finding,
             Ok(_) if self.has_moved => finding.cannot_say("the chain moved on from the snapshot"),
             Ok(whole) => finding.if_it_stays(match &self.last {
                 Some(last) => judge_again(last, &ask_again(&self.payment, whole, twins)),

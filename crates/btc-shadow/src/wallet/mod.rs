@@ -4,6 +4,7 @@ mod address;
 mod balance;
 mod broadcast;
 mod create;
+mod promises;
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use btc_iface::WalletTwin;
 pub(crate) use self::address::Reserved;
 pub(crate) use self::broadcast::Sent;
 pub(crate) use self::create::{Built, Payment};
+pub(crate) use self::promises::Given;
 
 /// What may be asked about the wallet of each side. Nothing of it has an effect, by type, and
 /// nothing of it asks the decorator or the primary's own operations.

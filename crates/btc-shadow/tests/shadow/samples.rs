@@ -10,7 +10,7 @@ use btc_shadow::Counts;
 use btc_shadow::compare::RULES;
 use btc_shadow::compare::{Difference, Verdict};
 use btc_shadow::record::{
-    Build, Comparison, Digest, Event, Line, RunId, Side, Start, Totals, VERSION,
+    Build, Comparison, Digest, Event, Line, Memory, RunId, Side, Start, Totals, VERSION,
 };
 
 /// A transaction with two inputs and two outputs, and nothing known beyond the bytes.
@@ -137,4 +137,67 @@ pub(crate) fn text(line: &Line) -> Vec<u8> {
     let mut text = serde_json::to_vec(line).expect("a line is plain data");
     text.push(b'\n');
     text
+}
+
+/// When synthetic runs begin, in milliseconds since 1970.
+pub(crate) const BEGIN_MS: u64 = 1_760_000_000_000;
+
+/// A whole run of the Rust build `build` that gives so many calls of each operation, all of
+/// different inputs, and the memory of a process that does not grow. `change` may make anything of
+/// a call.
+pub(crate) fn evidence(
+    run: u32,
+    build: &str,
+    calls: impl Fn(Operation) -> u64,
+    change: impl Fn(&mut Comparison),
+) -> Vec<Line> {
+    let line = |event| Line {
+        version: VERSION,
+        run: RunId(run),
+        event,
+    };
+    let mut began = start(true);
+    if let Event::Start(start) = &mut began {
+        start.time_ms = BEGIN_MS + u64::from(run);
+        build.clone_into(&mut start.secondary.build);
+    }
+    let mut lines = vec![line(began)];
+    let mut counts = Counts::default();
+    let mut sequence = 0;
+    for operation in Operation::CALLS {
+        for number in 0..calls(operation) {
+            sequence += 1;
+            let kind = (number % 1_000 == 7).then_some(ErrorKind::NotFound);
+            let event = with_errors(comparison(sequence, Verdict::Match), kind, kind);
+            let Event::Comparison(mut comparison) = event else {
+                unreachable!("only a comparison has sides");
+            };
+            comparison.operation = operation;
+            comparison.time_ms = BEGIN_MS + sequence;
+            comparison.input = Digest(sequence << 16 | u64::from(run));
+            change(&mut comparison);
+            *counts.offered.entry(operation).or_default() += 1;
+            let verdicts = counts.verdicts.entry(operation).or_default();
+            *verdicts.entry(comparison.verdict).or_default() += 1;
+            lines.push(line(Event::Comparison(comparison)));
+        }
+    }
+    lines.extend((0..60).map(|number| line(memory(number, 200_000_000 + number * 7_919 % 5))));
+    lines.push(line(Event::Totals(Totals {
+        time_ms: BEGIN_MS + sequence,
+        is_final: true,
+        counts,
+    })));
+    lines
+}
+
+/// The memory of the process that compares, in the minute `minute`.
+pub(crate) fn memory(minute: u64, rss_bytes: u64) -> Event {
+    Event::Memory(Memory {
+        time_ms: BEGIN_MS + minute * 60_000,
+        implementation: None,
+        rss_bytes,
+        peak_rss_bytes: rss_bytes,
+        calls: minute,
+    })
 }

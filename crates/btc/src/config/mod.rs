@@ -4,6 +4,7 @@ mod layers;
 mod node;
 mod parse;
 mod rollout;
+mod shadow;
 mod variables;
 mod wallet;
 
@@ -14,6 +15,7 @@ use btc_iface::{BitcoinImplementationType, BitcoinResult, NodeConfig};
 
 use self::layers::Layers;
 pub use self::rollout::RolloutConfig;
+pub use self::shadow::ShadowConfig;
 pub use self::variables::{VARIABLES, Variable};
 pub use self::wallet::{WalletSettings, WalletSource};
 
@@ -29,6 +31,8 @@ pub struct Config {
     pub rollout: Option<RolloutConfig>,
     /// Whether a read that one implementation cannot answer goes to the other.
     pub fallback: bool,
+    /// The file in which calls are recorded, to be replayed.
+    pub call_log: Option<PathBuf>,
     /// The node, when one is configured.
     pub node: Option<NodeConfig>,
     /// The Python implementation.
@@ -37,15 +41,6 @@ pub struct Config {
     pub wallet: Option<WalletSettings>,
     /// The bitcoind executable for a private node, when one is named.
     pub bitcoind_exe: Option<PathBuf>,
-}
-
-/// The settings of shadow mode.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ShadowConfig {
-    /// The comparison log.
-    pub log_file: PathBuf,
-    /// Whether matches have lines of their own.
-    pub log_all: bool,
 }
 
 /// The settings of the Python implementation; `None` stands for its own default.
@@ -101,17 +96,13 @@ impl Config {
         let is_shadow = layers.get("SHADOW_MODE", parse::boolean)?;
         let rollout = rollout::resolve(layers, chosen, is_shadow)?;
         let is_shadow = is_shadow.unwrap_or(rollout.is_some());
-        let log_file = layers.get("LOG_FILE", parse::path)?;
-        let log_all = layers.get("LOG_ALL", parse::boolean)?.unwrap_or(true);
-        let shadow = is_shadow.then(|| ShadowConfig {
-            log_file: log_file.unwrap_or_else(|| Self::DEFAULT_LOG_FILE.into()),
-            log_all,
-        });
+        let shadow = shadow::resolve(layers, is_shadow)?;
         Ok(Self {
             implementation: chosen.unwrap_or_else(|| unchosen(rollout.is_some())),
             shadow,
             rollout,
             fallback: layers.get("FALLBACK", parse::boolean)?.unwrap_or(false),
+            call_log: layers.get("CALL_LOG", parse::path)?,
             node: node::resolve(layers)?,
             python: PythonSettings {
                 backend: layers.get("PYTHON_BACKEND", parse::python_class)?,

@@ -1,5 +1,6 @@
 //! Texts to typed values; an error says which values are allowed.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -67,6 +68,63 @@ pub(super) fn timeout(text: &str) -> Result<Duration, String> {
         Ok(secs @ 1..=3600) => Ok(Duration::from_secs(secs)),
         _ => Err("use whole seconds from 1 to 3600".to_owned()),
     }
+}
+
+/// A whole number within bounds, both included.
+fn number(text: &str, low: u64, high: u64) -> Result<u64, String> {
+    text.parse()
+        .ok()
+        .filter(|number| (low..=high).contains(number))
+        .ok_or_else(|| format!("use a whole number from {low} to {high}"))
+}
+
+fn small_number(text: &str, low: u32, high: u32) -> Result<u32, String> {
+    let number = number(text, low.into(), high.into())?;
+    Ok(u32::try_from(number).unwrap_or(high))
+}
+
+pub(super) fn workers(text: &str) -> Result<u32, String> {
+    small_number(text, 1, 64)
+}
+
+pub(super) fn queue(text: &str) -> Result<u32, String> {
+    small_number(text, 1, 1 << 24)
+}
+
+pub(super) fn files(text: &str) -> Result<u32, String> {
+    small_number(text, 2, 1_000)
+}
+
+pub(super) fn megabytes(text: &str) -> Result<u64, String> {
+    Ok(number(text, 1, 1 << 20)? << 20)
+}
+
+pub(super) fn waits(text: &str) -> Result<Vec<u64>, String> {
+    let waits: Result<Vec<u64>, _> = text
+        .split(',')
+        .map(|wait| number(wait.trim(), 0, 600_000))
+        .collect();
+    waits
+        .ok()
+        .filter(|waits| waits.len() <= 10)
+        .ok_or_else(|| "use up to ten numbers of milliseconds, as in 500,2000,10000".to_owned())
+}
+
+/// Shares of operations; which operations there are is for shadow mode to say.
+pub(super) fn sampling(text: &str) -> Result<String, String> {
+    let is_share = |part: &str| part.trim().ends_with('%');
+    if text.split(',').all(is_share) {
+        Ok(text.to_owned())
+    } else {
+        Err("use shares as in 10%, or get_block=10%,get_transaction=50%".to_owned())
+    }
+}
+
+pub(super) fn loopback(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .ok()
+        .filter(|address: &SocketAddr| address.ip().is_loopback())
+        .ok_or_else(|| "use an address of this machine, as in 127.0.0.1:9332".to_owned())
 }
 
 pub(super) fn limit(text: &str) -> Result<Limit, String> {

@@ -50,6 +50,62 @@ pub const VARIABLES: &[Variable] = &[
         "`false`: matches are logged as counts only",
     ),
     variable(
+        "LOG_MAX_MB",
+        "64",
+        "the size in MiB at which the comparison log goes on in a new file",
+    ),
+    variable(
+        "LOG_MAX_FILES",
+        "8",
+        "how many files of the comparison log are kept, the current one among them",
+    ),
+    variable(
+        "LOG_COMPRESS",
+        "false",
+        "`true`: earlier files of the comparison log are compressed",
+    ),
+    variable(
+        "SHADOW_INLINE",
+        "false",
+        "`true`: the caller waits for the comparison; for tests",
+    ),
+    variable("SHADOW_WORKERS", "2", "threads that compare, 1 to 64"),
+    variable(
+        "SHADOW_QUEUE",
+        "16384",
+        "calls that may wait to be compared; more are dropped and counted",
+    ),
+    variable(
+        "SHADOW_TIMEOUT_SECS",
+        "30",
+        "the longest the secondary may take before it is left behind, 1 to 3600",
+    ),
+    variable(
+        "SHADOW_SAMPLING",
+        "100%",
+        "the share of calls that is compared: `10%`, or `get_block=10%,get_transaction=50%`",
+    ),
+    variable(
+        "SHADOW_RECHECK_MS",
+        "500,2000,10000",
+        "the waits in milliseconds before both are asked again about what a new block may explain",
+    ),
+    variable(
+        "BUILD_ID",
+        "none",
+        "names the code under comparison, such as a commit: evidence counts only as long as it stays",
+    ),
+    variable(
+        "METRICS_ADDR",
+        "none",
+        "where Prometheus finds the metrics of shadow mode, on this machine: `127.0.0.1:9332`",
+    ),
+    variable(
+        "CALL_LOG",
+        "none",
+        "a file in which calls are recorded with their arguments, for `btc replay`",
+    ),
+    variable(
         "FALLBACK",
         "false",
         "`true`: a read that one implementation cannot answer goes to the other",

@@ -28,6 +28,7 @@ fn nothing_set_is_a_configuration() {
         shadow: None,
         rollout: None,
         fallback: false,
+        call_log: None,
         node: None,
         python: PythonSettings {
             backend: None,
@@ -48,6 +49,9 @@ fn each_literal_default_of_the_table_is_what_holds_without_the_variable() {
         "SHADOW_MODE",
         "LOG_FILE",
         "LOG_ALL",
+        "LOG_COMPRESS",
+        "SHADOW_INLINE",
+        "SHADOW_RECHECK_MS",
         "FALLBACK",
         "BITCOIN_RPC_TIMEOUT_SECS",
         "PYTHON_MODE",
@@ -73,6 +77,42 @@ fn each_literal_default_of_the_table_is_what_holds_without_the_variable() {
     assert_eq!(Config::DEFAULT_LOG_FILE, default("LOG_FILE"));
     let timeout = NodeConfig::DEFAULT_TIMEOUT_SECS.to_string();
     assert_eq!(timeout, default("BITCOIN_RPC_TIMEOUT_SECS"));
+}
+
+#[cfg(feature = "shadow")]
+#[test]
+fn the_tables_bounds_of_shadow_mode_are_its_own() {
+    use btc::shadow::OffPath;
+    use btc::shadow::sink::Rotation;
+    let of = |name: &'static str| -> u64 { default(name).parse().expect("a number") };
+    let off_path = OffPath::default();
+    assert_eq!(off_path.workers as u64, of("SHADOW_WORKERS"));
+    assert_eq!(off_path.queue_calls as u64, of("SHADOW_QUEUE"));
+    assert_eq!(off_path.timeout.as_secs(), of("SHADOW_TIMEOUT_SECS"));
+    let rotation = Rotation::default();
+    assert_eq!(rotation.max_file_bytes >> 20, of("LOG_MAX_MB"));
+    assert_eq!(u64::from(rotation.max_files), of("LOG_MAX_FILES"));
+    // What is configured like the default is the default.
+    let set = |name| (name, default(name));
+    let config = environment(&[
+        ("SHADOW_MODE", "true"),
+        set("SHADOW_WORKERS"),
+        set("SHADOW_QUEUE"),
+        set("SHADOW_TIMEOUT_SECS"),
+        set("SHADOW_SAMPLING"),
+    ]);
+    let shadow = config.shadow.expect("shadow mode is on");
+    assert_eq!(btc::off_path(&shadow).expect("bounds"), off_path);
+}
+
+#[cfg(feature = "shadow")]
+#[test]
+fn a_sample_of_an_unknown_operation_is_refused_by_its_variable() {
+    let config = environment(&[("SHADOW_MODE", "true"), ("SHADOW_SAMPLING", "get_blok=5%")]);
+    let shadow = config.shadow.expect("shadow mode is on");
+    let error = btc::off_path(&shadow).expect_err("no such operation");
+    assert_eq!(error.kind(), btc::ErrorKind::Configuration);
+    assert!(error.message().contains("SHADOW_SAMPLING"), "{error}");
 }
 
 #[cfg(feature = "python-bitcoin")]
@@ -101,6 +141,18 @@ fn every_variable_reaches_its_field() {
         ("SHADOW_MODE", "true"),
         ("LOG_FILE", "/logs/a.log"),
         ("LOG_ALL", "false"),
+        ("LOG_MAX_MB", "3"),
+        ("LOG_MAX_FILES", "4"),
+        ("LOG_COMPRESS", "true"),
+        ("SHADOW_INLINE", "true"),
+        ("SHADOW_WORKERS", "5"),
+        ("SHADOW_QUEUE", "6"),
+        ("SHADOW_TIMEOUT_SECS", "7"),
+        ("SHADOW_SAMPLING", "8%"),
+        ("SHADOW_RECHECK_MS", "9, 10"),
+        ("BUILD_ID", "a1b2c3d"),
+        ("METRICS_ADDR", "127.0.0.1:9332"),
+        ("CALL_LOG", "/logs/calls.jsonl"),
         ("BITCOIN_NETWORK", "signet"),
         ("BITCOIN_RPC_URL", "http://node:1234"),
         ("BITCOIN_RPC_COOKIE_FILE", "/node/.cookie"),
@@ -111,10 +163,23 @@ fn every_variable_reaches_its_field() {
         ("PYTHON_TIMEOUT_SECS", "9"),
         ("BITCOIND_EXE", "/bin/bitcoind"),
     ]);
+    assert_eq!(
+        config.call_log.as_deref(),
+        Some(Path::new("/logs/calls.jsonl"))
+    );
     assert_eq!(config.implementation, BitcoinImplementationType::Python);
     let shadow = config.shadow.expect("shadow mode is on");
     assert_eq!(shadow.log_file, Path::new("/logs/a.log"));
-    assert!(!shadow.log_all);
+    assert!(!shadow.log_all && shadow.log_compress && shadow.is_inline);
+    assert_eq!(shadow.log_max_bytes, Some(3 << 20));
+    assert_eq!(shadow.log_max_files, Some(4));
+    assert_eq!((shadow.workers, shadow.queue), (Some(5), Some(6)));
+    assert_eq!(shadow.timeout, Some(Duration::from_secs(7)));
+    assert_eq!(shadow.sampling.as_deref(), Some("8%"));
+    assert_eq!(shadow.recheck_after_ms, [9, 10]);
+    assert_eq!(shadow.build_id.as_deref(), Some("a1b2c3d"));
+    let metrics = shadow.metrics.map(|address| address.to_string());
+    assert_eq!(metrics.as_deref(), Some("127.0.0.1:9332"));
     let node = config.node.expect("a node");
     assert_eq!(node.network, btc::Network::Signet);
     assert_eq!(node.url, "http://node:1234");
@@ -155,7 +220,7 @@ fn booleans_are_read_in_either_case_and_as_digits() {
 
 #[test]
 fn every_variable_has_a_row_with_all_it_needs() {
-    assert_eq!(VARIABLES.len(), 27);
+    assert_eq!(VARIABLES.len(), 39);
     for variable in VARIABLES {
         assert!(!variable.default.is_empty() && !variable.help.is_empty());
         assert_eq!(variable.name, variable.name.to_ascii_uppercase());

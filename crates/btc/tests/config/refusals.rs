@@ -6,7 +6,7 @@ use crate::sources::{printed, read, refused};
 
 #[test]
 fn a_wrong_value_names_the_variable_its_source_and_what_is_allowed() {
-    let cases: [(&str, &[&str], &[&str]); 11] = [
+    let cases: [(&str, &[&str], &[&str]); 17] = [
         (
             "USE_RUST_BITCOIN",
             &["yes", "rust", " true", "2"],
@@ -15,6 +15,24 @@ fn a_wrong_value_names_the_variable_its_source_and_what_is_allowed() {
         ("SHADOW_MODE", &["on", "tru"], &["true", "false"]),
         ("LOG_ALL", &["none"], &["true", "false"]),
         ("FALLBACK", &["python"], &["true", "false"]),
+        ("LOG_MAX_MB", &["0", "1.5", "64M"], &["1", "1048576"]),
+        ("LOG_MAX_FILES", &["1", "1001"], &["2", "1000"]),
+        ("SHADOW_WORKERS", &["0", "65", "all"], &["1", "64"]),
+        (
+            "SHADOW_SAMPLING",
+            &["0.5", "get_block", "10%,5"],
+            &["10%", "get_block=10%"],
+        ),
+        (
+            "SHADOW_RECHECK_MS",
+            &["1s", "-1", "1,,2", "600001"],
+            &["milliseconds"],
+        ),
+        (
+            "METRICS_ADDR",
+            &["9332", "0.0.0.0:9332", "localhost:9332", "127.0.0.1"],
+            &["127.0.0.1:9332"],
+        ),
         (
             "PRIMARY_IMPL",
             &["Rust", "pyhton", "both"],

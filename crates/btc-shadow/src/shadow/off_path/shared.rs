@@ -149,6 +149,13 @@ impl Shared {
         let is_first = !job.examination.has_begun();
         desk.begin(Some(account));
         let waits = &self.policy.recheck_after_ms;
+        let span = tracing::debug_span!(
+            "compare",
+            operation = account.about.operation.as_str(),
+            input = %account.digest,
+            rechecks = account.rechecks,
+        );
+        let _inside = span.enter();
         let step = job.examination.step(&self.sides, waits);
         if !desk.end(generation) {
             return false;
@@ -217,6 +224,11 @@ impl Shared {
     }
 
     fn write_breaker(&self, is_open: bool, reason: &'static str) {
+        if is_open {
+            tracing::warn!(reason, "the secondary is left alone for a while");
+        } else {
+            tracing::info!(reason, "the secondary is compared again");
+        }
         self.recorder.write(Event::Breaker(record::Breaker {
             time_ms: now_ms(),
             is_open,

@@ -223,9 +223,9 @@ fn an_error_of_another_kind_is_caught() {
 
 #[test]
 fn too_few_coins_are_counted_on_the_secondarys_own() {
-    let found = failed(ErrorKind::Rejected, payment(1_000_000), Twin::honest());
+    let found = failed(ErrorKind::Rejected, payment(1_000_000), Twin::telling());
     expect(&found, Verdict::Match, &[]);
-    let found = failed(ErrorKind::Rejected, payment(60_000), Twin::honest());
+    let found = failed(ErrorKind::Rejected, payment(60_000), Twin::telling());
     expect(&found, Verdict::Mismatch, &["error.kind"]);
     assert_eq!(found.differences[0].secondary, "ok");
 }
@@ -246,7 +246,7 @@ fn too_few_coins_are_judged_on_what_both_sides_say_now() {
         create: Box::new(|_, _| Err(failure(OPERATION, ErrorKind::Rejected))),
         ..Primary::honest()
     };
-    let scene = scene_of(1, primary, Twin::honest(), Some(Twin::honest()));
+    let scene = scene_of(1, primary, Twin::telling(), Some(Twin::telling()));
     let answer = scene.shadow.create_transaction(payment(60_000), 2);
     assert_eq!(answer.expect_err("it fails").kind(), ErrorKind::Rejected);
     expect(&scene.comparison(), Verdict::Recovered, &["error.kind"]);
@@ -257,9 +257,9 @@ fn too_few_coins_are_judged_on_what_both_sides_say_now() {
     };
     let broken = Twin {
         plan: Box::new(|_, _, _, _| Err(failure(OPERATION, ErrorKind::Rejected))),
-        ..Twin::honest()
+        ..Twin::telling()
     };
-    let scene = scene_of(1, primary, Twin::honest(), Some(broken));
+    let scene = scene_of(1, primary, Twin::telling(), Some(broken));
     let answer = scene.shadow.create_transaction(payment(60_000), 2);
     assert_eq!(answer.expect_err("it fails").kind(), ErrorKind::Rejected);
     expect(&scene.comparison(), Verdict::Mismatch, &["error.kind"]);

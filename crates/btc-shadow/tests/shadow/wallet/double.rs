@@ -170,9 +170,22 @@ impl Twin {
             plan: Box::new(|outputs, fee_rate, snapshot, _| plan(outputs, fee_rate, snapshot)),
             check: Box::new(|bytes, _| check(bytes, BroadcastVerdict::Known, None)),
             state: Box::new(|| Ok(state())),
-            snapshot: Box::new(|| Ok(snapshot())),
+            snapshot: Box::new(|| {
+                Err(failure(
+                    Operation::CreateTransaction,
+                    ErrorKind::Unsupported,
+                ))
+            }),
             plans: AtomicU64::new(0),
             checks: AtomicU64::new(0),
+        }
+    }
+
+    /// Honest, and tells the coins it would build on.
+    pub(super) fn telling() -> Self {
+        Self {
+            snapshot: Box::new(|| Ok(snapshot())),
+            ..Self::honest()
         }
     }
 

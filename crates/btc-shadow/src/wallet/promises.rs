@@ -1,0 +1,189 @@
+//! What a wallet must not promise twice: the coins and the change address of a transaction, and an
+//! address that was given out.
+//!
+//! The secondary plans on what the primary names, so it finds no fault in what the primary leaves
+//! out. Both share one list of what is promised, so the secondary's own snapshot tells.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use btc_iface::{AddressType, BitcoinTransaction, Chain, Operation, WalletSnapshot, WalletTwin};
+
+use super::Twins;
+use crate::compare::{Compare, Difference, Differences};
+use crate::shadow::observation::guard;
+
+/// How many addresses are remembered.
+const MAX_GIVEN: usize = 1 << 17;
+/// How many of the looks at the used addresses are remembered.
+const MAX_LOOKS: usize = 256;
+
+/// What is known about the addresses of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Given(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Those that were given out.
+    given: HashSet<(AddressType, u32)>,
+    /// The highest index with a coin on it, as it was seen by and by.
+    used: Vec<Look>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    at: Instant,
+    address_type: AddressType,
+    index: u32,
+}
+
+impl Given {
+    /// Remembers an index; false if it was given out before.
+    fn is_new(&self, address_type: AddressType, index: u32) -> bool {
+        let mut known = self.known();
+        if known.given.len() >= MAX_GIVEN {
+            known.given.clear();
+        }
+        known.given.insert((address_type, index))
+    }
+
+    /// The highest index of this type with a coin on it that was known before this moment.
+    fn used_before(&self, address_type: AddressType, moment: Instant) -> Option<u32> {
+        let known = self.known();
+        let looks = known.used.iter();
+        looks
+            .filter(|look| look.address_type == address_type && look.at < moment)
+            .map(|look| look.index)
+            .max()
+    }
+
+    /// Remembers what a snapshot, asked for at this moment, says about the addresses with coins.
+    fn learn(&self, at: Instant, snapshot: &WalletSnapshot) {
+        let mut known = self.known();
+        for address_type in AddressType::ALL {
+            let Some(index) = highest(snapshot, address_type) else {
+                continue;
+            };
+            let mut looks = known.used.iter();
+            let is_known =
+                looks.any(|look| look.address_type == address_type && look.index >= index);
+            if !is_known && known.used.len() < MAX_LOOKS {
+                known.used.push(Look {
+                    at,
+                    address_type,
+                    index,
+                });
+            }
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The highest index of this type with a coin on it.
+fn highest(snapshot: &WalletSnapshot, address_type: AddressType) -> Option<u32> {
+    let coins = snapshot.coins.iter();
+    coins
+        .filter(|coin| (coin.address_type, coin.chain) == (address_type, Chain::Receive))
+        .map(|coin| coin.index)
+        .max()
+}
+
+/// Where an address was promised that had been used: given out in this run before, or not after
+/// those on which the secondary knew coins before the call, and knows them now.
+pub(super) fn of_address(
+    twins: &Twins,
+    given: &Given,
+    (address_type, index): (AddressType, u32),
+    asked: Instant,
+) -> Vec<Difference> {
+    let mut found = Differences::default();
+    if !given.is_new(address_type, index) {
+        found.at(".index", |here| here.add(index, "given out before", false));
+    }
+    let now = Instant::now();
+    let Ok(snapshot) = guard(Operation::GenerateAddress, || twins.secondary.snapshot()) else {
+        return found.into_vec();
+    };
+    given.learn(now, &snapshot);
+    let before = given.used_before(address_type, asked);
+    let used = before.min(highest(&snapshot, address_type));
+    if let Some(used) = used.filter(|used| *used >= index) {
+        found.at(".index", |here| {
+            here.add(index, format_args!("above {used}, which has coins"), false);
+        });
+    }
+    found.into_vec()
+}
+
+/// Where the promises of a transaction are not kept, or the primary built on something else than
+/// what the secondary would have. All of it may change with the next block, or with the next
+/// transaction that is built.
+pub(super) fn of_transaction(
+    twins: &Twins,
+    transaction: &BitcoinTransaction,
+    payments: usize,
+    built_on: &WalletSnapshot,
+) -> Vec<Difference> {
+    let operation = Operation::CreateTransaction;
+    let ask = |twin: &dyn WalletTwin| guard(operation, || twin.snapshot()).ok();
+    // A side that does not tell its coins promises nothing that could be checked.
+    let Some(theirs) = ask(&*twins.secondary) else {
+        return Vec::new();
+    };
+    let mut found = Differences::default();
+    let here = &mut found;
+    let spent: BTreeSet<_> = transaction
+        .inputs
+        .iter()
+        .map(|it| it.previous_output)
+        .collect();
+    for coin in theirs
+        .coins
+        .iter()
+        .filter(|it| spent.contains(&it.outpoint))
+    {
+        here.at(format_args!(".snapshot.coins[{}]", coin.outpoint), |here| {
+            here.add("spent", "spendable", true);
+        });
+    }
+    let has_change = transaction.outputs.len() > payments;
+    let is_same_chain = theirs.change_type == built_on.change_type;
+    if has_change && is_same_chain && theirs.change_index <= built_on.change_index {
+        here.at(".snapshot.change_index", |here| {
+            here.add(built_on.change_index, theirs.change_index, true);
+        });
+    }
+    let mut left = built_on.clone();
+    left.coins.retain(|coin| !spent.contains(&coin.outpoint));
+    // The index moves on by itself; whether it does is seen above.
+    left.change_index = theirs.change_index;
+    sort(&mut left);
+    let mut sorted = theirs.clone();
+    sort(&mut sorted);
+    if found.is_empty() && left != sorted {
+        // Others build meanwhile: only what the primary says before and after counts.
+        let primary = twins.primary.as_ref();
+        let ours = primary.and_then(|twin| {
+            let before = ask(&**twin)?;
+            let between = ask(&*twins.secondary)?;
+            (ask(&**twin)? == before).then_some((before, between))
+        });
+        if let Some((ours, theirs)) = ours {
+            ours.compare(&theirs, &mut found);
+        } else if primary.is_none() && left.change_type != theirs.change_type {
+            let types = [left.change_type, theirs.change_type];
+            found.at(".snapshot.change_type", |here| {
+                here.add(types[0], types[1], true);
+            });
+        }
+    }
+    found.into_vec()
+}
+
+fn sort(snapshot: &mut WalletSnapshot) {
+    snapshot.coins.sort_unstable_by_key(|coin| coin.outpoint);
+}
