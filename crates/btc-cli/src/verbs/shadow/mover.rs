@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::load::World;
 
 /// Milliseconds between two moves, at least and at most.
-const PACE_MS: (u64, u64) = (100, 400);
+const PACE_MS: (u64, u64) = (200, 800);
 /// In soaks longer than so many minutes the moves are farther apart: on regtest a block's reward
 /// halves every 150 blocks, and what there is to spend must last to the end.
 const USUAL_MINUTES: u64 = 10;
