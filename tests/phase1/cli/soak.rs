@@ -135,14 +135,33 @@ fn in_line() -> Outcome {
 }
 
 fn planted() -> Outcome {
-    let run = soak("--ops 200 --still --no-alone")
-        .env("PYTHON_BACKEND", "btc_legacy.planted:OffByOneSat")
-        .run()
-        .code(1);
-    assert!(run.stdout.starts_with("DIFFER"), "{run:?}");
-    assert!(run.stdout.contains("outputs[].value_sat"), "{run:?}");
-    let lines = lines(run.folder.path())?;
-    assert_eq!(analyse(&lines).conclusion, Conclusion::Differ);
+    for (class, operation, path) in [
+        (
+            "reads:OffByOneSat",
+            "get_transaction",
+            "outputs[].value_sat",
+        ),
+        ("books:BalanceOffByOne", "get_balance", "balance_sat"),
+    ] {
+        let run = soak("--ops 200 --still --no-alone")
+            .env("PYTHON_BACKEND", format!("btc_legacy.mutants.{class}"))
+            .run()
+            .code(1);
+        assert!(run.stdout.starts_with("DIFFER"), "{run:?}");
+        let report = analyse(&lines(run.folder.path())?);
+        let found = report
+            .operations
+            .iter()
+            .find(|it| it.operation.as_str() == operation);
+        let paths: Vec<_> = found
+            .ok_or("not called")?
+            .paths
+            .iter()
+            .map(|it| &*it.path)
+            .collect();
+        assert!(paths.contains(&path), "{class}: {paths:?}");
+        assert!(run.stdout.contains(path), "{run:?}");
+    }
     Ok(())
 }
 
