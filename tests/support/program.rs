@@ -5,6 +5,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
 
 use btc::python::PythonConfig;
 use btc::{Credentials, NodeConfig};
@@ -17,9 +19,13 @@ pub struct Program {
     command: Command,
     input: Option<String>,
     stdout: Option<Stdio>,
+    signal: Option<(&'static str, Moment)>,
     /// The folder it runs in, which is also its home.
     pub folder: TempDir,
 }
+
+/// Whether a moment has come, seen in the program's folder.
+type Moment = fn(&Path) -> bool;
 
 /// What an invocation left behind.
 #[derive(Debug)]
@@ -70,6 +76,7 @@ impl Program {
             command,
             input: None,
             stdout: None,
+            signal: None,
             folder,
         }
     }
@@ -115,6 +122,13 @@ impl Program {
         self
     }
 
+    /// Sends it a signal, by its name without `SIG`, as soon as that moment has come.
+    #[must_use]
+    pub fn signal(mut self, name: &'static str, moment: Moment) -> Self {
+        self.signal = Some((name, moment));
+        self
+    }
+
     /// Runs it at a terminal of its own, where what is typed is its input; standard output and
     /// standard error come together, as people see them.
     #[must_use]
@@ -154,6 +168,15 @@ impl Program {
         if let (Some(text), Some(mut pipe)) = (self.input.take(), child.stdin.take()) {
             // A program that refuses its arguments does not read.
             let _ = pipe.write_all(text.as_bytes());
+        }
+        if let Some((name, has_come)) = self.signal {
+            const LOOK_EVERY: Duration = Duration::from_millis(20);
+            while !has_come(self.folder.path()) && matches!(child.try_wait(), Ok(None)) {
+                thread::sleep(LOOK_EVERY);
+            }
+            let pid = child.id().to_string();
+            // One that has ended by itself shows that in what it left behind.
+            let _ = Command::new("kill").args(["-s", name, &pid]).status();
         }
         let output = child
             .wait_with_output()

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use btc::config::ShadowConfig;
 use btc::shadow::compare::Verdict;
 use btc::shadow::{Books, Counts, OffPath, Policy, Shadow, Status, memory};
 use btc::{BitcoinImplementationType, BitcoinInterface, Config, WalletTwin};
@@ -19,8 +20,6 @@ use super::view::{Sight, View};
 use crate::exit::Failure;
 use crate::load::{Gauge, Load, Reins, World};
 
-/// The waits before both sides are asked again, off the caller's path.
-const RECHECK_AFTER_MS: [u64; 3] = [500, 2_000, 10_000];
 /// How long comparisons may take to go on until they are given up.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long they have after a signal: long enough for the rechecks.
@@ -92,35 +91,39 @@ pub(super) fn run(
         moved: setting.moves.now(),
         rss_bytes: memory::of_this_process().map(|memory| memory.rss_bytes),
     };
-    let is_over = AtomicBool::new(false);
-    let is_stopped = || is_over.load(Ordering::Relaxed) || setting.stop.is_asked();
-    let is_held =
-        || setting.holds_back && shadow.status().is_some_and(|it| is_half_full(setting, &it));
+    // The chain goes on while comparisons do, as it would elsewhere.
+    let [calls_over, all_over] = [false; 2].map(AtomicBool::new);
+    let (calls_over, all_over) = (&calls_over, &all_over);
+    let is_over = || calls_over.load(Ordering::Relaxed) || setting.stop.is_asked();
+    let is_held = || {
+        let status = shadow.status().filter(|_| setting.holds_back);
+        status.is_some_and(|status| is_half_full(setting, &status))
+    };
     let reins = Reins {
-        is_over: &is_stopped,
+        is_over: &is_over,
         is_held: &is_held,
     };
-    let kept = thread::scope(|scope| {
-        let company = scope.spawn(|| {
-            let _over = OnEnd(&is_over);
-            company(&is_stopped)
+    let (kept, [load_ms, settle_ms]) = thread::scope(|scope| {
+        let company = scope.spawn(move || {
+            // Without it there is nothing to be called.
+            let _over = OnEnd(calls_over);
+            company(&|| all_over.load(Ordering::Relaxed))
         });
-        let load = scope.spawn(|| {
-            let _over = OnEnd(&is_over);
-            setting.load.run(&shadow, setting.world, &gauge, &reins);
-        });
+        let _over = OnEnd(all_over);
+        let load = scope.spawn(|| setting.load.run(&shadow, setting.world, &gauge, &reins));
         while !load.is_finished() {
             view.show(&sight("calling"));
             thread::sleep(LOOK_EVERY);
         }
         load.join().unwrap_or_else(|panic| resume_unwind(panic));
-        company.join().unwrap_or_else(|panic| resume_unwind(panic))
+        let load_ms = millis(started.elapsed());
+        let since = Instant::now();
+        settle(&books, setting.stop, || view.show(&sight("comparing")));
+        all_over.store(true, Ordering::Relaxed);
+        let kept = company.join().unwrap_or_else(|panic| resume_unwind(panic));
+        (kept, [load_ms, millis(since.elapsed())])
     });
-    let load_ms = millis(started.elapsed());
-    let since = Instant::now();
-    settle(&books, setting.stop, || view.show(&sight("comparing")));
     shadow.finish(FINISH_WITHIN);
-    let settle_ms = millis(since.elapsed());
     view.end();
     let leg = Leg::new(primary, &books.counts(), &gauge, [load_ms, settle_ms]);
     Ok((leg, kept, shadow))
@@ -138,8 +141,12 @@ impl Drop for OnEnd<'_> {
 fn open(setting: &Setting<'_>, first: BitcoinImplementationType) -> Result<Shadow, Failure> {
     let [primary, secondary] = setting.sides.in_order(first);
     let policy = if setting.off_path.is_some() {
+        let waits = setting.config.shadow.as_ref();
         Policy {
-            recheck_after_ms: RECHECK_AFTER_MS.to_vec(),
+            recheck_after_ms: waits.map_or_else(
+                || ShadowConfig::RECHECK_AFTER_MS.to_vec(),
+                |shadow| shadow.recheck_after_ms.clone(),
+            ),
         }
     } else {
         Policy::default()
@@ -167,17 +174,17 @@ fn open(setting: &Setting<'_>, first: BitcoinImplementationType) -> Result<Shado
     }
 }
 
-/// What a build is called in the log: the version, and for Python the class.
+/// What a build is called in the log: the version, for Python the class, and what the operator
+/// calls it.
 fn build(config: &Config, side: &dyn BitcoinInterface) -> String {
-    let version = env!("CARGO_PKG_VERSION");
-    match side.implementation_type() {
-        BitcoinImplementationType::Python => {
-            let class = config.python.backend.as_deref();
-            let class = class.unwrap_or(btc::python::PythonConfig::DEFAULT_BACKEND);
-            format!("{version} {class}")
-        }
-        _ => version.to_owned(),
+    let mut name = env!("CARGO_PKG_VERSION").to_owned();
+    if side.implementation_type() == BitcoinImplementationType::Python {
+        let class = config.python.backend.as_deref();
+        let class = class.unwrap_or(btc::python::PythonConfig::DEFAULT_BACKEND);
+        name = format!("{name} {class}");
     }
+    let id = config.shadow.as_ref().and_then(|it| it.build_id.as_deref());
+    id.map_or_else(|| name.clone(), |id| format!("{name} {id}"))
 }
 
 fn is_half_full(setting: &Setting<'_>, status: &Status) -> bool {

@@ -16,7 +16,10 @@ use serde_json::json;
 use crate::load::World;
 
 /// Milliseconds between two moves, at least and at most.
-const PACE_MS: (u64, u64) = (300, 900);
+const PACE_MS: (u64, u64) = (200, 800);
+/// In soaks longer than so many minutes the moves are farther apart: on regtest a block's reward
+/// halves every 150 blocks, and what there is to spend must last to the end.
+const USUAL_MINUTES: u64 = 10;
 const NAP: Duration = Duration::from_millis(20);
 /// After so many failures in a row the node is given up.
 const MAX_FAILURES: u32 = 20;
@@ -80,6 +83,7 @@ pub(super) struct Mover<'a, 'n> {
     moves: &'a Moves,
     random: Random,
     reorg_every: Option<Duration>,
+    slowness: u64,
     payments: Vec<Transaction>,
 }
 
@@ -97,8 +101,16 @@ impl<'a, 'n> Mover<'a, 'n> {
             moves,
             random: Random::new(seed),
             reorg_every,
+            slowness: 1,
             payments: Vec::new(),
         }
+    }
+
+    /// Sets the pace for a soak of so many minutes.
+    #[must_use]
+    pub(super) fn for_minutes(mut self, minutes: u64) -> Self {
+        self.slowness = (minutes / USUAL_MINUTES).max(1);
+        self
     }
 
     /// Moves until it is over.
@@ -131,7 +143,8 @@ impl<'a, 'n> Mover<'a, 'n> {
                 }
             }
             self.moves.see(self.chain.height());
-            let wait = Duration::from_millis(self.random.between(PACE_MS.0, PACE_MS.1));
+            let wait_ms = self.random.between(PACE_MS.0, PACE_MS.1);
+            let wait = Duration::from_millis(wait_ms.saturating_mul(self.slowness));
             let until = Instant::now() + wait;
             while Instant::now() < until && !is_over() {
                 thread::sleep(NAP);

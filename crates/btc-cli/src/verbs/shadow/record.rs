@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use btc::BitcoinResult;
 use btc::shadow::analysis::{Analysis, Report};
@@ -57,6 +58,10 @@ impl Sink for Record {
 
     fn lost_lines(&self) -> u64 {
         self.log.lost_lines()
+    }
+
+    fn flush(&self, within: Duration) -> bool {
+        self.log.flush(within)
     }
 }
 

@@ -1,6 +1,7 @@
 //! `btc shadow soak`: a load through shadow mode, in both directions, and what it came to.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use btc::shadow::OffPath;
@@ -27,6 +28,13 @@ use crate::output::{self, Output};
 const DEFAULT_CALLS: u64 = 10_000;
 /// Reads of each implementation by itself, at most: memory has settled long before.
 const MAX_ALONE_CALLS: u64 = 10_000;
+
+/// Calls that may wait unless said otherwise. A load fills whatever queue there is, and from a long
+/// one the other side is asked about a chain that has moved on meanwhile.
+const QUEUE: u32 = 256;
+/// How often the memory of this process is written.
+const REPORT_EVERY: Duration = Duration::from_secs(5);
+const NAP: Duration = Duration::from_millis(20);
 
 /// Who moves the chain.
 enum Ground<'n> {
@@ -74,10 +82,7 @@ pub(super) fn run(output: Output, options: &Soak) -> Done {
         moves: &moves,
         record: &record,
         load: load(options, mix, session.private.is_some()),
-        off_path: (!options.in_line).then(|| OffPath {
-            queue_calls: options.queue.try_into().unwrap_or(usize::MAX),
-            ..OffPath::default()
-        }),
+        off_path: bounds(options, &config)?,
         holds_back: !options.no_hold_back,
         stop: &stop,
     };
@@ -138,12 +143,18 @@ fn company<'c>(
     ground: &'c mut Ground<'_>,
 ) -> Company<'c> {
     match ground {
-        Ground::Ours(_) if options.still => Box::new(|_| Ok(())),
+        Ground::Ours(_) if options.still => Box::new(|is_over| {
+            while !is_over() {
+                thread::sleep(NAP);
+            }
+            Ok(())
+        }),
         Ground::Ours(chain) => {
             let every = Duration::from_secs(options.reorg_every);
             let every = (!every.is_zero()).then_some(every);
             let seed = setting.load.seed;
-            let mut mover = Mover::new(chain, setting.world, setting.moves, every, seed);
+            let mut mover = Mover::new(chain, setting.world, setting.moves, every, seed)
+                .for_minutes(options.minutes.unwrap_or(0));
             Box::new(move |is_over| Ok(mover.run(is_over)?))
         }
         Ground::Theirs(follower) => Box::new(|is_over| {
@@ -190,6 +201,22 @@ fn measure(
 
 fn private_node(config: &Config, is_private: bool) -> Option<&btc::NodeConfig> {
     config.node.as_ref().filter(|_| is_private)
+}
+
+/// The bounds off the caller's path: as they are configured for production, but with a queue that
+/// is short, and the memory written more often. None in line.
+fn bounds(options: &Soak, config: &Config) -> Result<Option<OffPath>, Failure> {
+    if options.in_line {
+        return Ok(None);
+    }
+    let shadow = config.shadow.as_ref();
+    let configured = shadow.map_or_else(|| Ok(OffPath::default()), btc::off_path)?;
+    let queue = options.queue.or(shadow.and_then(|shadow| shadow.queue));
+    Ok(Some(OffPath {
+        queue_calls: usize::try_from(queue.unwrap_or(QUEUE)).unwrap_or(usize::MAX),
+        report_every: REPORT_EVERY,
+        ..configured
+    }))
 }
 
 fn load(options: &Soak, mix: Mix, is_private: bool) -> Load {
