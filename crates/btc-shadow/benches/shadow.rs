@@ -41,11 +41,7 @@ impl Side {
 }
 
 fn unsupported<T>(operation: Operation) -> BitcoinResult<T> {
-    Err(BitcoinError::new(
-        ErrorKind::Unsupported,
-        operation,
-        "not here",
-    ))
+    Err(BitcoinError::new(ErrorKind::Unsupported, operation, "not here"))
 }
 
 impl BitcoinInterface for Side {
@@ -232,11 +228,7 @@ fn worker(_: &mut Criterion) {
         let dropped: u64 = counts.left_out.values().sum();
         println!(
             "{}: {CALLS} calls offered in {offered:?}, worked off after {:?}, {:.0} a second, {dropped} left out so far",
-            if height {
-                "get_block_height"
-            } else {
-                "get_transaction"
-            },
+            if height { "get_block_height" } else { "get_transaction" },
             started.elapsed(),
             f64::from(CALLS) / started.elapsed().as_secs_f64(),
         );

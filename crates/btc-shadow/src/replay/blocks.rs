@@ -73,11 +73,11 @@ impl BlockSource {
                            anew with --restart";
             return Err(error(ErrorKind::InvalidInput, message));
         }
-        if let (Some(hash), Some(before)) = (at.last_hash, at.done.checked_sub(1)) {
-            if !is_same(at.first.saturating_add(before), hash)? {
-                at.done = at.done.saturating_sub(REMEMBERED);
-                at.last_hash = None;
-            }
+        if let (Some(hash), Some(before)) = (at.last_hash, at.done.checked_sub(1))
+            && !is_same(at.first.saturating_add(before), hash)?
+        {
+            at.done = at.done.saturating_sub(REMEMBERED);
+            at.last_hash = None;
         }
         at.first_hash = resolve(at.first)?;
         Ok(Self::at(at, resolve))

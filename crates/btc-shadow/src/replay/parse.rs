@@ -166,7 +166,7 @@ impl Arguments {
     fn take(&mut self, names: &[&str]) -> Result<Value, String> {
         let found = match &mut self.values {
             Values::List(list) => list.next(),
-            Values::Named(named) => names.iter().find_map(|name| named.remove(*name)),
+            Values::Named(values) => names.iter().find_map(|name| values.remove(*name)),
         };
         let name = names.first().copied().unwrap_or_default();
         found.ok_or_else(|| format!("the argument `{name}` is missing"))

@@ -9,6 +9,7 @@ mod live;
 mod log;
 mod off_path;
 mod output;
+mod replay;
 mod rollout;
 mod samples;
 mod sink;

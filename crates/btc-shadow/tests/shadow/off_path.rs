@@ -223,9 +223,7 @@ fn the_end_waits_for_no_one_who_hangs() {
             Ok(5)
         });
         ask(&found.shadow, 5);
-        until("both workers hang", || {
-            gate.held.load(Ordering::SeqCst) == 2
-        });
+        until("both workers hang", || gate.held.load(Ordering::SeqCst) == 2);
         let books = found.shadow.books();
         assert!(!found.shadow.finish(Duration::ZERO));
         drop(found.shadow);
