@@ -47,6 +47,7 @@ impl Subject {
             shadow: None,
             rollout: None,
             fallback: false,
+            call_log: None,
             node: Some(config),
             python: PythonSettings::default(),
             wallet: None,

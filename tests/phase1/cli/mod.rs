@@ -1,6 +1,7 @@
 //! The program: what its verbs print and how it ends.
 
 mod broadcast;
+mod replay;
 mod wrong;
 
 use std::sync::Arc;
@@ -37,7 +38,7 @@ pub(crate) fn add(suite: &mut Suite, phase: &Arc<Phase>) {
     for (name, trial) in ALONE.iter().chain(wrong::TRIALS).chain(broadcast::TRIALS) {
         suite.add(format!("cli::{name}"), trial);
     }
-    for (name, trial) in OVER_NODE {
+    for (name, trial) in OVER_NODE.iter().chain(replay::OVER_NODE) {
         let phase = Arc::clone(phase);
         suite.add(format!("cli::{name}"), move || phase.reading(trial));
     }
