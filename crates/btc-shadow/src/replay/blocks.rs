@@ -288,8 +288,8 @@ mod tests {
 
     fn take(source: &mut BlockSource, count: usize) -> Vec<(u64, String)> {
         let mut tally = Tally::default();
-        let mut next = || source.next_call(&mut tally).expect("it resolves");
-        let items = std::iter::from_fn(|| next()).take(count);
+        let next = || source.next_call(&mut tally).expect("it resolves");
+        let items = std::iter::from_fn(next).take(count);
         items
             .map(|item| match item.call {
                 Call::GetBlock { hash } | Call::GetTransaction { txid: hash } => (item.place, hash),
