@@ -26,11 +26,10 @@ impl Default for Mix {
     fn default() -> Self {
         Self(Operation::CALLS.map(|operation| match operation {
             Operation::GetTransaction => 42,
-            Operation::GetBlock => 3,
             Operation::GetBlockHeight => 21,
             Operation::EstimateFee => 16,
             Operation::GetBalance => 9,
-            Operation::GenerateAddress | Operation::CreateTransaction => 3,
+            Operation::GetBlock | Operation::GenerateAddress | Operation::CreateTransaction => 3,
             Operation::BroadcastTransaction => 4,
             _ => 0,
         }))

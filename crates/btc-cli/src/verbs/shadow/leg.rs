@@ -21,7 +21,7 @@ use crate::exit::Failure;
 use crate::load::{Gauge, Load, Reins, World};
 
 /// How long comparisons may take to go on until they are given up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// How long they have after a signal: long enough for the rechecks.
 const PATIENCE_AFTER_SIGNAL: Duration = Duration::from_secs(15);
 /// How long the end may take once nothing waits.

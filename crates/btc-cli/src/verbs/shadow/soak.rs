@@ -50,18 +50,15 @@ pub(super) fn run(output: Output, options: &Soak) -> Done {
     let home = tempfile::tempdir()
         .map_err(|cause| Failure::Other(Code::Failed, format!("no temporary folder: {cause}")))?;
     let mut config = session.config.clone();
-    let (mut ground, world) = match &session.private {
-        Some(node) => {
-            let mut chain = Chain::new(node, options.seed)?;
-            let world = ground::build(&mut config, &mut chain, home.path(), options.seed)?;
-            (Ground::Ours(Box::new(chain)), world)
-        }
-        None => {
-            ground::configured(&mut config, options)?;
-            let node = config.node.as_ref().expect("a session has a node");
-            let (follower, inputs) = Follower::start(node)?;
-            (Ground::Theirs(follower), World::new(inputs))
-        }
+    let (mut ground, world) = if let Some(node) = &session.private {
+        let mut chain = Chain::new(node, options.seed)?;
+        let world = ground::build(&mut config, &mut chain, home.path(), options.seed)?;
+        (Ground::Ours(Box::new(chain)), world)
+    } else {
+        ground::configured(&mut config, options)?;
+        let node = config.node.as_ref().expect("a session has a node");
+        let (follower, inputs) = Follower::start(node)?;
+        (Ground::Theirs(follower), World::new(inputs))
     };
     let mix = ground::mix(options, config.wallet.is_some(), session.network())?;
     let sides = Sides::connect(&config)?;
