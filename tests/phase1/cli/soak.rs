@@ -181,8 +181,8 @@ fn dropped() -> Outcome {
 
 /// Whether the load is under way.
 fn has_compared(folder: &Path) -> bool {
-    let log = fs::read(folder.join(LOG)).unwrap_or_default();
-    log.split(|byte| *byte == b'\n').count() > 101
+    let log = fs::read_to_string(folder.join(LOG)).unwrap_or_default();
+    log.lines().count() > 100
 }
 
 fn signal() -> Outcome {

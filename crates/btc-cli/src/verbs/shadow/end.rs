@@ -118,5 +118,6 @@ fn seconds(millis: u64) -> String {
 }
 
 fn mebibytes(bytes: u64) -> String {
-    format!("{}.{} MiB", bytes >> 20, ((bytes & 0xf_ffff) * 10) >> 20)
+    let tenths = ((bytes & 0xf_ffff) * 10) >> 20;
+    format!("{}.{tenths} MiB", bytes >> 20)
 }

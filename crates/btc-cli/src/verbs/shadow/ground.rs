@@ -21,9 +21,10 @@ use crate::exit::{Code, Failure};
 use crate::flags::Soak;
 use crate::load::{Inputs, Mix, World};
 
-/// Coins that the wallet begins with, and the value of each: enough for thousands of payments.
-const FUNDS: usize = 40;
-const FUND: Amount = Amount::from_sat(10_000_000);
+/// Coins that the wallet begins with, and the value of each: enough for thousands of payments. What
+/// was created and cannot be sent after all keeps its coins reserved for ten minutes.
+const FUNDS: usize = 200;
+const FUND: Amount = Amount::from_sat(5_000_000);
 /// Blocks on top of them: what the moves will spend, and no reorganisation reaches.
 const ROOM: u32 = 40;
 /// The operations that need a wallet.
