@@ -16,6 +16,7 @@ fn every_key_of_the_file_is_the_variables_name_in_lower_case() {
         ("PRIMARY_IMPL", "'python'"),
         ("LOG_FILE", "'/logs/a.log'"),
         ("LOG_ALL", "false"),
+        ("CALL_LOG", "'/calls.jsonl'"),
         ("FALLBACK", "true"),
         ("ROLLOUT_FILE", "'/rollout.json'"),
         ("ROLLOUT_KEY", "'gateway-3'"),
