@@ -16,6 +16,7 @@ pub(super) const OVER_NODE: &[(&str, OverNode)] = &[
     ("replay_of_blocks_finds_a_planted_fault", planted),
     ("replay_of_calls_that_were_recorded", recorded),
     ("replay_of_a_legacy_log", imported),
+    ("replay_with_effects_reserves", effects),
     ("replay_that_cannot_be", refused),
 ];
 
@@ -234,6 +235,49 @@ fn imported(fixture: &Fixture) -> Outcome {
     assert!(run.stdout.contains("legacy:6:"), "{run:?}");
     let piped = place.run(&format!("record --import @legacy {map}"), 1);
     assert_eq!(piped.stdout, place.text("calls")?);
+    Ok(())
+}
+
+fn effects(fixture: &Fixture) -> Outcome {
+    let place = Place::new(fixture)?;
+    let over = |arguments: &str| {
+        let program = place.program(arguments);
+        program.env("WALLET_DIR", place.path("wallet"))
+    };
+    over("wallet create --plain").run().code(0);
+    let pay = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
+    let calls = format!(
+        "{{\"method\":\"generate_address\",\"arguments\":[\"p2tr\"]}}\n\
+         {{\"method\":\"generate_address\",\"arguments\":[\"p2wpkh\"]}}\n\
+         {{\"method\":\"create_transaction\",\"arguments\":[[[\"{pay}\",5000]],2]}}\n\
+         {{\"method\":\"broadcast_transaction\",\"arguments\":[\"{}\"]}}\n\
+         {{\"method\":\"get_balance\"}}\n",
+        "cd".repeat(32)
+    );
+    fs::write(place.path("calls"), calls)?;
+    let given = || over("address list --json").run().code(0).stdout;
+    let before = given();
+    let json = over("replay @calls --log @log --json").run().code(0).json();
+    assert_eq!(json["replay"]["calls"], 1, "the balance");
+    assert_eq!(given(), before);
+    // At a terminal, with its bar.
+    let replay = over("replay @calls --log @log --restart --effects --rate 5");
+    let run = replay.env("TERM", "xterm").at_terminal().run().code(0);
+    assert!(run.stdout.contains("AGREE"), "{run:?}");
+    assert!(
+        run.stdout.contains("calls, ") && run.stdout.contains("0 mismatches"),
+        "{run:?}"
+    );
+    assert!(
+        !run.stdout.contains("generate_address: it has an effect"),
+        "{run:?}"
+    );
+    assert!(
+        run.stdout
+            .contains("1 broadcast_transaction: a broadcast is never"),
+        "{run:?}"
+    );
+    assert_ne!(given(), before, "addresses were given out");
     Ok(())
 }
 
