@@ -51,15 +51,10 @@ impl Log {
     /// Opens the file for appending and makes its folder if need be. A line that was left
     /// unfinished is ended.
     pub(super) fn open(path: &Path, rotation: Rotation) -> io::Result<Self> {
-        let file = open(path)?;
+        let (path, file) = resolve(path)?;
         let is_regular = file.metadata()?.is_file();
         let mut log = Self {
-            // Behind a link, the file itself is rotated, and a change of folder moves nothing.
-            path: if is_regular {
-                fs::canonicalize(path)?
-            } else {
-                path.to_owned()
-            },
+            path,
             file,
             rotation,
             is_regular,
@@ -280,6 +275,23 @@ impl Log {
             }
         }
         Ok(())
+    }
+}
+
+/// Opens the file and finds its real path: behind a link, the file itself is rotated, and a change
+/// of folder moves nothing. A device or a pipe keeps the path by which it was asked for.
+fn resolve(path: &Path) -> io::Result<(PathBuf, File)> {
+    let deadline = Instant::now() + LOCK_WITHIN;
+    loop {
+        let file = open(path)?;
+        if !file.metadata()?.is_file() {
+            return Ok((path.to_owned(), file));
+        }
+        match fs::canonicalize(path) {
+            // Another writer has just moved it on.
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound && Instant::now() < deadline => {}
+            found => return Ok((found?, file)),
+        }
     }
 }
 
