@@ -23,6 +23,7 @@ struct Bench {
 }
 
 /// A secondary that takes longer than the primary, so that comparisons wait.
+#[expect(clippy::unnecessary_wraps, reason = "an answer of a double")]
 fn slow(operation: Operation, _: u64) -> BitcoinResult<u64> {
     if operation == Operation::GetTransaction {
         std::thread::sleep(Duration::from_micros(600));
