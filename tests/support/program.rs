@@ -150,6 +150,23 @@ impl Program {
         self
     }
 
+    /// Runs it until this holds, and kills it then. False if it came to its end before.
+    pub fn kill_when(mut self, holds: impl Fn() -> bool) -> bool {
+        let none = Stdio::null;
+        let command = self.command.stdin(none()).stdout(none()).stderr(none());
+        let mut child = command.spawn().expect("the binary was just built");
+        let is_running = loop {
+            let ended = child.try_wait().expect("the child can be waited for");
+            if ended.is_some() || holds() {
+                break ended.is_none();
+            }
+            thread::sleep(Duration::from_millis(5));
+        };
+        child.kill().expect("it is ours");
+        child.wait().expect("the child can be waited for");
+        is_running
+    }
+
     /// Runs it to its end. Whatever it does, it must not panic.
     #[track_caller]
     pub fn run(mut self) -> Run {

@@ -1,6 +1,7 @@
 //! The program: what its verbs print and how it ends.
 
 mod broadcast;
+mod replay;
 mod soak;
 mod wrong;
 
@@ -43,7 +44,11 @@ pub(crate) fn add(suite: &mut Suite, phase: &Arc<Phase>) {
     {
         suite.add(format!("cli::{name}"), trial);
     }
-    for (name, trial) in OVER_NODE.iter().chain(soak::OVER_NODE) {
+    for (name, trial) in OVER_NODE
+        .iter()
+        .chain(soak::OVER_NODE)
+        .chain(replay::OVER_NODE)
+    {
         let phase = Arc::clone(phase);
         suite.add(format!("cli::{name}"), move || phase.reading(trial));
     }

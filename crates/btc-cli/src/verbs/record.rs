@@ -50,7 +50,7 @@ pub(super) fn run(output: Output, options: &Record) -> Done {
         (None, Some(blocks)) => read_blocks(blocks, options.transactions, &mut target)?,
         (None, None) => {}
     }
-    target.out.flush().map_err(unwritable)?;
+    target.out.flush().map_err(|cause| unwritable(&cause))?;
     show(output, options, &target.recorded)?;
     let is_whole = target.recorded.bad_lines == 0 && target.recorded.calls > 0;
     Ok(if is_whole { Code::Ok } else { Code::Failed })
@@ -145,12 +145,14 @@ impl Target {
         self.recorded.calls += 1;
         let operation = call.call.operation();
         *self.recorded.by_operation.entry(operation).or_default() += 1;
-        self.out.write_all(&call.to_line()).map_err(unwritable)
+        self.out
+            .write_all(&call.to_line())
+            .map_err(|cause| unwritable(&cause))
     }
 
     fn lose(&mut self, count: u64) -> Result<(), Failure> {
         self.recorded.lost_calls = self.recorded.lost_calls.saturating_add(count);
-        writeln!(self.out, "{{\"lost_calls\":{count}}}").map_err(unwritable)
+        writeln!(self.out, "{{\"lost_calls\":{count}}}").map_err(|cause| unwritable(&cause))
     }
 }
 
@@ -176,7 +178,7 @@ fn show(output: Output, options: &Record, recorded: &Recorded) -> Result<(), Fai
     Ok(())
 }
 
-fn unwritable(cause: io::Error) -> Failure {
+fn unwritable(cause: &io::Error) -> Failure {
     Failure::Other(
         Code::Failed,
         format!("the calls cannot be written: {cause}"),

@@ -73,11 +73,11 @@ impl BlockSource {
                            anew with --restart";
             return Err(error(ErrorKind::InvalidInput, message));
         }
-        if let (Some(hash), Some(before)) = (at.last_hash, at.done.checked_sub(1)) {
-            if !is_same(at.first.saturating_add(before), hash)? {
-                at.done = at.done.saturating_sub(REMEMBERED);
-                at.last_hash = None;
-            }
+        if let (Some(hash), Some(before)) = (at.last_hash, at.done.checked_sub(1))
+            && !is_same(at.first.saturating_add(before), hash)?
+        {
+            at.done = at.done.saturating_sub(REMEMBERED);
+            at.last_hash = None;
         }
         at.first_hash = resolve(at.first)?;
         Ok(Self::at(at, resolve))
@@ -288,8 +288,8 @@ mod tests {
 
     fn take(source: &mut BlockSource, count: usize) -> Vec<(u64, String)> {
         let mut tally = Tally::default();
-        let mut next = || source.next_call(&mut tally).expect("it resolves");
-        let items = std::iter::from_fn(|| next()).take(count);
+        let next = || source.next_call(&mut tally).expect("it resolves");
+        let items = std::iter::from_fn(next).take(count);
         items
             .map(|item| match item.call {
                 Call::GetBlock { hash } | Call::GetTransaction { txid: hash } => (item.place, hash),

@@ -84,8 +84,13 @@ impl Entry {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(line: &[u8], methods: &Methods) -> Result<Self, String> {
-        let raw: Raw = serde_json::from_slice(line.trim_ascii())
-            .map_err(|cause| format!("not a recorded call: {cause}"))?;
+        let raw: Raw = serde_json::from_slice(line.trim_ascii()).map_err(|cause| {
+            // It may repeat what it did not expect.
+            format!(
+                "not a recorded call: {}",
+                beginning(&cause.to_string(), 160)
+            )
+        })?;
         let Some(method) = raw.method else {
             let lost = raw.lost_calls.ok_or("it names no method")?;
             return Ok(Self::Lost(lost));
@@ -166,7 +171,7 @@ impl Arguments {
     fn take(&mut self, names: &[&str]) -> Result<Value, String> {
         let found = match &mut self.values {
             Values::List(list) => list.next(),
-            Values::Named(named) => names.iter().find_map(|name| named.remove(*name)),
+            Values::Named(values) => names.iter().find_map(|name| values.remove(*name)),
         };
         let name = names.first().copied().unwrap_or_default();
         found.ok_or_else(|| format!("the argument `{name}` is missing"))
@@ -250,15 +255,19 @@ fn sent(value: &Value) -> Result<Txid, String> {
         .map_err(|_| "the text is neither a txid nor a transaction in hexadecimal".to_owned())
 }
 
-/// The beginning of a text that may be anything, without control characters.
+/// A value that may be anything, for a message.
 fn shown(text: &str) -> String {
-    const MAX_CHARS: usize = 40;
+    beginning(text, 40)
+}
+
+/// The beginning of a text, without control characters.
+fn beginning(text: &str, max_chars: usize) -> String {
     let mut shown: String = text
         .chars()
-        .take(MAX_CHARS)
+        .take(max_chars)
         .map(|c| if c.is_control() { '?' } else { c })
         .collect();
-    if text.chars().nth(MAX_CHARS).is_some() {
+    if text.chars().nth(max_chars).is_some() {
         shown.push('…');
     }
     shown

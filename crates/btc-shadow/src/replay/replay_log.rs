@@ -5,6 +5,8 @@ use std::io::{self, BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use btc_iface::{BitcoinError, BitcoinResult, ErrorKind};
 
@@ -15,6 +17,10 @@ use super::state::LogAt;
 use crate::analysis::Analysis;
 use crate::record::{Event, Line};
 use crate::sink::Sink;
+
+/// How long another replay may take to let go of the log.
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
+const LOCK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Takes the lines of a replay. Unlike other logs it may make a comparison wait, and loses nothing:
 /// what cannot be written ends the replay.
@@ -52,14 +58,22 @@ impl ReplayLog {
             options.read(true).append(true).create(true).open(path)
         };
         let mut file = open().map_err(|cause| failed(unwritable).with_source(cause))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(failed(
-                    "another replay writes to this comparison log; wait for it",
-                ));
+        let deadline = Instant::now() + LOCK_PATIENCE;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                // One that was killed, or has just ended, may hold it for a moment.
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                    thread::sleep(LOCK_INTERVAL);
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let message = "another replay writes to this comparison log; wait for it";
+                    return Err(failed(message));
+                }
+                Err(TryLockError::Error(cause)) => {
+                    return Err(failed(unwritable).with_source(cause));
+                }
             }
-            Err(TryLockError::Error(cause)) => return Err(failed(unwritable).with_source(cause)),
         }
         let end = end_last_line(&mut file).and_then(|()| file.seek(SeekFrom::End(0)));
         let end = end.map_err(|cause| failed(unwritable).with_source(cause))?;

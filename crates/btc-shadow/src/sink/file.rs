@@ -32,7 +32,11 @@ const SCRATCH_BYTES: usize = 4 << 10;
 ///   with the thread), and are refused when there is no room. Where some were refused, a `gap`
 ///   line says how many as soon as there is room. The caller is never kept.
 /// - A file that was deleted or moved is made anew for the next batch of lines. Each new file
-///   begins with the `start` line of the last run that began, with the number of the file.
+///   begins with the `start` lines of the runs that are not over, of the eight at most that began
+///   last, with the number of the file within the run.
+/// - What a process that was killed left is mended by the next one: a number that it left out
+///   among the older files is closed up, and a file that is there twice, compressed and not, is
+///   compressed again.
 /// - Several threads, sinks and processes may write to one file; a line is never torn by another.
 ///   With several, the one that finds the file full rotates it, and the others follow.
 /// - A device or a pipe is written to as it is.

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::compress;
 use super::queue::Chunk;
 use super::rotation::{self, Identity, Rotation};
-use super::text;
-use crate::record::{Event, Line};
+use super::runs::Runs;
 
 /// How long another writer may keep the file to itself before it is written to all the same.
 const LOCK_WITHIN: Duration = Duration::from_secs(1);
@@ -32,11 +32,8 @@ pub(super) struct Log {
     is_regular: bool,
     /// The last write failed and left a part of a line.
     is_torn: bool,
-    /// The start of the run that is going on, once it is in the log, and the number of its file.
-    start: Option<Line>,
-    part: u32,
-    /// The file does not have the run's start yet.
-    needs_start: bool,
+    /// Those whose start is in the log.
+    runs: Runs,
     files: u64,
 }
 
@@ -54,22 +51,15 @@ impl Log {
     /// Opens the file for appending and makes its folder if need be. A line that was left
     /// unfinished is ended.
     pub(super) fn open(path: &Path, rotation: Rotation) -> io::Result<Self> {
-        let file = open(path)?;
+        let (path, file) = resolve(path)?;
         let is_regular = file.metadata()?.is_file();
         let mut log = Self {
-            // Behind a link, the file itself is rotated, and a change of folder moves nothing.
-            path: if is_regular {
-                fs::canonicalize(path)?
-            } else {
-                path.to_owned()
-            },
+            path,
             file,
             rotation,
             is_regular,
             is_torn: false,
-            start: None,
-            part: 1,
-            needs_start: false,
+            runs: Runs::default(),
             files: 0,
         };
         log.end_torn_line()?;
@@ -95,15 +85,22 @@ impl Log {
         while !chunk.rest().is_empty() {
             let (written, outcome) = self.append_some(chunk.rest());
             chunk.done += written;
-            // Files that come after this line begin with it, too.
-            if let Some(start) = chunk.take_start() {
-                self.part = 1;
-                self.start = Some(start);
-                self.needs_start = false;
+            while let Some(mark) = chunk.take_mark() {
+                self.runs.note(mark);
             }
             outcome?;
         }
         Ok(())
+    }
+
+    /// Mends what a process that was killed left behind. The next rotation does so, too, if this
+    /// one cannot.
+    pub(super) fn mend(&mut self) -> io::Result<()> {
+        let max_files = self.rotation.max_files;
+        self.alone(|path| {
+            compress::clear(path)?;
+            rotation::mend(path, max_files)
+        })
     }
 
     /// Does something while no other writer changes the names of the files.
@@ -138,13 +135,12 @@ impl Log {
             if let (_, Err(cause)) = self.write(&head, hold) {
                 return (0, Err(cause));
             }
-            self.needs_start = false;
-            self.part += 1;
+            self.runs.named();
         }
         let (written, outcome) = self.write(&lines[..fits], hold);
         if self.is_gone() {
             // Deleted between the look at the path and the write: they go to the next file.
-            self.needs_start = self.start.is_some();
+            self.runs.turn_page();
             return (0, Ok(()));
         }
         (written, outcome)
@@ -153,14 +149,9 @@ impl Log {
     /// What is to be written first, and how many bytes of the lines the file takes. None after it
     /// was rotated.
     fn prepare(&mut self, lines: &[u8], hold: Hold) -> io::Result<Option<(Vec<u8>, usize)>> {
-        let mut head = Vec::new();
-        if let Some(start) = self.start.as_ref().filter(|_| self.needs_start) {
-            let mut start = start.clone();
-            if let Event::Start(start) = &mut start.event {
-                start.part = self.part + 1;
-            }
-            text::append(&mut head, &start)?;
-        }
+        // The rest is for lines of their own.
+        let half = usize::try_from(self.rotation.max_file_bytes / 2).unwrap_or(usize::MAX);
+        let head = self.runs.head(half)?;
         if !self.is_regular || hold == Hold::Shared {
             return Ok(Some((head, lines.len())));
         }
@@ -268,7 +259,7 @@ impl Log {
         self.file = open(&self.path)?;
         self.files += 1;
         self.is_regular = self.file.metadata()?.is_file();
-        self.needs_start = self.start.is_some();
+        self.runs.turn_page();
         self.end_torn_line()
     }
 
@@ -284,6 +275,23 @@ impl Log {
             }
         }
         Ok(())
+    }
+}
+
+/// Opens the file and finds its real path: behind a link, the file itself is rotated, and a change
+/// of folder moves nothing. A device or a pipe keeps the path by which it was asked for.
+fn resolve(path: &Path) -> io::Result<(PathBuf, File)> {
+    let deadline = Instant::now() + LOCK_WITHIN;
+    loop {
+        let file = open(path)?;
+        if !file.metadata()?.is_file() {
+            return Ok((path.to_owned(), file));
+        }
+        match fs::canonicalize(path) {
+            // Another writer has just moved it on.
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound && Instant::now() < deadline => {}
+            found => return Ok((found?, file)),
+        }
     }
 }
 

@@ -18,6 +18,7 @@ mod log;
 mod queue;
 mod redact;
 mod rotation;
+mod runs;
 mod text;
 mod writer;
 

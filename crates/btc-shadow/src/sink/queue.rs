@@ -1,11 +1,13 @@
 //! `Queue`: the bounded buffer between those who hand in lines and the thread that writes them.
 
+use std::collections::VecDeque;
 use std::io;
 use std::mem;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::file::Tally;
+use super::runs::Mark;
 use super::{lock, text};
 use crate::record::{Event, Gap, Line, RunId, VERSION};
 
@@ -24,8 +26,8 @@ pub(super) struct Chunk {
     pub(super) text: Vec<u8>,
     /// How much of the text is done with.
     pub(super) done: usize,
-    /// The last start of a run among them, and where its line begins.
-    pub(super) start: Option<(usize, Line)>,
+    /// The lines among them that begin or end a run, and where they begin, in their order.
+    marks: VecDeque<(usize, Mark)>,
 }
 
 impl Chunk {
@@ -34,7 +36,7 @@ impl Chunk {
         Self {
             text: Vec::with_capacity(CAPACITY_BYTES),
             done: 0,
-            start: None,
+            marks: VecDeque::new(),
         }
     }
 
@@ -42,19 +44,17 @@ impl Chunk {
         &self.text[self.done..]
     }
 
-    /// The start of a run that is done with, once.
-    pub(super) fn take_start(&mut self) -> Option<Line> {
-        let (place, _) = self.start.as_ref()?;
-        if *place >= self.done {
-            return None;
-        }
-        self.start.take().map(|(_, line)| line)
+    /// The next beginning or end of a run that is done with, once.
+    pub(super) fn take_mark(&mut self) -> Option<Mark> {
+        let done = self.done;
+        let (_, mark) = self.marks.pop_front_if(|(place, _)| *place < done)?;
+        Some(mark)
     }
 
     fn clear(&mut self) {
         self.text.clear();
         self.done = 0;
-        self.start = None;
+        self.marks.clear();
     }
 }
 
@@ -146,9 +146,9 @@ impl Queue {
             }
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        if matches!(line.event, Event::Start(_)) {
+        if let Some(mark) = Mark::of(line) {
             let place = state.waiting.text.len();
-            state.waiting.start = Some((place, line.clone()));
+            state.waiting.marks.push_back((place, mark));
         }
         state.waiting.text.extend_from_slice(text);
         state.tally.accepted += 1;

@@ -53,6 +53,11 @@ impl Rotation {
     }
 }
 
+/// The widest hole in the numbers that is closed.
+const MAX_HOLE: u32 = 8;
+/// The names that a number may stand for.
+const NAMES: [fn(&Path, u32) -> PathBuf; 2] = [older, older_compressed];
+
 /// A file as the system knows it, whatever its name: device and number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity(u64, u64);
@@ -85,33 +90,64 @@ pub(super) fn unfinished(path: &Path) -> PathBuf {
 
 /// Makes room for a new file: each one takes the next number, the last ones are deleted.
 ///
-/// Only the numbers from 1 without a hole are a log's own: a file that somebody named after a
-/// date is left alone.
+/// Only the numbers from 1 without a hole, once it is [mended](mend), are a log's own: a file that
+/// somebody named after a date is left alone.
 pub(super) fn shift(path: &Path, max_files: u32) -> io::Result<()> {
+    mend(path, max_files)?;
     for number in (1..=count(path)).rev() {
-        let names = [older, older_compressed];
-        for name in names {
-            let (from, to) = (name(path, number), name(path, number + 1));
-            let moved = if number + 1 >= max_files {
+        for name in NAMES {
+            let from = name(path, number);
+            unless_missing(if number + 1 >= max_files {
                 fs::remove_file(&from)
             } else {
-                fs::rename(&from, &to)
-            };
-            match moved {
-                Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(cause),
-                _ => {}
-            }
+                fs::rename(&from, name(path, number + 1))
+            })?;
         }
     }
     fs::rename(path, older(path, 1))
 }
 
+/// Mends what a process left that was killed while it [shifted](shift) or compressed: closes
+/// holes in the numbers, so that no file is forgotten beyond one, and keeps the plain one of a
+/// file that is there twice, which is whole in any case.
+///
+/// A kill leaves a hole of one number. A wider one was made by hand, and is closed where the
+/// numbers beyond it are such as the log gives.
+pub(super) fn mend(path: &Path, max_files: u32) -> io::Result<()> {
+    let mut next = 1;
+    let is_next = |next: u32, number: &u32| {
+        (*number <= next + 1 || *number < max_files) && is_there(path, *number)
+    };
+    while let Some(number) = (next..=next + MAX_HOLE).find(|number| is_next(next, number)) {
+        if older(path, number).exists() {
+            unless_missing(fs::remove_file(older_compressed(path, number)))?;
+        }
+        if number > next {
+            for name in NAMES {
+                unless_missing(fs::rename(name(path, number), name(path, next)))?;
+            }
+        }
+        next += 1;
+    }
+    Ok(())
+}
+
 /// How many older files there are.
 pub(super) fn count(path: &Path) -> u32 {
-    let is_there =
-        |number: &u32| older(path, *number).exists() || older_compressed(path, *number).exists();
-    let first_hole = (1..u32::MAX).find(|number| !is_there(number));
+    let first_hole = (1..u32::MAX).find(|number| !is_there(path, *number));
     first_hole.map_or(0, |number| number - 1)
+}
+
+fn is_there(path: &Path, number: u32) -> bool {
+    NAMES.iter().any(|name| name(path, number).exists())
+}
+
+/// Another process may have been faster, where there are no locks.
+fn unless_missing(done: io::Result<()>) -> io::Result<()> {
+    done.or_else(|cause| match cause.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(cause),
+    })
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
@@ -173,6 +209,52 @@ mod tests {
         shift(&path, 4).expect("a folder that can be written");
         assert_eq!(names(folder.path()), ["log.1", "log.2"]);
         assert_eq!(count(&path), 2);
+    }
+
+    #[test]
+    fn a_hole_that_a_kill_left_is_closed_and_nothing_is_beyond_it() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("log");
+        let dated = "log.20260101";
+        // Killed when 3 had moved on and 2 had not.
+        for name in ["log", "log.1", "log.2.gz", "log.4", "log.5.gz", dated] {
+            fs::write(folder.path().join(name), name).expect("a new file");
+        }
+        mend(&path, 4).expect("a folder that can be written");
+        let mended = ["log", "log.1", "log.2.gz", dated, "log.3", "log.4.gz"];
+        assert_eq!(names(folder.path()), mended);
+        let moved = fs::read_to_string(folder.path().join("log.4.gz")).expect("there");
+        assert_eq!(moved, "log.5.gz");
+        // Fewer are wanted now: what was beyond the hole goes as well.
+        shift(&path, 3).expect("a folder that can be written");
+        assert_eq!(names(folder.path()), ["log.1", "log.2", dated]);
+    }
+
+    #[test]
+    fn a_hole_that_somebody_made_is_closed_among_the_logs_own_numbers_only() {
+        for (max_files, expected) in [
+            (8, ["log.1", "log.2", "log.3"]),
+            (5, ["log.1", "log.2", "log.7"]),
+        ] {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let path = folder.path().join("log");
+            for name in ["log.1", "log.4", "log.7"] {
+                fs::write(folder.path().join(name), name).expect("a new file");
+            }
+            mend(&path, max_files).expect("a folder that can be written");
+            assert_eq!(names(folder.path()), expected);
+        }
+    }
+
+    #[test]
+    fn of_a_file_that_is_there_twice_the_plain_one_is_kept() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("log");
+        for name in ["log", "log.1", "log.1.gz", "log.2.gz"] {
+            fs::write(folder.path().join(name), name).expect("a new file");
+        }
+        shift(&path, 8).expect("a folder that can be written");
+        assert_eq!(names(folder.path()), ["log.1", "log.2", "log.3.gz"]);
     }
 
     #[test]

@@ -21,6 +21,8 @@ impl Writer {
     /// Works until the queue is closed. What the disk refuses is tried again, without an end as
     /// long as the queue is open; meanwhile the queue fills up and refuses lines.
     pub(super) fn run(mut self) {
+        // What cannot be mended now is mended by the next rotation.
+        let _ = self.log.mend();
         let mut compression = self.begin_compression();
         loop {
             let turn = self.queue.take(&mut self.chunk, compression.is_none());
@@ -72,11 +74,8 @@ impl Writer {
             Err(_) => return None,
         }
         match self.log.alone(|path| running.settle(path)) {
-            Ok(true) => {
-                drop(running);
-                self.begin_compression()
-            }
-            Ok(false) => Some(running),
+            // The next one, or the same from its beginning when it has grown since.
+            Ok(_) => self.begin_compression(),
             Err(_) => None,
         }
     }

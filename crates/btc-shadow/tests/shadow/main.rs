@@ -15,6 +15,7 @@ mod log_file;
 mod metrics;
 mod off_path;
 mod output;
+mod replay;
 mod rollout;
 mod samples;
 mod sink;

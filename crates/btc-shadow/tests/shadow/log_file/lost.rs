@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use btc_shadow::sink::{FileSink, Sink};
 
@@ -67,6 +69,25 @@ fn lines_wait_for_a_folder_that_cannot_be_used() {
     let found: Vec<_> = sequences(&lines(&path)).into_values().flatten().collect();
     assert_eq!(found, [1, 2, 3, 4, 5]);
     assert_eq!((sink.tally().refused, sink.lost_lines()), (0, 0));
+}
+
+#[test]
+fn a_file_that_others_move_on_meanwhile_can_be_opened() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("log");
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                // There is nothing to be moved, at times.
+                let _ = fs::rename(&path, folder.path().join("moved"));
+            }
+        });
+        let opened: Vec<_> = (0..200).map(|_| FileSink::open(&path).map(drop)).collect();
+        is_over.store(true, Ordering::Relaxed);
+        let failed = opened.into_iter().filter_map(Result::err);
+        assert_eq!(failed.map(|it| it.to_string()).next(), None);
+    });
 }
 
 #[test]

@@ -166,6 +166,84 @@ fn several_writers_share_a_log_that_rotates() {
     }
 }
 
+/// The runs whose starts stand at the top of a file.
+fn named(file: &Path) -> Vec<u32> {
+    let lines = lines(file);
+    let starts = lines
+        .iter()
+        .take_while(|line| matches!(line.event, Event::Start(_)));
+    starts.map(|line| line.run.0).collect()
+}
+
+#[test]
+fn each_new_file_names_the_runs_that_share_the_sink_until_they_are_over() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("log");
+    let sink = open(&path, 10_000, false);
+    let turn_page = |first: u64| {
+        let before = files(&path).len();
+        let mut sequence = first;
+        while files(&path).len() == before {
+            sink.write(&matched("a", sequence)).expect("room");
+            assert!(sink.flush(LONG));
+            sequence += 1;
+        }
+        sequence
+    };
+    begin(&sink, "a");
+    begin(&sink, "b");
+    let next = turn_page(1);
+    assert_eq!(named(&path), [0xa, 0xb]);
+    assert_eq!(parts(&lines(&path)), [2, 2]);
+    // One that begins later counts its own files.
+    begin(&sink, "c");
+    let next = turn_page(next);
+    assert_eq!(named(&path), [0xa, 0xb, 0xc]);
+    assert_eq!(parts(&lines(&path)), [3, 3, 2]);
+    // The counts on the way end no run.
+    for (run, is_final) in [("a", false), ("b", true)] {
+        let Event::Totals(mut totals) = crate::samples::totals(1, &[]) else {
+            unreachable!("it is one");
+        };
+        totals.is_final = is_final;
+        let line = crate::samples::line(run, Event::Totals(totals));
+        sink.write(&line).expect("room");
+    }
+    let next = turn_page(next);
+    assert_eq!(named(&path), [0xa, 0xc]);
+    assert_eq!(parts(&lines(&path)), [4, 3]);
+    // One that goes on without an end does not fill the files for ever.
+    for run in ["1", "2", "3", "4", "5", "6", "7"] {
+        begin(&sink, run);
+    }
+    turn_page(next);
+    assert_eq!(named(&path), [0xc, 1, 2, 3, 4, 5, 6, 7]);
+}
+
+#[test]
+fn runs_that_take_much_to_name_leave_room_for_lines() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("log");
+    let sink = open(&path, 10_000, false);
+    for run in ["a", "b", "c", "d", "e"] {
+        let Event::Start(mut first) = crate::samples::start(true) else {
+            unreachable!("it is one");
+        };
+        first.primary.build = "x".repeat(1_500);
+        let line = crate::samples::line(run, Event::Start(first));
+        sink.write(&line).expect("room");
+    }
+    for sequence in 1..=100 {
+        sink.write(&matched("e", sequence)).expect("room");
+    }
+    drop(sink);
+    assert_eq!(named(&path), [0xd, 0xe]);
+    assert!(lines(&path).len() > 2);
+    let all: Vec<_> = files(&path).iter().flat_map(|file| lines(file)).collect();
+    let found: Vec<_> = sequences(&all).into_values().flatten().collect();
+    assert!(found.iter().copied().eq(1..=100), "{found:?}");
+}
+
 #[test]
 fn a_line_longer_than_a_file_gets_one_of_its_own() {
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -1,0 +1,5 @@
+//! Recorded calls: their lines, the decorator that writes them, and replays.
+
+mod lines;
+mod log;
+mod runs;
