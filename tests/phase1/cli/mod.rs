@@ -37,19 +37,12 @@ const OVER_NODE: &[(&str, OverNode)] = &[
 ];
 
 pub(crate) fn add(suite: &mut Suite, phase: &Arc<Phase>) {
-    for (name, trial) in ALONE
-        .iter()
-        .chain(wrong::TRIALS)
-        .chain(broadcast::TRIALS)
-        .chain(soak::TRIALS)
-    {
+    let alone = [ALONE, wrong::TRIALS, broadcast::TRIALS, soak::TRIALS];
+    for (name, trial) in alone.into_iter().flatten() {
         suite.add(format!("cli::{name}"), trial);
     }
-    for (name, trial) in OVER_NODE
-        .iter()
-        .chain(soak::OVER_NODE)
-        .chain(replay::OVER_NODE)
-    {
+    let over_node = [OVER_NODE, soak::OVER_NODE, replay::OVER_NODE];
+    for (name, trial) in over_node.into_iter().flatten() {
         let phase = Arc::clone(phase);
         suite.add(format!("cli::{name}"), move || phase.reading(trial));
     }

@@ -66,7 +66,7 @@ pub(super) fn without_packages() -> Outcome {
     };
     for class in [
         "btc_legacy.backend:LegacyBackend",
-        "btc_legacy.planted:NoMethods",
+        "btc_legacy.mutants.reads:OffByOneSat",
     ] {
         class.clone_into(&mut config.backend);
         let text = refused(&config, ErrorKind::Configuration, class);

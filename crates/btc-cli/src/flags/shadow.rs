@@ -63,7 +63,7 @@ pub(crate) struct Soak {
     /// Do not wait for the comparisons: count what does not fit in the queue as dropped
     #[arg(long, conflicts_with = "in_line")]
     pub(crate) no_hold_back: bool,
-    /// Calls that may wait to be compared, 256 unless SHADOW_QUEUE says otherwise: the more, the
+    /// Calls that may wait to be compared, 64 unless SHADOW_QUEUE says otherwise: the more, the
     /// later the other side is asked
     #[arg(long, value_name = "CALLS", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) queue: Option<u32>,

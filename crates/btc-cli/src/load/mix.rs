@@ -21,16 +21,17 @@ const READS: [Operation; 4] = [
 pub(crate) struct Mix([u32; OPERATIONS]);
 
 impl Default for Mix {
-    /// Mostly what costs a node one answer. Blocks are the dearest read by far, and payments wait
-    /// for the disk and for coins, so both have small parts.
+    /// Mostly what costs a node one answer. Blocks are the dearest read by far; payments wait for
+    /// the disk and for coins; and each address is one more to be watched from then on.
     fn default() -> Self {
         Self(Operation::CALLS.map(|operation| match operation {
-            Operation::GetTransaction => 42,
-            Operation::GetBlockHeight => 21,
-            Operation::EstimateFee => 16,
-            Operation::GetBalance => 9,
-            Operation::GetBlock | Operation::GenerateAddress | Operation::CreateTransaction => 3,
-            Operation::BroadcastTransaction => 4,
+            Operation::GetTransaction => 44,
+            Operation::GetBlockHeight => 23,
+            Operation::EstimateFee => 17,
+            Operation::GetBalance => 7,
+            Operation::GetBlock | Operation::BroadcastTransaction => 3,
+            Operation::CreateTransaction => 2,
+            Operation::GenerateAddress => 1,
             _ => 0,
         }))
     }

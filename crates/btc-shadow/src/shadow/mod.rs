@@ -325,7 +325,11 @@ impl BitcoinInterface for Shadow {
         self.observe(
             Operation::BroadcastTransaction,
             || self.primary.broadcast_transaction(transaction),
-            |ours| Box::new(Sent::new(transaction.clone(), ours.result.clone())),
+            |ours| {
+                let tips = ours.asked().tips.filter(|_| self.off_path.is_some());
+                let height = tips.map(|[_, after]| after);
+                Box::new(Sent::new(transaction.clone(), ours.result.clone(), height))
+            },
         )
     }
 

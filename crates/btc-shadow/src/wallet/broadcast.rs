@@ -33,18 +33,36 @@ pub(crate) struct Sent {
     /// The bytes, made here from the fields, so that the secondary decodes and hashes what the
     /// caller sees, whatever the primary made of it.
     bytes: Vec<u8>,
+    /// The height of the tip that was known when the primary had answered, if that was not just
+    /// now.
+    height: Option<u32>,
     /// The secondary's tip at the first look.
     tip: Option<BlockRef>,
 }
 
 impl Sent {
-    pub(crate) fn new(transaction: BitcoinTransaction, ours: BitcoinResult<String>) -> Self {
+    /// `height` is that of the tip when the primary had answered; none when the secondary is asked
+    /// at once, so that its own tip is the same.
+    pub(crate) fn new(
+        transaction: BitcoinTransaction,
+        ours: BitcoinResult<String>,
+        height: Option<u32>,
+    ) -> Self {
         Self {
             transaction,
             ours,
             bytes: Vec::new(),
+            height,
             tip: None,
         }
+    }
+
+    /// Whether the chain is another one than when the primary answered, or when the secondary was
+    /// asked first.
+    fn has_moved(&self, twins: &Twins) -> bool {
+        let now = tip_of(twins);
+        let height = now.map(|tip| tip.height);
+        self.tip != now || self.height.is_some() && self.height != height
     }
 
     fn check(&self, twin: &dyn WalletTwin) -> BitcoinResult<BroadcastCheck> {
@@ -97,7 +115,7 @@ impl Case for Sent {
 
     fn last(&mut self, sides: &Sides, finding: Finding) -> Finding {
         match &sides.twins {
-            Some(twins) if self.tip != tip_of(twins) && self.say_the_same(twins) => {
+            Some(twins) if self.has_moved(twins) && self.say_the_same(twins) => {
                 finding.cannot_say("the chain moved, and both sides' nodes say the same now")
             }
             _ => finding,

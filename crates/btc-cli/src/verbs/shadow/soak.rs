@@ -31,7 +31,7 @@ const MAX_ALONE_CALLS: u64 = 10_000;
 
 /// Calls that may wait unless said otherwise. A load fills whatever queue there is, and from a long
 /// one the other side is asked about a chain that has moved on meanwhile.
-const QUEUE: u32 = 256;
+const QUEUE: u32 = 64;
 /// How often the memory of this process is written.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
 const NAP: Duration = Duration::from_millis(20);

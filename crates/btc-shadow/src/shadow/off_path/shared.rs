@@ -156,7 +156,11 @@ impl Shared {
             rechecks = account.rechecks,
         );
         let _inside = span.enter();
-        let step = job.examination.step(&self.sides, waits);
+        let mut step = job.examination.step(&self.sides, waits);
+        if is_ending && matches!(step, Step::Wait(_)) {
+            // There is no time to wait, but to ask once more.
+            step = job.examination.step(&self.sides, waits);
+        }
         if !desk.end(generation) {
             return false;
         }
@@ -171,7 +175,7 @@ impl Shared {
         let finding = match step {
             // Too early to ask again: what differs now may be explained in a moment.
             Step::Done(finding)
-                if is_ending && !is_first && finding.verdict == Verdict::Mismatch =>
+                if is_ending && rechecks > 0 && finding.verdict == Verdict::Mismatch =>
             {
                 finding.cannot_say(ENDED)
             }

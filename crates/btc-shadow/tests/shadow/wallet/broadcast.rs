@@ -2,6 +2,8 @@
 
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use btc_iface::BroadcastVerdict::{Acceptable, Known, Refused};
 use btc_iface::rust_bitcoin::Txid;
@@ -9,6 +11,7 @@ use btc_iface::rust_bitcoin::hashes::Hash;
 use btc_iface::{
     BitcoinError, BitcoinInterface, BitcoinTransaction, BroadcastVerdict, ErrorKind, Operation,
 };
+use btc_shadow::OffPath;
 use btc_shadow::compare::Verdict;
 use btc_shadow::record::Comparison;
 
@@ -253,6 +256,41 @@ fn a_chain_that_moved_leaves_the_question_open_when_both_nodes_say_the_same() {
     for theirs in [Acceptable, Refused] {
         let found = found_later(Primary::honest(), (Known, theirs), true);
         assert_eq!(found.verdict, Verdict::Mismatch);
+    }
+}
+
+#[test]
+fn a_chain_that_moved_before_the_secondarys_turn_leaves_the_question_open() {
+    let first = snapshot().tip.height;
+    for (height, verdict) in [
+        (first, Verdict::Mismatch),
+        (first + 1, Verdict::Inconclusive),
+    ] {
+        // The primary sent, both nodes have thrown it out since, and the chain stands still.
+        let refused = || always(BroadcastVerdict::Refused, Some("non-final"));
+        let twin = Twin {
+            state: Box::new(move || {
+                let mut now = state();
+                now.tip = block(height);
+                Ok(now)
+            }),
+            ..refused()
+        };
+        let scene = scene_of(2, Primary::honest(), twin, Some(refused()));
+        let settings = OffPath {
+            look_every: Duration::ZERO,
+            ..OffPath::default()
+        };
+        let shadow = scene.shadow.off_path(settings).expect("threads");
+        assert_eq!(shadow.get_block_height().expect("a height"), first);
+        shadow.broadcast_transaction(&transaction()).expect("sent");
+        let books = shadow.books();
+        let judged = || books.counts().verdicts[&OPERATION].clone();
+        while judged().is_empty() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let verdicts = judged();
+        assert_eq!(verdicts, [(verdict, 1)].into());
     }
 }
 
