@@ -22,6 +22,8 @@ const LIMIT: Duration = Duration::from_mins(2);
 const THREADS: usize = 64;
 const ROUNDS: usize = 20;
 
+type Honest = (Arc<dyn BitcoinInterface>, String, BitcoinTransaction);
+
 /// A class that cannot answer, where it runs, and whether the breaker must have opened.
 const CLASSES: &[(&str, PythonMode, bool)] = &[
     ("Raises", PythonMode::Embedded, false),
@@ -62,14 +64,7 @@ fn broken(fixture: &Fixture, class: &'static str, mode: PythonMode, opens: bool)
         ..python_config(&fixture.config(), mode)
     };
     let secondary = Arc::new(PythonBitcoin::connect(&config)?);
-    let rust = fixture.backends.real(Backend::Rust)?;
-    let txid = fixture
-        .summary
-        .mempool
-        .first()
-        .ok_or("no mempool")?
-        .to_string();
-    let expected = rust.get_transaction(&txid)?;
+    let (rust, txid, expected) = honest(fixture)?;
     let folder = tempfile::tempdir()?;
     let settings = OffPath {
         timeout: Duration::from_millis(200),
@@ -126,14 +121,7 @@ fn killed(fixture: &Fixture) -> Outcome {
         ..python_config(&fixture.config(), PythonMode::Worker)
     };
     let secondary = Arc::new(PythonBitcoin::connect(&config)?);
-    let rust = fixture.backends.real(Backend::Rust)?;
-    let txid = fixture
-        .summary
-        .mempool
-        .first()
-        .ok_or("no mempool")?
-        .to_string();
-    let expected = rust.get_transaction(&txid)?;
+    let (rust, txid, expected) = honest(fixture)?;
     let folder = tempfile::tempdir()?;
     let settings = OffPath {
         breaker_failures: 3,
@@ -173,6 +161,15 @@ fn killed(fixture: &Fixture) -> Outcome {
     assert!(counts.close(), "{counts:?}");
     assert_eq!(counts.total(Verdict::Mismatch), 0, "{counts:?}");
     Ok(())
+}
+
+/// The primary, a transaction to ask it for, and its answer.
+fn honest(fixture: &Fixture) -> Result<Honest, Box<dyn std::error::Error + Send + Sync>> {
+    let rust = fixture.backends.real(Backend::Rust)?;
+    let first = fixture.summary.mempool.first().ok_or("no mempool")?;
+    let txid = first.to_string();
+    let expected = rust.get_transaction(&txid)?;
+    Ok((rust, txid, expected))
 }
 
 fn over(
