@@ -2,8 +2,9 @@
 
 /// How patiently answers that depend on the tip are compared.
 ///
-/// Which operations are compared is no setting: the reads are, and what reserves, persists or
-/// sends is left to the primary and compared through the secondary's effect-free twins.
+/// How an operation is compared is no setting: the reads are asked of both sides, and what
+/// reserves, persists or sends is left to the primary and compared through the secondary's
+/// effect-free twins. Which share of the calls is compared is for [`Sampling`](crate::Sampling).
 #[derive(Debug, Clone)]
 pub struct Policy {
     /// The waits in milliseconds before both sides are asked again, when they differ only in
