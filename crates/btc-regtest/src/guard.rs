@@ -52,6 +52,8 @@ wait "$watch" || rm -rf "$run"
 "#;
 
 const POLL: Duration = Duration::from_millis(5);
+/// A thread in the middle of writing to a slow disk stops when the disk has answered.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One life of bitcoind. Dropping it ends that life and removes the run directory.
 #[derive(Debug)]
@@ -132,6 +134,30 @@ impl Guard {
             std::thread::sleep(POLL);
         }
         Ok(())
+    }
+
+    /// Waits until every thread of bitcoind has stopped. A sent SIGSTOP is not yet a stopped
+    /// process: on busy cores its other threads answer calls until they have seen it. Where the
+    /// system does not show threads (no `/proc`), this returns at once.
+    pub(crate) fn wait_stopped(&mut self) {
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        while self.is_moving() && self.exit_code().is_none() && Instant::now() < deadline {
+            std::thread::sleep(POLL);
+        }
+    }
+
+    fn is_moving(&self) -> bool {
+        let Some(pid) = self.pid() else { return false };
+        let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+            return false;
+        };
+        threads.flatten().any(|thread| {
+            // "id (name) state ..."; the name may contain anything, so look behind its bracket.
+            fs::read_to_string(thread.path().join("stat"))
+                .ok()
+                .and_then(|stat| stat.rsplit(')').next()?.trim_start().chars().next())
+                .is_some_and(|state| !matches!(state, 'T' | 't' | 'Z' | 'X'))
+        })
     }
 
     /// Lets the shell go without removing the run directory; bitcoind must have ended.

@@ -175,12 +175,13 @@ impl Node {
 
     /// Freezes the node (SIGSTOP): it accepts connections and answers nothing, for tests of
     /// timeouts.
+    /// When this returns, it has stopped: no thread of it answers a call any more.
     pub fn pause(&self) -> Result<(), NodeError> {
-        self.life()
-            .guard
-            .as_mut()
-            .ok_or(NodeError::Stopped)?
-            .signal("STOP")
+        let mut life = self.life();
+        let guard = life.guard.as_mut().ok_or(NodeError::Stopped)?;
+        guard.signal("STOP")?;
+        guard.wait_stopped();
+        Ok(())
     }
 
     /// Lets a frozen node go on (SIGCONT).
