@@ -25,6 +25,12 @@ fn main() -> Outcome<()> {
     if arguments.next_if_eq(wallet::memory::ARGUMENT).is_some() {
         return wallet::memory::child(arguments);
     }
+    if arguments
+        .next_if_eq(shadow::comparisons::ARGUMENT)
+        .is_some()
+    {
+        return shadow::comparisons::child(arguments);
+    }
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--quick" => effort = Effort::QUICK,

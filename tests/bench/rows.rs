@@ -4,6 +4,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Instant;
 
 use bitcoincore_rpc::RpcApi;
 use btc::bitcoin::consensus::Decodable;
@@ -16,7 +17,7 @@ use btc_regtest::{Node, Summary};
 use crate::Outcome;
 use crate::measure::{Effort, pair};
 use crate::raw::RawHttp;
-use crate::report::{Reach, Results, Row};
+use crate::report::{Figure, Reach, Results, Row};
 
 /// The node, its chain, and both implementations connected to it.
 pub(crate) struct Subject {
@@ -102,6 +103,7 @@ pub(crate) fn all(subject: &Subject, effort: Effort, results: &mut Results) -> O
     ] {
         results.add(row(subject, effort)?);
     }
+    results.tell(shadow_off(subject));
     for (threads, reach) in [(1, 3), (8, 8)] {
         results.add(block_reads(
             subject,
@@ -227,6 +229,31 @@ fn facade(subject: &Subject, effort: Effort) -> Outcome<Row> {
         reach: Reach::AtMostMilli(1030),
         pair: measured,
     })
+}
+
+/// What a call costs more when shadow mode is there and off: on a call that asks no node, as
+/// nanoseconds would be lost beside a round trip.
+fn shadow_off(subject: &Subject) -> Figure {
+    let calls = 100_000_u32;
+    let nanoseconds = |bitcoin: &dyn BitcoinInterface| {
+        let rounds = (0..31).map(|_| {
+            let started = Instant::now();
+            for _ in 0..calls {
+                black_box(black_box(bitcoin).implementation_type());
+            }
+            started.elapsed().as_nanos() / u128::from(calls)
+        });
+        rounds.min().unwrap_or_default()
+    };
+    let with = nanoseconds(&*subject.facade);
+    let without = nanoseconds(&*subject.direct);
+    let added = with.saturating_sub(without);
+    Figure {
+        work: "shadow mode that is off adds to a call".to_owned(),
+        measured: format!("{added} ns ({with} ns through the facade, {without} ns without)"),
+        reach: "≤ 5 ns",
+        is_reached: added <= 5,
+    }
 }
 
 /// All blocks of the chain, read by so many threads, each block once.

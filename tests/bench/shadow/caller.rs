@@ -1,0 +1,89 @@
+//! What shadow mode adds to a call.
+
+use std::hint::black_box;
+use std::io;
+use std::time::{Duration, Instant};
+
+use btc::shadow::OffPath;
+use btc::shadow::record::Line;
+use btc::shadow::sink::{FileSink, Sink};
+use btc::{BitcoinImplementationType, BitcoinInterface};
+
+use super::shadow;
+use super::side::Side;
+use crate::Outcome;
+use crate::measure::Effort;
+use crate::report::{Figure, Results};
+
+/// A log that takes nothing.
+struct FullDisk;
+
+impl Sink for FullDisk {
+    fn write(&self, _: &Line) -> io::Result<()> {
+        Err(io::ErrorKind::StorageFull.into())
+    }
+}
+
+/// What shadow mode adds to a call.
+pub(super) fn figures(effort: &Effort, results: &mut Results) -> Outcome<()> {
+    let alone = Side::new(BitcoinImplementationType::Python, false);
+    let bare = percentiles(effort.calls, &|| alone.get_block_height().is_ok());
+    let folder = tempfile::tempdir()?;
+    let scenes: [(&str, bool, Box<dyn Sink>); 3] = [
+        (
+            "",
+            false,
+            Box::new(FileSink::open(&folder.path().join("log"))?),
+        ),
+        (", the secondary hangs", true, Box::new(FullDisk)),
+        (", the disk is full", false, Box::new(FullDisk)),
+    ];
+    for (scene, hangs, sink) in scenes {
+        let shadow = shadow(hangs, sink, off_path())?;
+        let with = percentiles(effort.calls, &|| shadow.get_block_height().is_ok());
+        let [p50, p99] = [0, 1].map(|index| with[index].saturating_sub(bare[index]));
+        results.tell(Figure {
+            work: format!("shadow mode adds to a call{scene}"),
+            measured: format!("p50 {p50} ns, p99 {p99} ns"),
+            reach: "p50 ≤ 250 ns, p99 ≤ 1 µs",
+            is_reached: p50 <= 250 && p99 <= 1_000,
+        });
+    }
+    let plain = percentiles(effort.calls, &|| alone.get_transaction("id").is_ok());
+    let shadow = shadow(false, Box::new(FullDisk), off_path())?;
+    let with = percentiles(effort.calls, &|| shadow.get_transaction("id").is_ok());
+    let [p50, p99] = [0, 1].map(|index| with[index].saturating_sub(plain[index]));
+    results.tell(Figure {
+        work: "shadow mode adds to a call with a transaction of two inputs".to_owned(),
+        measured: format!("p50 {p50} ns, p99 {p99} ns"),
+        reach: "",
+        is_reached: true,
+    });
+    Ok(())
+}
+
+fn off_path() -> OffPath {
+    OffPath {
+        queue_calls: 1 << 20,
+        queue_bytes: 1 << 30,
+        drain: Duration::ZERO,
+        ..OffPath::default()
+    }
+}
+
+/// The median and the 99th percentile of single calls in nanoseconds, each call timed on its own,
+/// at a rate that the comparisons can follow.
+fn percentiles(calls: usize, call: &dyn Fn() -> bool) -> [u128; 2] {
+    let mut durations = Vec::with_capacity(calls);
+    for _ in 0..calls {
+        let started = Instant::now();
+        black_box(call());
+        durations.push(started.elapsed().as_nanos());
+        let pause = Instant::now();
+        while pause.elapsed() < Duration::from_micros(4) {
+            std::hint::spin_loop();
+        }
+    }
+    durations.sort_unstable();
+    [50, 99].map(|percent| durations[(calls - 1) * percent / 100])
+}
