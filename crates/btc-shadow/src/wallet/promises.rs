@@ -4,7 +4,7 @@
 //! The secondary plans on what the primary names, so it finds no fault in what the primary leaves
 //! out. Both share one list of what is promised, so the secondary's own snapshot tells.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -16,8 +16,9 @@ use crate::shadow::observation::guard;
 
 /// How many addresses are remembered.
 const MAX_GIVEN: usize = 1 << 17;
-/// How many of the looks at the used addresses are remembered.
-const MAX_LOOKS: usize = 256;
+/// How many of the looks at the used addresses of a type are remembered: more than calls of it
+/// that wait to be compared would ever straddle.
+const MAX_LOOKS: usize = 64;
 
 /// What is known about the addresses of a run.
 #[derive(Debug, Default)]
@@ -27,14 +28,13 @@ pub(crate) struct Given(Mutex<Known>);
 struct Known {
     /// Those that were given out.
     given: HashSet<(AddressType, u32)>,
-    /// The highest index with a coin on it, as it was seen by and by.
-    used: Vec<Look>,
+    /// The highest index with a coin on it, as it rose by and by.
+    used: HashMap<AddressType, VecDeque<Look>>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Look {
     at: Instant,
-    address_type: AddressType,
     index: u32,
 }
 
@@ -51,11 +51,8 @@ impl Given {
     /// The highest index of this type with a coin on it that was known before this moment.
     fn used_before(&self, address_type: AddressType, moment: Instant) -> Option<u32> {
         let known = self.known();
-        let looks = known.used.iter();
-        looks
-            .filter(|look| look.address_type == address_type && look.at < moment)
-            .map(|look| look.index)
-            .max()
+        let mut looks = known.used.get(&address_type)?.iter().rev();
+        looks.find(|look| look.at < moment).map(|look| look.index)
     }
 
     /// Remembers what a snapshot, asked for at this moment, says about the addresses with coins.
@@ -65,15 +62,12 @@ impl Given {
             let Some(index) = highest(snapshot, address_type) else {
                 continue;
             };
-            let mut looks = known.used.iter();
-            let is_known =
-                looks.any(|look| look.address_type == address_type && look.index >= index);
-            if !is_known && known.used.len() < MAX_LOOKS {
-                known.used.push(Look {
-                    at,
-                    address_type,
-                    index,
-                });
+            let looks = known.used.entry(address_type).or_default();
+            if looks.back().is_none_or(|last| last.index < index) {
+                looks.push_back(Look { at, index });
+            }
+            if looks.len() > MAX_LOOKS {
+                looks.pop_front();
             }
         }
     }
@@ -186,4 +180,62 @@ pub(super) fn of_transaction(
 
 fn sort(snapshot: &mut WalletSnapshot) {
     snapshot.coins.sort_unstable_by_key(|coin| coin.outpoint);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use btc_iface::rust_bitcoin::hashes::Hash;
+    use btc_iface::rust_bitcoin::{BlockHash, OutPoint};
+    use btc_iface::{BlockRef, SnapshotCoin};
+
+    use super::*;
+
+    fn with_a_coin_on(address_type: AddressType, index: u32) -> WalletSnapshot {
+        WalletSnapshot {
+            tip: BlockRef {
+                height: 1,
+                hash: BlockHash::all_zeros(),
+            },
+            coins: vec![SnapshotCoin {
+                outpoint: OutPoint::null(),
+                value_sat: 1,
+                address_type,
+                chain: Chain::Receive,
+                index,
+            }],
+            change_type: address_type,
+            change_index: 0,
+        }
+    }
+
+    #[test]
+    fn what_is_used_is_still_learned_after_many_looks() {
+        let given = Given::default();
+        let start = Instant::now();
+        let at = |look: u32| start + Duration::from_secs(look.into());
+        let [often, once] = [AddressType::P2wpkh, AddressType::P2tr];
+        given.learn(at(0), &with_a_coin_on(once, 7));
+        for look in 1..=1_000 {
+            given.learn(at(look), &with_a_coin_on(often, look));
+        }
+        assert_eq!(given.used_before(often, at(1_000)), Some(999));
+        assert_eq!(given.used_before(often, at(2_000)), Some(1_000));
+        // A type that is seldom used is not pushed out by one that often is.
+        assert_eq!(given.used_before(once, at(1)), Some(7));
+        assert_eq!(given.used_before(once, at(0)), None);
+        // Of a time too long ago nothing is known, and nothing is held against anybody.
+        assert_eq!(given.used_before(often, at(2)), None);
+    }
+
+    #[test]
+    fn a_coin_that_is_spent_leaves_its_address_used() {
+        let given = Given::default();
+        let now = Instant::now();
+        given.learn(now, &with_a_coin_on(AddressType::P2tr, 9));
+        given.learn(now, &with_a_coin_on(AddressType::P2tr, 3));
+        let later = now + Duration::from_secs(1);
+        assert_eq!(given.used_before(AddressType::P2tr, later), Some(9));
+    }
 }
