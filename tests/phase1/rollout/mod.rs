@@ -1,5 +1,6 @@
 //! `Rollout` and `Fallback` over a real node: planted faults end a roll-out, honest sides never.
 
+mod limits;
 mod money;
 mod status;
 
@@ -59,6 +60,7 @@ pub(crate) fn add(suite: &mut Suite, phase: &Arc<Phase>) {
         let phase = Arc::clone(phase);
         suite.add(format!("rollout::{name}"), move || phase.reading(trial));
     }
+    suite.add("rollout::configured_limits_roll_back", limits::configured);
     suite.add(
         "rollout::both_sides_pay_from_one_wallet_in_turn".to_owned(),
         money::pays,
