@@ -66,7 +66,7 @@ impl Suite {
     /// Runs what the command line selects.
     ///
     /// # Errors
-    /// A suite without trials fails, as does a selection that runs none of them.
+    /// A suite without trials fails, as does a selection of which none is run.
     pub fn run(self) -> ExitCode {
         let mut arguments = Arguments::from_args();
         arguments.test_threads.get_or_insert(THREADS);
@@ -78,7 +78,7 @@ impl Suite {
         let ran = conclusion.num_passed + conclusion.num_failed;
         let is_asked_to_run = !arguments.list && !arguments.ignored && !arguments.bench;
         if ran == 0 && is_asked_to_run {
-            eprintln!("no trial was selected, which proves nothing");
+            eprintln!("no trial was run, which proves nothing");
             return ExitCode::FAILURE;
         }
         conclusion.exit_code()
