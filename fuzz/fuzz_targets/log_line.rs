@@ -11,7 +11,7 @@ use btc::shadow::Counts;
 use btc::shadow::analysis::{Analysis, Conclusion, Report, render_table};
 use btc::shadow::compare::{Difference, Verdict};
 use btc::shadow::record::{
-    Build, Comparison, Digest, Event, Line, RunId, Side, Start, Totals, VERSION,
+    Build, Comparison, Digest, Event, Line, OLDEST_VERSION, RunId, Side, Start, Totals, VERSION,
 };
 use btc::{BitcoinImplementationType, ErrorKind, Operation};
 use libfuzzer_sys::fuzz_target;
@@ -56,7 +56,7 @@ fuzz_target!(|pieces: Vec<Piece>| {
         analysis.add_text("log", number, text);
         with_text += u64::from(!text.trim_ascii().is_empty());
         match serde_json::from_slice::<Line>(text.trim_ascii()) {
-            Ok(line) if line.version == VERSION => {
+            Ok(line) if (OLDEST_VERSION..=VERSION).contains(&line.version) => {
                 valid += 1;
                 let written = serde_json::to_vec(&line).expect("a line is plain data");
                 let read: Line = serde_json::from_slice(&written).expect("its own output");

@@ -157,7 +157,7 @@ fn read_back() -> Outcome {
     assert_eq!((transactions.calls, transactions.distinct_inputs), (50, 1));
     for line in fs::read_to_string(&log)?.lines() {
         let value: serde_json::Value = serde_json::from_str(line)?;
-        assert_eq!(value["version"], 2, "{line}");
+        assert_eq!(value["version"], 3, "{line}");
     }
     Ok(())
 }

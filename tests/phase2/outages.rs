@@ -1,9 +1,7 @@
 //! What a wallet lives on fails under it: the node, its mempool, the disk, the time.
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::fs;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -11,9 +9,11 @@ use btc::bitcoin::{Amount, OutPoint};
 use btc::rust::wallet::reservations::Reservations;
 use btc::shadow::parity::Random;
 use btc::{AddressType, BitcoinTransaction, ErrorKind, NodeConfig};
-use btc_regtest::{Chain, Node, NodeBuilder};
-use btc_tests::{Backend, Outcome, Reference, WalletFolder, compare, failure, node_config};
-use tempfile::TempDir;
+use btc_regtest::disk::NO_DISK;
+use btc_regtest::{Chain, Disk, Node, NodeBuilder};
+use btc_tests::{
+    Backend, Outcome, Reference, Skipped, WalletFolder, compare, failure, node_config,
+};
 
 use crate::faults::{open, pay};
 use crate::kill::send;
@@ -166,49 +166,14 @@ fn emptied_mempool(backend: Backend, node: &Node, chain: &mut Chain<'_>) -> Outc
     )
 }
 
-/// A small file system of its own, where that may be mounted.
-struct Disk(TempDir);
-
-impl Disk {
-    fn mount(kib: u32) -> Option<Self> {
-        let place = tempfile::tempdir().expect("a folder for the test");
-        let size = format!("size={kib}k");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
-            .arg(place.path())
-            .status();
-        mounted
-            .is_ok_and(|status| status.success())
-            .then_some(Self(place))
-    }
-
-    /// A file that takes all room but this; removing it gives the room back.
-    fn fill(&self, free_kib: u64) -> std::io::Result<PathBuf> {
-        let path = self.0.path().join("filler");
-        let mut file = File::create(&path)?;
-        while file.write_all(&[0; 1024]).is_ok() {}
-        let length = file.metadata()?.len();
-        file.set_len(length.saturating_sub(free_kib << 10))?;
-        Ok(path)
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let status = Command::new("umount").arg(self.0.path()).status();
-        assert!(status.is_ok_and(|status| status.success()), "still in use");
-    }
-}
-
 /// During a sync, and while a payment is built: told, and nothing half done.
 fn full_disk(backend: Backend, chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
-    let Some(disk) = Disk::mount(2048) else {
-        println!("skipped: mounting a small tmpfs takes root");
-        return Ok(());
+    let Some(disk) = Disk::mount(2048)? else {
+        return Err(Skipped(NO_DISK).into());
     };
     let wallet = WalletFolder::random(chain.height())?;
     let reference = Reference::new(chain.node(), &wallet, RANGE)?;
-    let dir = disk.0.path().join("wallet");
+    let dir = disk.path().join("wallet");
     copy(wallet.path(), &dir)?;
     let mut opened = open(&dir, backend, node, &[])?;
     opened.get_balance()?;

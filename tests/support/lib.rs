@@ -27,5 +27,5 @@ pub use crate::lab::{Change, Lab};
 pub use crate::node::{builder, node_config, python_config};
 pub use crate::program::{Program, Run};
 pub use crate::reference::{Reference, compare};
-pub use crate::suite::{Fault, Outcome, Suite, Test};
+pub use crate::suite::{Fault, Outcome, Skipped, Suite, Test};
 pub use crate::wallet::{GAP_LIMIT, WalletFolder, wallet_config};

@@ -1,6 +1,7 @@
 //! `Suite`: trials gathered under their names, run side by side, and never none.
 
 use std::error::Error;
+use std::fmt;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -9,6 +10,19 @@ use crate::backend::Backend;
 
 /// How a trial ends: it panics or returns an error when something is not as it should be.
 pub type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
+
+/// How a trial ends that finds out that it cannot be run here: with this as its error, it counts as
+/// ignored, not as passed, and the reason is printed.
+#[derive(Debug)]
+pub struct Skipped(pub &'static str);
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "skipped: {}", self.0)
+    }
+}
+
+impl Error for Skipped {}
 
 /// A trial that makes what it needs.
 pub type Test = fn() -> Outcome;
@@ -32,9 +46,14 @@ impl Suite {
         name: impl Into<String>,
         test: impl FnOnce() -> Outcome + Send + 'static,
     ) {
-        self.trials.push(Trial::test(name, || {
-            test().map_err(|error| Failed::from(with_causes(&*error)))
-        }));
+        self.trials
+            .push(Trial::ignorable_test(name, || match test() {
+                Ok(()) => Ok(Completion::Completed),
+                Err(error) => match error.downcast_ref::<Skipped>() {
+                    Some(Skipped(reason)) => Ok(Completion::ignored_with(*reason)),
+                    None => Err(Failed::from(with_causes(&*error))),
+                },
+            }));
     }
 
     /// Names a trial that cannot be run, with the reason, which is printed.
@@ -47,7 +66,7 @@ impl Suite {
     /// Runs what the command line selects.
     ///
     /// # Errors
-    /// A suite without trials fails, as does a selection that runs none of them.
+    /// A suite without trials fails, as does a selection of which none is run.
     pub fn run(self) -> ExitCode {
         let mut arguments = Arguments::from_args();
         arguments.test_threads.get_or_insert(THREADS);
@@ -59,7 +78,7 @@ impl Suite {
         let ran = conclusion.num_passed + conclusion.num_failed;
         let is_asked_to_run = !arguments.list && !arguments.ignored && !arguments.bench;
         if ran == 0 && is_asked_to_run {
-            eprintln!("no trial was selected, which proves nothing");
+            eprintln!("no trial was run, which proves nothing");
             return ExitCode::FAILURE;
         }
         conclusion.exit_code()

@@ -1,4 +1,4 @@
-//! A private regtest Bitcoin Core, chains to fill it with, and an Electrum server over it.
+//! A private regtest Bitcoin Core, chains to fill it with, an Electrum server over it, a small disk.
 //!
 //! The node serves the command line's embedded default, the demonstration, the tests and the
 //! benchmarks. It is a child process with its own directory and ports; it ends with its owner, also
@@ -22,6 +22,7 @@
 //! ```
 
 pub mod chain;
+pub mod disk;
 pub mod electrum;
 mod error;
 pub mod exe;
@@ -31,6 +32,7 @@ mod options;
 mod rpc;
 
 pub use chain::{Chain, Kind, Plan, Progress, Summary};
+pub use disk::Disk;
 pub use electrum::ElectrumServer;
 pub use error::NodeError;
 pub use node::Node;

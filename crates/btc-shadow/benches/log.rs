@@ -1,13 +1,13 @@
 //! Lines of matches through `FileSink`: the cost of one, and ten million of them by one thread.
 
 use std::error::Error;
-use std::fs;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use btc_iface::{BitcoinImplementationType, Operation};
 use btc_shadow::compare::{RULES, Verdict};
+use btc_shadow::memory;
 use btc_shadow::record::{Build, Comparison, Digest, Event, Line, RunId, Side, Start, VERSION};
 use btc_shadow::sink::{FileSink, Sink};
 use criterion::{Criterion, Throughput};
@@ -107,9 +107,10 @@ fn ten_million(what: &str, path: &Path, is_paced: bool) -> Result<(), Box<dyn Er
     }
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     let rate = tally.written as f64 / taken.as_secs_f64() / 1e6;
-    let status = fs::read_to_string("/proc/self/status")?;
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let peak = peak.unwrap_or_default().trim();
+    let peak = memory::of_this_process().map_or_else(
+        || "unknown".to_owned(),
+        |resident| format!("{} kB", resident.peak_rss_bytes >> 10),
+    );
     let written = tally.written;
     println!("| {what} | {rate:.2} | {refused} | {written} | {peak} |");
     Ok(())

@@ -15,9 +15,13 @@ use crate::books::Counts;
 use crate::compare::{Difference, Verdict};
 
 mod id;
+pub(crate) mod wire;
 
 /// The version of the lines written here.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
+/// The oldest version that is read: it says everything of each side, where a line of today says
+/// once what both share.
+pub const OLDEST_VERSION: u32 = 2;
 
 /// A line of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,7 +88,8 @@ pub struct Build {
 }
 
 /// One judged call.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "wire::Read")]
 pub struct Comparison {
     /// The call's number within the run, from 1, without gaps when all calls are logged. Lines
     /// stand in the order in which the comparisons ended.
@@ -101,16 +106,12 @@ pub struct Comparison {
     /// The primary's side.
     pub primary: Side,
     /// The secondary's side; none when it was not asked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secondary: Option<Side>,
     /// How often both sides were asked again.
-    #[serde(default, skip_serializing_if = "is_zero")]
     pub rechecks: u32,
     /// Where the two differ.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<Difference>,
     /// Why nothing was compared.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Cow<'static, str>>,
 }
 

@@ -32,9 +32,9 @@ fn connect_unrecorded(config: &Config) -> BitcoinResult<Arc<dyn BitcoinInterface
     match (rollout, &config.shadow, config.fallback) {
         (None, None, false) => connect_to(config, config.implementation),
         #[cfg(feature = "shadow")]
-        (Some(_), _, _) => Ok(Arc::new(crate::rollout::connect_rollout(
+        (Some(rollout), _, _) => Ok(Arc::new(crate::rollout::connect_rollout(
             config,
-            btc_shadow::rollout::Limits::default(),
+            crate::rollout::rollout_limits(rollout),
         )?)),
         #[cfg(feature = "shadow")]
         (None, _, true) => crate::rollout::connect_fallback(config),

@@ -40,7 +40,7 @@ pub use crate::config::Config;
 pub use crate::connect::connect_shadow;
 pub use crate::connect::{ObservedWallet, connect, connect_fees, connect_observed, connect_to};
 #[cfg(feature = "shadow")]
-pub use crate::rollout::connect_rollout;
+pub use crate::rollout::{connect_rollout, rollout_limits};
 #[cfg(feature = "shadow")]
 pub use crate::shadow_mode::off_path;
 #[cfg(feature = "rust-bitcoin")]

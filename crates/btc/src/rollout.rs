@@ -9,12 +9,31 @@ use btc_iface::{
 use btc_shadow::rollout::{Control, Judge, Limits, StateFile, Tripwire};
 use btc_shadow::{Fallback, Journal, Rollout, Watch};
 
-use crate::config::Config;
+use crate::config::{Config, RolloutConfig, RolloutLimits};
 use crate::connect::{Whole, connect_both, shadow_over};
 use crate::shadow_mode::{open_log, started};
 
+/// The configured limits, with the defaults for what is not configured.
+pub fn rollout_limits(rollout: &RolloutConfig) -> Limits {
+    let defaults = Limits::default();
+    let RolloutLimits {
+        window,
+        min_calls,
+        max_failures_per_mille,
+        max_p99_percent,
+    } = &rollout.limits;
+    Limits {
+        window: window.unwrap_or(defaults.window),
+        min_calls: min_calls.unwrap_or(defaults.min_calls),
+        max_failures_per_mille: max_failures_per_mille.unwrap_or(defaults.max_failures_per_mille),
+        max_p99_percent: max_p99_percent.unwrap_or(defaults.max_p99_percent),
+        ..defaults
+    }
+}
+
 /// Connects through both implementations and hands each call to one of them, as the state file
-/// says; the other one shadows it, off the caller's path. A breach of `limits` rolls back.
+/// says; the other one shadows it, off the caller's path. A breach of `limits` rolls back;
+/// [`rollout_limits`] are the configured ones.
 ///
 /// # Errors
 /// `Configuration`: no roll-out or no node is configured, this build lacks an implementation, or

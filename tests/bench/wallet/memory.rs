@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use btc::shadow::memory::{self, Resident};
 use btc::{BitcoinImplementationType, Credentials, Network, NodeConfig};
 use btc_regtest::Node;
 
@@ -98,7 +99,7 @@ pub(crate) fn child(arguments: impl Iterator<Item = String>) -> Outcome<()> {
         let cookie = std::fs::read_to_string(cookie)?;
         let client = client(url, &cookie)?;
         let mut wallet = Bdk::create(&Words::of(words.parse()?)?, Path::new(home))?;
-        before = status("VmRSS")?;
+        before = resident()?.rss_bytes;
         wallet.sync(&client, 0)?;
         std::hint::black_box(wallet.coins());
     } else {
@@ -108,17 +109,14 @@ pub(crate) fn child(arguments: impl Iterator<Item = String>) -> Outcome<()> {
             BitcoinImplementationType::Python
         };
         let bitcoin = btc::connect_to(&config, implementation)?;
-        before = status("VmRSS")?;
+        before = resident()?.rss_bytes;
         std::hint::black_box(bitcoin.get_balance()?);
     }
-    println!("{before} {}", status("VmHWM")?);
+    println!("{} {}", before >> 10, resident()?.peak_rss_bytes >> 10);
     Ok(())
 }
 
-/// A number of `/proc/self/status`, in KiB.
-fn status(key: &str) -> Outcome<u64> {
-    let text = std::fs::read_to_string("/proc/self/status")?;
-    let line = text.lines().find_map(|line| line.strip_prefix(key));
-    let number = line.and_then(|rest| rest.split_whitespace().nth(1));
-    Ok(number.ok_or("no such line in /proc/self/status")?.parse()?)
+/// The memory of this process.
+fn resident() -> Outcome<Resident> {
+    Ok(memory::of_this_process().ok_or("there is no /proc/self/status")?)
 }

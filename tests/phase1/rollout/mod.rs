@@ -1,6 +1,8 @@
 //! `Rollout` and `Fallback` over a real node: planted faults end a roll-out, honest sides never.
 
+mod limits;
 mod money;
+mod status;
 
 use std::fs;
 use std::path::Path;
@@ -39,6 +41,7 @@ type OverNode = fn(&Fixture) -> Outcome;
 const OVER_NODE: &[(&str, OverNode)] = &[
     ("reads_fail_over_to_the_side_that_answers", fails_over),
     ("the_program_sets_and_follows_the_share", program),
+    ("status_shows_share_and_rollback", status::shown),
 ];
 
 pub(crate) fn add(suite: &mut Suite, phase: &Arc<Phase>) {
@@ -57,6 +60,7 @@ pub(crate) fn add(suite: &mut Suite, phase: &Arc<Phase>) {
         let phase = Arc::clone(phase);
         suite.add(format!("rollout::{name}"), move || phase.reading(trial));
     }
+    suite.add("rollout::configured_limits_roll_back", limits::configured);
     suite.add(
         "rollout::both_sides_pay_from_one_wallet_in_turn".to_owned(),
         money::pays,

@@ -70,7 +70,7 @@ fn file() -> Result<StateFile, Failure> {
 }
 
 /// A file that cannot be used is a wrong configuration, for the exit code.
-fn not_there(error: BitcoinError) -> BitcoinError {
+pub(super) fn not_there(error: BitcoinError) -> BitcoinError {
     let message = match error.kind() {
         ErrorKind::NotFound => {
             "the roll-out has no state yet; it is made when a program starts with ROLLOUT_FILE, \
@@ -142,7 +142,7 @@ fn changed(output: Output, file: &StateFile, before: &State, after: &State) -> D
     Ok(Code::Ok)
 }
 
-fn share(state: &State) -> String {
+pub(super) fn share(state: &State) -> String {
     match state.percent {
         0 => "Python answers everything".to_owned(),
         100 => format!("{GOOD}Rust answers everything{GOOD:#}"),
@@ -163,7 +163,7 @@ fn line(change: &Change) -> String {
 }
 
 /// How long ago a moment was, in its largest unit.
-fn ago(time_ms: u64) -> String {
+pub(super) fn ago(time_ms: u64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let since = now
         .unwrap_or_default()

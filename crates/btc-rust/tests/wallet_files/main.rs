@@ -3,7 +3,6 @@
 mod child;
 mod crash;
 mod damage;
-mod disk;
 mod folder;
 mod message;
 mod reservations;

@@ -242,11 +242,15 @@ impl State {
         self.history.last()
     }
 
-    /// Why it was last rolled back automatically, as far as the history knows.
-    fn rollback_reason(&self) -> &str {
+    /// The automatic rollback that nobody has acknowledged, as far as the history knows.
+    pub fn rollback(&self) -> Option<&Change> {
         let mut changes = self.history.iter().rev();
-        changes
-            .find(|change| change.action == Action::AutomaticRollback)
+        let last = changes.find(|change| change.action == Action::AutomaticRollback);
+        last.filter(|_| self.is_rolled_back)
+    }
+
+    fn rollback_reason(&self) -> &str {
+        self.rollback()
             .map_or("the history does not say why", |change| &change.reason)
     }
 

@@ -4,6 +4,7 @@ use btc_iface::Operation;
 
 use super::bounds;
 use crate::compare::Verdict;
+use crate::record::wire::{Both, other};
 use crate::record::{Comparison, Event, Line, Side};
 
 /// Appends a line, with secrets blacked out and long values shortened.
@@ -60,12 +61,8 @@ fn append_plain(out: &mut Vec<u8>, line: &Line, comparison: &Comparison) {
     out.extend_from_slice(Verdict::as_str(*verdict).as_bytes());
     out.extend_from_slice(b"\",\"input\":\"");
     hexadecimal::<16>(out, input.0);
-    out.extend_from_slice(b"\",\"primary\":");
-    append_side(out, primary);
-    if let Some(secondary) = secondary {
-        out.extend_from_slice(b",\"secondary\":");
-        append_side(out, secondary);
-    }
+    out.push(b'"');
+    append_sides(out, primary, secondary.as_ref());
     if *rechecks > 0 {
         out.extend_from_slice(b",\"rechecks\":");
         decimal(out, u64::from(*rechecks));
@@ -73,30 +70,64 @@ fn append_plain(out: &mut Vec<u8>, line: &Line, comparison: &Comparison) {
     out.push(b'}');
 }
 
-fn append_side(out: &mut Vec<u8>, side: &Side) {
+fn append_sides(out: &mut Vec<u8>, primary: &Side, secondary: Option<&Side>) {
     let Side {
         implementation,
         duration_ns,
-        error,
-        tips,
-    } = side;
-    out.extend_from_slice(b"{\"implementation\":\"");
+        error: _,
+        tips: _,
+    } = primary;
+    out.extend_from_slice(b",\"primary\":\"");
     out.extend_from_slice(implementation.as_str().as_bytes());
-    out.extend_from_slice(b"\",\"duration_ns\":");
-    decimal(out, *duration_ns);
-    if let Some(error) = error {
-        out.extend_from_slice(b",\"error\":\"");
-        out.extend_from_slice(error.as_str().as_bytes());
+    out.push(b'"');
+    if let Some(side) = secondary
+        && side.implementation != other(*implementation)
+    {
+        out.extend_from_slice(b",\"secondary\":\"");
+        out.extend_from_slice(side.implementation.as_str().as_bytes());
         out.push(b'"');
     }
-    if let Some([before, after]) = tips {
-        out.extend_from_slice(b",\"tips\":[");
-        decimal(out, u64::from(*before));
+    out.extend_from_slice(b",\"duration_ns\":[");
+    decimal(out, *duration_ns);
+    if let Some(side) = secondary {
         out.push(b',');
-        decimal(out, u64::from(*after));
-        out.push(b']');
+        decimal(out, side.duration_ns);
     }
-    out.push(b'}');
+    out.push(b']');
+    if let Some(error) = Both::sides(primary, secondary, |side| side.error) {
+        out.extend_from_slice(b",\"error\":");
+        append_both(out, error, |out, error| {
+            out.push(b'"');
+            out.extend_from_slice(error.as_str().as_bytes());
+            out.push(b'"');
+        });
+    }
+    if let Some(tips) = Both::sides(primary, secondary, |side| side.tips) {
+        out.extend_from_slice(b",\"tips\":");
+        append_both(out, tips, |out, [before, after]| {
+            out.push(b'[');
+            decimal(out, u64::from(before));
+            out.push(b',');
+            decimal(out, u64::from(after));
+            out.push(b']');
+        });
+    }
+}
+
+fn append_both<T>(out: &mut Vec<u8>, both: Both<T>, mut append: impl FnMut(&mut Vec<u8>, T)) {
+    match both {
+        Both::Same(it) => append(out, it),
+        Both::Each(each) => {
+            for (sign, it) in [b'[', b','].into_iter().zip(each) {
+                out.push(sign);
+                match it {
+                    Some(it) => append(out, it),
+                    None => out.extend_from_slice(b"null"),
+                }
+            }
+            out.push(b']');
+        }
+    }
 }
 
 fn decimal(out: &mut Vec<u8>, mut number: u64) {
@@ -212,40 +243,48 @@ mod tests {
         }
     }
 
-    /// A match of the largest numbers that a run of years meets.
-    fn largest_match(tips: Option<[u32; 2]>) -> usize {
-        let side = |implementation| Side {
+    /// The longest line of a match in an operation: the largest numbers that a run of years meets,
+    /// and the longest name of an error that both may have. The tip may rise by so many blocks
+    /// before the secondary is asked.
+    fn longest_match(operation: Operation, blocks_between: u32) -> usize {
+        let side = |implementation, error, blocks| Side {
             implementation,
-            duration_ns: 60_000_000_000,
-            error: Some(ErrorKind::NotFound),
-            tips,
+            duration_ns: 3_600_000_000_000,
+            error,
+            tips: Some([9_000_000 + blocks; 2]),
         };
-        let line = Line {
+        let line = |error| Line {
             version: VERSION,
             run: RunId(u32::MAX),
             event: Event::Comparison(Comparison {
                 sequence: 1_000_000_000_000,
                 time_ms: 4_000_000_000_000,
-                operation: Operation::BroadcastTransaction,
+                operation,
                 verdict: Verdict::Match,
                 input: Digest(u64::MAX),
-                primary: side(BitcoinImplementationType::Python),
-                secondary: Some(side(BitcoinImplementationType::Rust)),
+                primary: side(BitcoinImplementationType::Python, error, 0),
+                secondary: Some(side(BitcoinImplementationType::Rust, error, blocks_between)),
                 rechecks: 0,
                 differences: Vec::new(),
                 reason: None,
             }),
         };
-        let mut out = Vec::new();
-        append(&mut out, &line).expect("plain data");
-        out.len()
+        let length = |error| {
+            let mut out = Vec::new();
+            append(&mut out, &line(error)).expect("plain data");
+            out.len()
+        };
+        let errors = ErrorKind::ALL.into_iter().map(Some);
+        errors.chain([None]).map(length).max().unwrap_or_default()
     }
 
     #[test]
-    fn a_match_is_short() {
-        let without_tips = largest_match(None);
-        assert!(without_tips <= 350, "{without_tips}");
-        let with_tips = largest_match(Some([9_999_999, 9_999_999]));
-        assert!(with_tips <= 400, "{with_tips}");
+    fn a_match_takes_no_more_than_300_bytes_in_any_operation() {
+        for operation in Operation::CALLS {
+            let length = longest_match(operation, 0);
+            assert!((200..=300).contains(&length), "{operation}: {length}");
+            // Both have tips of their own then.
+            assert_eq!(longest_match(operation, 1), length + 20);
+        }
     }
 }

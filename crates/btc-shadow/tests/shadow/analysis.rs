@@ -6,7 +6,7 @@ use std::io::Write;
 use btc_iface::{BitcoinImplementationType, ErrorKind};
 use btc_shadow::analysis::{Analysis, Conclusion, Report};
 use btc_shadow::compare::Verdict::{Inconclusive, Match, Mismatch, Recovered, Skipped};
-use btc_shadow::record::{Event, Line};
+use btc_shadow::record::{Event, Line, VERSION};
 
 use crate::samples::{comparison, line, start, text, totals, with_errors};
 
@@ -173,14 +173,14 @@ fn a_torn_last_line_is_named_and_the_rest_is_read() {
 #[test]
 fn an_unknown_version_is_named_and_not_counted() {
     let mut newer = line("a", comparison(1, Mismatch));
-    newer.version = 3;
+    newer.version = VERSION + 1;
     let mut content: Vec<u8> = run("a", &[Match]).iter().flat_map(text).collect();
     content.extend(text(&newer));
     let (report, _) = analyse_file(&content);
     assert_eq!(report.conclusion, Conclusion::Agree);
     assert_eq!(report.problem_count, 1);
     assert_eq!(report.problems[0].line, 4);
-    assert!(report.problems[0].what.contains("version 3"));
+    assert!(report.problems[0].what.contains("version 4"));
 }
 
 #[test]

@@ -4,9 +4,10 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use btc_iface::ErrorKind;
 use btc_shadow::analysis::{Analysis, Report};
 use btc_shadow::compare::Verdict::{self, Match, Mismatch};
-use btc_shadow::record::{Event, Line};
+use btc_shadow::record::{Event, Line, VERSION};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
@@ -181,9 +182,41 @@ fn lines_of_version_1_are_named_as_such() {
     assert_eq!(report.problems[0].line, 1);
     assert_eq!(
         report.problems[0].what,
-        "version 1 is not 2, which this build reads"
+        "version 1 is none that this build reads, which are 2 to 3"
     );
     assert_eq!((report.unusable_lines, report.lines), (1, 1));
+}
+
+/// A log as version 2 wrote it: a match, an error that both have, a mismatch after a recheck, and
+/// a call whose secondary was not asked.
+const VERSION_2: &str = r#"{"version":2,"run":"0000000a","kind":"start","time_ms":1790000000000,"primary":{"implementation":"python","build":"0.1.0 a"},"secondary":{"implementation":"rust","build":"0.1.0 a"},"log_all":true,"rules":1}
+{"version":2,"run":"0000000a","kind":"comparison","sequence":1,"time_ms":1790000000001,"operation":"get_transaction","verdict":"match","input":"00000000000000b1","primary":{"implementation":"python","duration_ns":85000,"tips":[840000,840001]},"secondary":{"implementation":"rust","duration_ns":43000,"tips":[840001,840001]}}
+{"version":2,"run":"0000000a","kind":"comparison","sequence":2,"time_ms":1790000000002,"operation":"get_transaction","verdict":"match","input":"00000000000000b2","primary":{"implementation":"python","duration_ns":85000,"error":"not_found","tips":[840001,840001]},"secondary":{"implementation":"rust","duration_ns":43000,"error":"not_found","tips":[840001,840001]}}
+{"version":2,"run":"0000000a","kind":"comparison","sequence":3,"time_ms":1790000000003,"operation":"get_transaction","verdict":"mismatch","input":"00000000000000b3","primary":{"implementation":"python","duration_ns":85000,"tips":[840001,840001]},"secondary":{"implementation":"rust","duration_ns":43000,"error":"internal"},"rechecks":2,"differences":[{"path":"error.kind","primary":"none","secondary":"internal"}]}
+{"version":2,"run":"0000000a","kind":"comparison","sequence":4,"time_ms":1790000000004,"operation":"get_transaction","verdict":"dropped","input":"00000000000000b4","primary":{"implementation":"python","duration_ns":85000},"reason":"queue_full"}
+{"version":2,"run":"0000000a","kind":"totals","time_ms":1790000000005,"is_final":true,"counts":{"offered":{"get_transaction":4},"verdicts":{"get_transaction":{"match":2,"mismatch":1,"dropped":1}}}}
+"#;
+
+#[test]
+fn lines_of_version_2_say_the_same_as_those_of_today() {
+    let lines: Result<Vec<Line>, _> = VERSION_2.lines().map(serde_json::from_str).collect();
+    let mut lines = lines.expect("they are understood");
+    let Event::Comparison(mismatch) = &lines[3].event else {
+        unreachable!("the fourth line is one");
+    };
+    let secondary = mismatch.secondary.as_ref().expect("it was asked");
+    assert_eq!(mismatch.primary.tips, Some([840_001; 2]));
+    assert_eq!((mismatch.primary.error, secondary.tips), (None, None));
+    assert_eq!(secondary.error, Some(ErrorKind::Internal));
+    for line in &mut lines {
+        line.version = VERSION;
+    }
+    let folder = folder();
+    let old = read(&[write(folder.path(), "old", VERSION_2.as_bytes())]);
+    let new = read(&[write(folder.path(), "new", &texts(&lines))]);
+    assert_eq!((old.lines, old.problem_count), (6, 0), "{:?}", old.problems);
+    assert_eq!((old.compared, old.mismatches), (3, 1));
+    assert_eq!(said(&old), said(&new));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::time::Duration;
 use btc_iface::{BitcoinImplementationType, BitcoinResult, NodeConfig};
 
 use self::layers::Layers;
-pub use self::rollout::RolloutConfig;
+pub use self::rollout::{RolloutConfig, RolloutLimits};
 pub use self::shadow::ShadowConfig;
 pub use self::variables::{VARIABLES, Variable};
 pub use self::wallet::{WalletSettings, WalletSource};

@@ -99,6 +99,38 @@ pub(super) fn megabytes(text: &str) -> Result<u64, String> {
     Ok(number(text, 1, 1 << 20)? << 20)
 }
 
+pub(super) fn window(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(secs @ 1..=86_400) => Ok(Duration::from_secs(secs)),
+        _ => Err("use whole seconds from 1 to 86400".to_owned()),
+    }
+}
+
+pub(super) fn calls(text: &str) -> Result<u64, String> {
+    number(text, 1, 1_000_000)
+}
+
+/// A share in percent, to a tenth, as thousandths.
+pub(super) fn per_mille(text: &str) -> Result<u32, String> {
+    let parse = || {
+        let number = text.strip_suffix('%')?;
+        let (whole, tenth) = number.split_once('.').unwrap_or((number, "0"));
+        let is_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        let is_number = is_digits(whole) && is_digits(tenth) && tenth.len() == 1;
+        let whole: u32 = whole.parse().ok().filter(|_| is_number)?;
+        let per_mille = whole.checked_mul(10)?.checked_add(tenth.parse().ok()?)?;
+        (per_mille <= 1_000).then_some(per_mille)
+    };
+    parse().ok_or_else(|| "use a share from 0% to 100%, as in 1% or 0.5%".to_owned())
+}
+
+/// A ratio in percent, of at least one to one.
+pub(super) fn ratio(text: &str) -> Result<u32, String> {
+    let percent = text.strip_suffix('%').unwrap_or_default();
+    small_number(percent, 100, 10_000)
+        .map_err(|_| "use whole percent from 100% to 10000%, as in 150%".to_owned())
+}
+
 pub(super) fn waits(text: &str) -> Result<Vec<u64>, String> {
     let waits: Result<Vec<u64>, _> = text
         .split(',')

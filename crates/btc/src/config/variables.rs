@@ -121,6 +121,26 @@ pub const VARIABLES: &[Variable] = &[
         "which process this is to a roll-out, for calls that have no other key",
     ),
     variable(
+        "ROLLOUT_WINDOW_SECS",
+        "60",
+        "the shortest time that a roll-out is judged by, 1 to 86400; two bad windows in a row roll it back",
+    ),
+    variable(
+        "ROLLOUT_MIN_CALLS",
+        "100",
+        "the fewest calls of Rust in a window, and of a read whose times compare, 1 to 1000000",
+    ),
+    variable(
+        "ROLLOUT_MAX_FAILURES",
+        "1%",
+        "by how many percentage points Rust may fail more often than Python, `0%` to `100%`, to a tenth",
+    ),
+    variable(
+        "ROLLOUT_MAX_P99",
+        "150%",
+        "how long Rust's p99 of a read may be, of Python's, `100%` to `10000%`",
+    ),
+    variable(
         "BITCOIN_NETWORK",
         "none",
         "the node's network: `mainnet`, `testnet3`, `testnet4`, `signet`, `regtest`; needed with any other BITCOIN_ variable",

@@ -6,7 +6,7 @@ use crate::sources::{printed, read, refused};
 
 #[test]
 fn a_wrong_value_names_the_variable_its_source_and_what_is_allowed() {
-    let cases: [(&str, &[&str], &[&str]); 17] = [
+    each_is_refused(&[
         (
             "USE_RUST_BITCOIN",
             &["yes", "rust", " true", "2"],
@@ -66,22 +66,43 @@ fn a_wrong_value_names_the_variable_its_source_and_what_is_allowed() {
             &["module:Class"],
         ),
         ("PYTHON_BACKEND", &["m:C()"], &["module:Class"]),
-    ];
-    for (name, wrong, allowed) in cases {
-        for value in wrong {
-            let error = refused(&[(name, value)]);
-            assert_eq!(error.kind(), ErrorKind::Configuration);
-            assert_eq!(error.operation(), Operation::Configure);
-            let text = error.to_string();
-            let said = [&format!("{name}={value}"), "the environment"];
-            for word in said.iter().chain(allowed) {
-                assert!(text.contains(word), "{word} in {text}");
-            }
-            let text = format!("{} = \"{value}\"", name.to_ascii_lowercase());
-            let error = read(&[], Some(&text)).expect_err("not allowed there either");
-            assert!(error.to_string().contains("btc.toml"), "{error}");
-        }
-    }
+    ]);
+}
+
+#[test]
+fn a_wrong_limit_of_a_roll_out_is_refused_as_well() {
+    each_is_refused(&[
+        (
+            "ROLLOUT_WINDOW_SECS",
+            &["0", "86401", "1m", "1.5"],
+            &["seconds", "1", "86400"],
+        ),
+        (
+            "ROLLOUT_MIN_CALLS",
+            &["0", "1000001", "-1"],
+            &["1", "1000000"],
+        ),
+        (
+            "ROLLOUT_MAX_FAILURES",
+            &[
+                "1",
+                "%",
+                ".5%",
+                "1.%",
+                "0.05%",
+                "+1%",
+                "100.1%",
+                "101%",
+                "4294967296%",
+            ],
+            &["0%", "100%", "0.5%"],
+        ),
+        (
+            "ROLLOUT_MAX_P99",
+            &["1.5", "150", "99%", "10001%", "%", "150.5%"],
+            &["100%", "10000%"],
+        ),
+    ]);
 }
 
 #[test]
@@ -176,5 +197,24 @@ fn a_long_value_in_the_wrong_variable_is_not_shown_in_full() {
     ] {
         let text = printed(&refused(&[(name, &secret)]));
         assert!(text.contains(name) && !text.contains(&secret), "{text}");
+    }
+}
+
+/// Variables, values that they do not take, and what the error says of those that they do.
+fn each_is_refused(cases: &[(&str, &[&str], &[&str])]) {
+    for (name, wrong, allowed) in cases {
+        for value in *wrong {
+            let error = refused(&[(name, value)]);
+            assert_eq!(error.kind(), ErrorKind::Configuration);
+            assert_eq!(error.operation(), Operation::Configure);
+            let text = error.to_string();
+            let said = [&format!("{name}={value}"), "the environment"];
+            for word in said.iter().copied().chain(allowed.iter().copied()) {
+                assert!(text.contains(word), "{word} in {text}");
+            }
+            let text = format!("{} = \"{value}\"", name.to_ascii_lowercase());
+            let error = read(&[], Some(&text)).expect_err("not allowed there either");
+            assert!(error.to_string().contains("btc.toml"), "{error}");
+        }
     }
 }

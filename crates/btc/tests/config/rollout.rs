@@ -30,6 +30,65 @@ fn a_state_file_turns_shadow_mode_on_and_begins_with_python() {
     assert_eq!(key.as_deref(), Some("gateway-3"));
 }
 
+#[cfg(feature = "shadow")]
+#[test]
+fn limits_are_the_judges_unless_they_are_set() {
+    use std::time::Duration;
+
+    use btc::config::VARIABLES;
+    use btc::shadow::rollout::Limits;
+
+    let limits = |variables: &[(&str, &str)]| {
+        let config = environment(&[&[FILE], variables].concat());
+        btc::rollout_limits(&config.rollout.expect("it is named"))
+    };
+    assert_eq!(limits(&[]), Limits::default());
+    // What is configured like the table's default is the default.
+    let names = [
+        "ROLLOUT_WINDOW_SECS",
+        "ROLLOUT_MIN_CALLS",
+        "ROLLOUT_MAX_FAILURES",
+        "ROLLOUT_MAX_P99",
+    ];
+    for name in names {
+        let row = VARIABLES.iter().find(|variable| variable.name == name);
+        let default = row.expect(name).default;
+        let config = environment(&[FILE, (name, default)]);
+        let rollout = config.rollout.expect("it is named");
+        assert_ne!(rollout.limits, btc::config::RolloutLimits::default());
+        assert_eq!(btc::rollout_limits(&rollout), Limits::default(), "{name}");
+    }
+    let set = limits(&[
+        ("ROLLOUT_WINDOW_SECS", "5"),
+        ("ROLLOUT_MIN_CALLS", "7"),
+        ("ROLLOUT_MAX_FAILURES", "0.5%"),
+        ("ROLLOUT_MAX_P99", "300%"),
+    ]);
+    let expected = Limits {
+        window: Duration::from_secs(5),
+        min_calls: 7,
+        max_failures_per_mille: 5,
+        max_p99_percent: 300,
+        ..Limits::default()
+    };
+    assert_eq!(set, expected);
+    // The ends of what is allowed.
+    let ends = limits(&[
+        ("ROLLOUT_MAX_FAILURES", "100%"),
+        ("ROLLOUT_MAX_P99", "100%"),
+    ]);
+    assert_eq!(
+        (ends.max_failures_per_mille, ends.max_p99_percent),
+        (1000, 100)
+    );
+    assert_eq!(
+        limits(&[("ROLLOUT_MAX_FAILURES", "0%")]).max_failures_per_mille,
+        0
+    );
+    // A wrong one is refused, whether there is a roll-out or not.
+    refused(&[("ROLLOUT_MAX_P99", "half")]);
+}
+
 #[test]
 fn python_by_name_overrules_the_file() {
     for named in [("PRIMARY_IMPL", "python"), ("USE_RUST_BITCOIN", "false")] {

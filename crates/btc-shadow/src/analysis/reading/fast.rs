@@ -7,13 +7,17 @@
 use btc_iface::{BitcoinImplementationType, ErrorKind, Operation};
 
 use crate::compare::Verdict;
-use crate::record::{Comparison, Digest, Event, Line, RunId, Side, VERSION};
+use crate::record::wire::{Both, Sides};
+use crate::record::{Comparison, Digest, Event, Line, OLDEST_VERSION, RunId, Side, VERSION};
 
 /// A comparison, if the text is exactly one without differences.
 pub(super) fn comparison(text: &[u8]) -> Option<Line> {
     let mut rest = Cursor(text);
     rest.skip(b"{\"version\":")?;
-    (rest.number()? == u64::from(VERSION)).then_some(())?;
+    let version = u32::try_from(rest.number()?).ok()?;
+    (OLDEST_VERSION..=VERSION)
+        .contains(&version)
+        .then_some(())?;
     rest.skip(b",\"run\":\"")?;
     let run = RunId(u32::try_from(rest.hexadecimal(8)?).ok()?);
     rest.skip(b"\",\"kind\":\"comparison\",\"sequence\":")?;
@@ -27,10 +31,9 @@ pub(super) fn comparison(text: &[u8]) -> Option<Line> {
     rest.skip(b",\"input\":\"")?;
     let input = Digest(rest.hexadecimal(16)?);
     rest.skip(b"\",\"primary\":")?;
-    let primary = rest.side()?;
-    let secondary = match rest.skip(b",\"secondary\":") {
-        Some(()) => Some(rest.side()?),
-        None => None,
+    let (primary, secondary) = match rest.skip(b"\"") {
+        Some(()) => rest.sides()?,
+        None => rest.sides_of_version_2()?,
     };
     let rechecks = match rest.skip(b",\"rechecks\":") {
         Some(()) => u32::try_from(rest.number()?).ok()?,
@@ -41,7 +44,7 @@ pub(super) fn comparison(text: &[u8]) -> Option<Line> {
         None => None,
     };
     (rest.0 == b"}").then_some(Line {
-        version: VERSION,
+        version,
         run,
         event: Event::Comparison(Comparison {
             sequence,
@@ -109,7 +112,80 @@ impl<'a> Cursor<'a> {
         Some(word)
     }
 
-    fn side(&mut self) -> Option<Side> {
+    /// Both sides, after the quotation mark of the primary's name.
+    fn sides(&mut self) -> Option<(Side, Option<Side>)> {
+        let primary = implementation(self.word()?)?;
+        let secondary = match self.skip(b",\"secondary\":\"") {
+            Some(()) => Some(implementation(self.word()?)?),
+            None => None,
+        };
+        self.skip(b",\"duration_ns\":[")?;
+        let mut durations = [self.number()?, 0];
+        let mut asked = 1;
+        if self.skip(b",").is_some() {
+            durations[1] = self.number()?;
+            asked = 2;
+        }
+        self.skip(b"]")?;
+        let error = match self.skip(b",\"error\":") {
+            Some(()) => Some(self.both(|rest| {
+                rest.skip(b"\"")?;
+                error(rest.word()?)
+            })?),
+            None => None,
+        };
+        let tips = match self.skip(b",\"tips\":") {
+            Some(()) => Some(self.both(Self::tips)?),
+            None => None,
+        };
+        let sides = Sides {
+            primary,
+            secondary,
+            duration_ns: &durations[..asked],
+            error,
+            tips,
+        };
+        sides.split()
+    }
+
+    /// What is said once, or of each side.
+    fn both<T: Copy>(&mut self, read: impl Fn(&mut Self) -> Option<T>) -> Option<Both<T>> {
+        let start = self.0;
+        if let Some(it) = read(self) {
+            return Some(Both::Same(it));
+        }
+        self.0 = start;
+        let mut each = [None; 2];
+        for (sign, place) in [b"[", b","].into_iter().zip(&mut each) {
+            self.skip(sign)?;
+            *place = match self.skip(b"null") {
+                Some(()) => None,
+                None => Some(read(self)?),
+            };
+        }
+        self.skip(b"]")?;
+        Some(Both::Each(each))
+    }
+
+    fn tips(&mut self) -> Option<[u32; 2]> {
+        self.skip(b"[")?;
+        let before = u32::try_from(self.number()?).ok()?;
+        self.skip(b",")?;
+        let after = u32::try_from(self.number()?).ok()?;
+        self.skip(b"]")?;
+        Some([before, after])
+    }
+
+    fn sides_of_version_2(&mut self) -> Option<(Side, Option<Side>)> {
+        let primary = self.side_of_version_2()?;
+        let secondary = match self.skip(b",\"secondary\":") {
+            Some(()) => Some(self.side_of_version_2()?),
+            None => None,
+        };
+        Some((primary, secondary))
+    }
+
+    fn side_of_version_2(&mut self) -> Option<Side> {
         self.skip(b"{\"implementation\":\"")?;
         let implementation = implementation(self.word()?)?;
         self.skip(b",\"duration_ns\":")?;
@@ -118,14 +194,8 @@ impl<'a> Cursor<'a> {
             Some(()) => Some(error(self.word()?)?),
             None => None,
         };
-        let tips = match self.skip(b",\"tips\":[") {
-            Some(()) => {
-                let before = u32::try_from(self.number()?).ok()?;
-                self.skip(b",")?;
-                let after = u32::try_from(self.number()?).ok()?;
-                self.skip(b"]")?;
-                Some([before, after])
-            }
+        let tips = match self.skip(b",\"tips\":") {
+            Some(()) => Some(self.tips()?),
             None => None,
         };
         self.skip(b"}")?;
@@ -214,7 +284,46 @@ mod tests {
         )
     }
 
+    /// A line as version 2 wrote it.
+    fn of_version_2(line: &Line) -> Vec<u8> {
+        let Event::Comparison(comparison) = &line.event else {
+            unreachable!("it is one");
+        };
+        let json = |side: &Side| serde_json::to_string(side).expect("plain data");
+        let part = |name: &str, value: Option<String>| {
+            value.map_or_else(String::new, |value| format!(",\"{name}\":{value}"))
+        };
+        let rechecks = comparison.rechecks;
+        let reason = comparison.reason.as_ref();
+        let text = format!(
+            "{{\"version\":2,\"run\":\"{}\",\"kind\":\"comparison\",\"sequence\":{},\"time_ms\":{},\
+             \"operation\":\"{}\",\"verdict\":\"{}\",\"input\":\"{}\",\"primary\":{}{}{}{}}}",
+            line.run,
+            comparison.sequence,
+            comparison.time_ms,
+            comparison.operation,
+            comparison.verdict.as_str(),
+            comparison.input,
+            json(&comparison.primary),
+            part("secondary", comparison.secondary.as_ref().map(json)),
+            part("rechecks", (rechecks > 0).then(|| rechecks.to_string())),
+            part("reason", reason.map(|it| serde_json::json!(it).to_string())),
+        );
+        text.into_bytes()
+    }
+
     proptest! {
+        #[test]
+        fn lines_of_version_2_are_understood_as_serde_does(line in lines()) {
+            let text = of_version_2(&line);
+            let expected = Line { version: 2, ..line };
+            let read: Line = serde_json::from_slice(&text).expect("serde understands it");
+            prop_assert_eq!(&read, &expected);
+            if !text.contains(&b'\\') {
+                prop_assert_eq!(comparison(&text), Some(expected));
+            }
+        }
+
         #[test]
         fn what_shadow_mode_writes_is_understood_as_serde_does(line in lines()) {
             let text = serde_json::to_vec(&line).expect("a line is plain data");
@@ -228,10 +337,14 @@ mod tests {
 
         #[test]
         fn what_is_understood_of_a_changed_line_is_what_serde_makes_of_it(
-            line in lines(),
+            (line, is_old) in (lines(), any::<bool>()),
             changes in proptest::collection::vec((any::<Index>(), any::<u8>(), 0..4), 1..3),
         ) {
-            let mut text = serde_json::to_vec(&line).expect("a line is plain data");
+            let mut text = if is_old {
+                of_version_2(&line)
+            } else {
+                serde_json::to_vec(&line).expect("a line is plain data")
+            };
             for (place, byte, change) in changes {
                 let place = place.index(text.len());
                 match change {

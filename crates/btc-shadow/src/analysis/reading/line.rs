@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::fast;
-use crate::record::{Line, VERSION};
+use crate::record::{Line, OLDEST_VERSION, VERSION};
 
 /// What became of a line.
 pub(in crate::analysis) enum Read {
@@ -26,11 +26,11 @@ pub(in crate::analysis) fn read(text: &[u8]) -> Read {
         return Read::Line(line);
     }
     match serde_json::from_slice::<Line>(text) {
-        Ok(line) if line.version == VERSION => Read::Line(line),
+        Ok(line) if is_read(line.version.into()) => Read::Line(line),
         Ok(line) => other_version(line.version.into()),
         Err(cause) => match serde_json::from_slice::<Versioned>(text) {
             // A line of another version may have another shape. A list is none.
-            Ok(Versioned { version }) if text[0] == b'{' && version != u64::from(VERSION) => {
+            Ok(Versioned { version }) if text[0] == b'{' && !is_read(version) => {
                 other_version(version)
             }
             _ if !is_ended => Read::Problem("the line is unfinished".to_owned()),
@@ -39,9 +39,13 @@ pub(in crate::analysis) fn read(text: &[u8]) -> Read {
     }
 }
 
+fn is_read(version: u64) -> bool {
+    (u64::from(OLDEST_VERSION)..=u64::from(VERSION)).contains(&version)
+}
+
 fn other_version(version: u64) -> Read {
     Read::Problem(format!(
-        "version {version} is not {VERSION}, which this build reads"
+        "version {version} is none that this build reads, which are {OLDEST_VERSION} to {VERSION}"
     ))
 }
 
@@ -82,7 +86,8 @@ mod tests {
             ("{\"kind\":[],\"version\":77}\n", 77),
             ("{\"version\":0}", 0),
         ] {
-            let expected = format!("version {version} is not 2, which this build reads");
+            let expected =
+                format!("version {version} is none that this build reads, which are 2 to 3");
             assert_eq!(problem(text), expected);
         }
     }

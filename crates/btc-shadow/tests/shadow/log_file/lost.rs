@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -114,4 +115,19 @@ fn a_run_that_begins_in_a_deleted_file_begins_once() {
     begin(&sink, "a");
     drop(sink);
     assert_eq!(parts(&lines(&path)), [1]);
+}
+
+#[test]
+fn what_a_full_disk_never_took_is_lost_at_the_end() {
+    // A device that refuses each write.
+    let sink = FileSink::open(Path::new("/dev/full")).expect("it can be opened");
+    begin(&sink, "a");
+    for sequence in 1..=9 {
+        sink.write(&matched("a", sequence)).expect("room in memory");
+    }
+    assert_eq!(sink.lost_lines(), 0, "there may be room yet");
+    assert!(sink.close(LONG));
+    assert_eq!(sink.lost_lines(), 10);
+    let tally = sink.tally();
+    assert_eq!((tally.accepted, tally.written, tally.pending()), (10, 0, 0));
 }

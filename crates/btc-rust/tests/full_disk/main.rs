@@ -1,65 +1,63 @@
-//! A full disk: a small file system of its own, where that may be mounted.
+//! A wallet on a disk that is full: a program of its own, which may begin again where it may mount
+//! one, and says which tests it had to leave out.
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::Path;
-use std::process::Command;
+use std::fs;
+use std::process::ExitCode;
 
 use btc_iface::{ErrorKind, Network};
+use btc_regtest::Disk;
+use btc_regtest::disk::{NO_DISK, enter_namespace};
 use btc_rust::wallet::folder::{Folder, create};
 use btc_rust::wallet::reservations::now_ms;
 use btc_rust::wallet::secret::Protection;
-use tempfile::TempDir;
+use libtest_mimic::{Arguments, Completion, Trial};
 
 use crate::support::{RECEIVE, from_words, names, refused};
 
-struct Disk(TempDir);
+#[path = "../wallet_files/support.rs"]
+#[allow(dead_code, reason = "other tests use the rest of it")]
+mod support;
 
-impl Disk {
-    fn mount(kib: u32) -> Option<Self> {
-        let place = tempfile::tempdir().expect("a folder for the test");
-        let size = format!("size={kib}k");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
-            .arg(place.path())
-            .status();
-        if mounted.is_ok_and(|status| status.success()) {
-            return Some(Self(place));
-        }
-        println!("skipped: mounting a small tmpfs takes root");
-        None
-    }
+type Test = fn(&Disk);
 
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
+/// The tests, each with the size of its disk in KiB.
+const TESTS: [(&str, u32, Test); 3] = [
+    (
+        "a_wallet_that_does_not_fit_is_not_there",
+        256,
+        a_wallet_that_does_not_fit_is_not_there,
+    ),
+    (
+        "an_index_that_cannot_be_stored_is_not_given_out",
+        512,
+        an_index_that_cannot_be_stored_is_not_given_out,
+    ),
+    (
+        "a_full_disk_does_not_keep_a_wallet_shut",
+        512,
+        a_full_disk_does_not_keep_a_wallet_shut,
+    ),
+];
 
-    /// A file that leaves this many KiB free; removing it frees the rest.
-    fn fill(&self, free_kib: u64) -> std::path::PathBuf {
-        let path = self.path().join("filler");
-        let mut file = File::create(&path).expect("room for an empty file");
-        while file.write_all(&[0; 1024]).is_ok() {}
-        let length = file.metadata().expect("open").len();
-        file.set_len(length.saturating_sub(free_kib << 10))
-            .expect("shorter");
-        path
-    }
+fn main() -> ExitCode {
+    enter_namespace();
+    let trials = TESTS.map(|(name, kib, test)| {
+        Trial::ignorable_test(name, move || {
+            let Some(disk) = Disk::mount(kib)? else {
+                return Ok(Completion::ignored_with(NO_DISK));
+            };
+            test(&disk);
+            Ok(Completion::Completed)
+        })
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.into()).exit_code()
 }
 
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let status = Command::new("umount").arg(self.path()).status();
-        assert!(status.is_ok_and(|status| status.success()), "still in use");
-    }
-}
-
-#[test]
-fn a_wallet_that_does_not_fit_is_not_there() {
-    let Some(disk) = Disk::mount(256) else { return };
+fn a_wallet_that_does_not_fit_is_not_there(disk: &Disk) {
     let dir = disk.path().join("wallet");
     let new = from_words(Network::Regtest, Protection::PlainRegtestOnly);
     for free_kib in [0, 4, 8, 16, 32] {
-        let filler = disk.fill(free_kib);
+        let filler = disk.fill(free_kib).expect("room for an empty file");
         let failed = create(&dir, &new);
         refused(failed, ErrorKind::Internal, "");
         assert_eq!(names(disk.path()), ["filler"], "with {free_kib} KiB free");
@@ -72,9 +70,7 @@ fn a_wallet_that_does_not_fit_is_not_there() {
         .expect("whole");
 }
 
-#[test]
-fn an_index_that_cannot_be_stored_is_not_given_out() {
-    let Some(disk) = Disk::mount(512) else { return };
+fn an_index_that_cannot_be_stored_is_not_given_out(disk: &Disk) {
     let dir = disk.path().join("wallet");
     let new = from_words(Network::Regtest, Protection::PlainRegtestOnly);
     create(&dir, &new).expect("room");
@@ -82,7 +78,7 @@ fn an_index_that_cannot_be_stored_is_not_given_out() {
     let mut reservations = folder.reservations().expect("a new wallet");
     let first = reservations.take_index(RECEIVE, 0).expect("room");
 
-    let filler = disk.fill(0);
+    let filler = disk.fill(0).expect("room for an empty file");
     let coins: Vec<bitcoin::OutPoint> = (0..2000)
         .map(|vout| bitcoin::OutPoint::new(bitcoin::hashes::Hash::all_zeros(), vout))
         .collect();
@@ -103,13 +99,11 @@ fn an_index_that_cannot_be_stored_is_not_given_out() {
         .expect("sound");
 }
 
-#[test]
-fn a_full_disk_does_not_keep_a_wallet_shut() {
-    let Some(disk) = Disk::mount(512) else { return };
+fn a_full_disk_does_not_keep_a_wallet_shut(disk: &Disk) {
     let dir = disk.path().join("wallet");
     let new = from_words(Network::Regtest, Protection::PlainRegtestOnly);
     create(&dir, &new).expect("room");
-    disk.fill(0);
+    disk.fill(0).expect("room for an empty file");
     let folder = Folder::open(&dir).expect("reading takes no room");
     folder.unlock(None).expect("reading takes no room");
 }

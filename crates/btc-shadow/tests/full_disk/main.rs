@@ -1,54 +1,53 @@
-//! A full disk: a small file system of its own, where that may be mounted, and `/dev/full`.
+//! The log on a disk that is full: a program of its own, which may begin again where it may mount
+//! one, and says which tests it had to leave out.
 
 use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
+use std::process::ExitCode;
 
+use btc_regtest::Disk;
+use btc_regtest::disk::{NO_DISK, enter_namespace};
 use btc_shadow::record::Line;
 use btc_shadow::sink::{FileSink, Sink};
-use tempfile::TempDir;
+use libtest_mimic::{Arguments, Completion, Trial};
 
-use super::{LONG, begin, gaps, lines, long, matched, sequences, until};
+use crate::support::{LONG, begin, gaps, lines, long, matched, sequences, until};
 
-struct Disk(TempDir);
+#[path = "../shadow/samples.rs"]
+#[allow(dead_code, reason = "other tests use the rest of it")]
+mod samples;
+#[path = "../shadow/log_file/support.rs"]
+#[allow(dead_code, reason = "other tests use the rest of it")]
+mod support;
 
-impl Disk {
-    fn mount(kib: u32) -> Option<Self> {
-        let place = tempfile::tempdir().expect("a folder for the test");
-        let size = format!("size={kib}k");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
-            .arg(place.path())
-            .status();
-        if mounted.is_ok_and(|status| status.success()) {
-            return Some(Self(place));
-        }
-        println!("skipped: mounting a small tmpfs takes root");
-        None
-    }
+type Test = fn(&Disk);
 
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
+/// The tests, each with the size of its disk in KiB.
+const TESTS: [(&str, u32, Test); 2] = [
+    (
+        "lines_wait_for_room_and_what_did_not_fit_is_marked",
+        64 << 10,
+        lines_wait_for_room_and_what_did_not_fit_is_marked,
+    ),
+    (
+        "no_part_of_a_line_is_left_at_the_end_of_a_full_disk",
+        1 << 10,
+        no_part_of_a_line_is_left_at_the_end_of_a_full_disk,
+    ),
+];
 
-    /// A file that leaves this many KiB free; removing it frees the rest.
-    fn fill(&self, free_kib: u64) -> PathBuf {
-        let path = self.path().join("filler");
-        let mut file = File::create(&path).expect("room for an empty file");
-        while file.write_all(&[0; 4096]).is_ok() {}
-        let length = file.metadata().expect("open").len();
-        file.set_len(length.saturating_sub(free_kib << 10))
-            .expect("shorter");
-        path
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let status = Command::new("umount").arg(self.path()).status();
-        assert!(status.is_ok_and(|status| status.success()), "still in use");
-    }
+fn main() -> ExitCode {
+    enter_namespace();
+    let trials = TESTS.map(|(name, kib, test)| {
+        Trial::ignorable_test(name, move || {
+            let Some(disk) = Disk::mount(kib)? else {
+                return Ok(Completion::ignored_with(NO_DISK));
+            };
+            test(&disk);
+            Ok(Completion::Completed)
+        })
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.into()).exit_code()
 }
 
 /// The lines between two attempts of the writer: within one, a part of a line may be there.
@@ -59,16 +58,12 @@ fn lines_between(path: &Path) -> Vec<Line> {
     lines(path)
 }
 
-#[test]
-fn lines_wait_for_room_and_what_did_not_fit_is_marked() {
-    let Some(disk) = Disk::mount(64 << 10) else {
-        return;
-    };
+fn lines_wait_for_room_and_what_did_not_fit_is_marked(disk: &Disk) {
     let path = disk.path().join("log");
     let sink = FileSink::open(&path).expect("an empty disk");
     begin(&sink, "a");
     assert!(sink.flush(LONG));
-    let filler = disk.fill(8);
+    let filler = disk.fill(8).expect("room for an empty file");
     let (mut sequence, mut taken) = (0, Vec::new());
     // More than waits in memory.
     while sink.tally().refused < 10 {
@@ -99,15 +94,11 @@ fn lines_wait_for_room_and_what_did_not_fit_is_marked() {
     assert_eq!(found.len() as u64 + tally.refused, sequence);
 }
 
-#[test]
-fn no_part_of_a_line_is_left_at_the_end_of_a_full_disk() {
-    let Some(disk) = Disk::mount(1 << 10) else {
-        return;
-    };
+fn no_part_of_a_line_is_left_at_the_end_of_a_full_disk(disk: &Disk) {
     let path = disk.path().join("log");
     let sink = FileSink::open(&path).expect("an empty disk");
     for round in 1..=5 {
-        let filler = disk.fill(4 * round);
+        let filler = disk.fill(4 * round).expect("room for an empty file");
         let before = sink.tally().written;
         for sequence in 0..20 {
             sink.write(&long("a", round * 20 + sequence)).expect("room");
@@ -125,19 +116,4 @@ fn no_part_of_a_line_is_left_at_the_end_of_a_full_disk() {
     drop(sink);
     let found: Vec<_> = sequences(&lines(&path)).into_values().flatten().collect();
     assert!(found.iter().copied().eq(20..120), "{found:?}");
-}
-
-#[test]
-fn what_a_full_disk_never_took_is_lost_at_the_end() {
-    // A device that refuses each write.
-    let sink = FileSink::open(Path::new("/dev/full")).expect("it can be opened");
-    begin(&sink, "a");
-    for sequence in 1..=9 {
-        sink.write(&matched("a", sequence)).expect("room in memory");
-    }
-    assert_eq!(sink.lost_lines(), 0, "there may be room yet");
-    assert!(sink.close(LONG));
-    assert_eq!(sink.lost_lines(), 10);
-    let tally = sink.tally();
-    assert_eq!((tally.accepted, tally.written, tally.pending()), (10, 0, 0));
 }
