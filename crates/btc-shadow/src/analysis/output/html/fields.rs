@@ -34,7 +34,8 @@ pub(super) fn section(report: &Report) -> String {
     };
     parts::section(
         "Fields that differ",
-        "How often each field of an answer differed, and the first place where it did.",
+        "What the two answers disagree about: how often each field differed, and the first place where \
+         it did, with both values. The primary is the side whose answer was returned.",
         &format!("{}{samples}{more}", heat_map(report, &found)),
     )
 }
@@ -49,7 +50,8 @@ fn heat_map(report: &Report, found: &[(Operation, &FieldPath)]) -> String {
     let most = found.iter().map(|(_, path)| path.count).max().unwrap_or(1);
     let mut rows: Vec<_> = rows.into_iter().collect();
     rows.sort_by_key(|(_, counts)| std::cmp::Reverse(counts.values().max().copied()));
-    let operations: Vec<_> = report.operations.iter().map(|o| o.operation).collect();
+    let differing = report.operations.iter().filter(|o| !o.paths.is_empty());
+    let operations: Vec<_> = differing.map(|o| o.operation).collect();
     let head: String = operations
         .iter()
         .map(|operation| format!("<th>{}</th>", operation.as_str().replace('_', "<br>")))

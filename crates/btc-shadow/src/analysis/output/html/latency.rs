@@ -4,19 +4,22 @@ use std::fmt::Write as _;
 
 use btc_iface::Operation;
 
+use super::super::super::gate::Assessment;
 use super::super::super::report::{LatencyCurve, Report};
 use super::super::words::duration;
 use super::parts::{self, legend};
 use super::scale::Area;
+use super::tables;
 
 const AREA: Area = Area {
-    left: 30.0,
+    left: 42.0,
     top: 8.0,
-    width: 248.0,
+    width: 232.0,
     height: 118.0,
 };
 
-pub(super) fn section(report: &Report) -> String {
+pub(super) fn section(assessment: &Assessment) -> String {
+    let report = &assessment.report;
     let panels: String = Operation::CALLS
         .into_iter()
         .filter_map(|operation| panel(report, operation))
@@ -25,13 +28,16 @@ pub(super) fn section(report: &Report) -> String {
         return panels;
     }
     let content = format!(
-        "{}<div class=\"panels\">{panels}</div>",
-        legend(&["python", "rust"])
+        "{}<div class=\"panels\">{panels}</div>{}",
+        legend(&[("python", "python"), ("rust", "rust")]),
+        tables::times(assessment)
     );
     parts::section(
-        "How long calls take",
-        "The share of calls that took no longer than so long, on a logarithmic scale. Further left \
-         is faster; the dots are the medians and the 99th percentiles.",
+        "Execution time: how long do calls take?",
+        "The curve further left is the faster one: it rises from no call to all of them, along the \
+         time they took, each step ten times the last. The dots are the median and the time within \
+         which 99 of 100 calls end. In the table, rust ÷ python below 1 is faster; red is beyond \
+         the limit.",
         &content,
     )
 }
@@ -125,7 +131,7 @@ fn frame(svg: &mut String, scale: &Scale) {
              <text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{label}</text>",
             AREA.top,
             AREA.bottom(),
-            AREA.bottom() + 15.0
+            AREA.bottom() + 17.0
         );
     }
 }
