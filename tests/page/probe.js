@@ -58,7 +58,7 @@
     if (picture.tagName === "svg" && !shapes.some((s) => size(s).width + size(s).height > 2)) {
       findings.add(`${label(picture)} has nothing on it`);
     }
-    const words = [...picture.querySelectorAll("text")].filter((t) => t.textContent);
+    const words = [...picture.querySelectorAll("text")].filter((t) => size(t).width > 0);
     const boxes = words.map(size);
     boxes.forEach((one, index) => {
       const text = words[index].textContent;

@@ -75,9 +75,9 @@ fn kinds(o: &OperationReport, who: BitcoinImplementationType, most: u64) -> Cell
         })
         .collect();
     if lines.is_empty() {
-        return Cell::text("none").class("l off");
+        return Cell::text("none").class("l kindly off");
     }
-    Cell::markup(format!("<span class=\"kinds\">{lines}</span>")).class("l")
+    Cell::markup(format!("<span class=\"kinds\">{lines}</span>")).class("l kindly")
 }
 
 /// How many calls failed, of whatever kind, with their share.

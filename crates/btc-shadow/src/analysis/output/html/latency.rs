@@ -37,7 +37,8 @@ pub(super) fn section(assessment: &Assessment) -> String {
         "The curve further left is the faster one: it rises from no call to all of them, along the \
          time they took, each step ten times the last. The dots are the median and the time within \
          which 99 of 100 calls end. In the table, rust ÷ python below 1 is faster; red is beyond \
-         the limit.",
+         the limit. Of generate_address, create_transaction and broadcast_transaction, the side \
+         that does not answer only checks the other's work, and its time is that of the check.",
         &content,
     )
 }

@@ -73,9 +73,20 @@ pub(super) fn table(titles: &[&str], rows: Vec<Vec<Cell>>) -> String {
     if titles.iter().all(|(group, _)| group.is_empty()) {
         groups.clear();
     }
+    // A title stands as its column does.
+    let class_of = |column: usize| rows.first().map_or("", |row: &Vec<Cell>| row[column].class);
+    let is_text = |column| {
+        ["name", "l"]
+            .iter()
+            .any(|left| class_of(column).starts_with(left))
+    };
     let head: String = titles
         .iter()
-        .map(|(_, title)| format!("<th>{}</th>", escape(title)))
+        .enumerate()
+        .map(|(column, (_, title))| {
+            let class = if is_text(column) { " class=\"l\"" } else { "" };
+            format!("<th{class}>{}</th>", escape(title))
+        })
         .collect();
     let body: String = rows
         .into_iter()

@@ -53,7 +53,7 @@ pub(super) fn glance(assessment: &Assessment) -> String {
         let [python_time, rust_time] = times;
         let gate = &assessment.judgement.gate;
         let class = match ratio_of(o) {
-            Some(ratio) if ratio > gate.p50_ratio => "bad",
+            Some(ratio) if ratio > gate.p50_ratio && is_timed(assessment, o) => "bad",
             Some(ratio) if ratio < 1.0 => "good",
             _ => "",
         };
@@ -124,7 +124,7 @@ pub(super) fn agreement(assessment: &Assessment) -> String {
     let titles = [
         "operation",
         "verdict",
-        "different inputs",
+        "distinct inputs",
         "calls",
         "compared",
         "mismatches",
@@ -149,7 +149,7 @@ pub(super) fn agreement(assessment: &Assessment) -> String {
     });
     section(
         "Compatibility: are the answers the same?",
-        "The same question again proves little, so different inputs count. Nobody knows the true \
+        "The same question again proves little, so only distinct inputs count. Nobody knows the true \
          rate of mismatches; it is at most the one shown, by the exact bound for so many inputs.",
         &table(&titles, rows.collect()),
     )
@@ -206,7 +206,8 @@ pub(super) fn times(assessment: &Assessment) -> String {
             let [python, rust] = [Python, Rust].map(|who| o.times_of(who).map(quantile));
             let show = |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), duration);
             let times = python.zip(rust);
-            let is_slow = times.is_some_and(|(python, rust)| is_above(rust, python, limit));
+            let is_slow = times.is_some_and(|(python, rust)| is_above(rust, python, limit))
+                && is_timed(assessment, o);
             let class = if is_slow { "bad" } else { "" };
             cells.push(Cell::text(&show(python)));
             cells.push(Cell::text(&show(rust)));
@@ -215,6 +216,12 @@ pub(super) fn times(assessment: &Assessment) -> String {
         cells
     });
     table(&titles, rows.collect())
+}
+
+/// Whether enough calls were timed for a duration to count.
+fn is_timed(assessment: &Assessment, o: &OperationReport) -> bool {
+    let calls = [Python, Rust].map(|who| o.times_of(who).map_or(0, |times| times.calls));
+    calls.into_iter().min() >= Some(assessment.judgement.gate.latency_calls)
 }
 
 /// Whether Rust's duration is more than so many times Python's, as the gate sees it.

@@ -41,7 +41,7 @@ fn money(report: &Report) -> String {
     }
     let (class, value) = match (differ, compared) {
         (0, 0) => ("", "not seen".to_owned()),
-        (0, _) => ("go", "none".to_owned()),
+        (0, _) => ("go", "none seen".to_owned()),
         _ => ("no", plural(differ, "call", "calls")),
     };
     let what = format!(

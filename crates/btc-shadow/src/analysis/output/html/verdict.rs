@@ -109,7 +109,7 @@ fn line(outcome: Outcome, title: &str, sentence: &str) -> String {
 /// What is missing when a criterion of this name is on hold.
 fn title(name: &str) -> &'static str {
     match name {
-        "distinct_inputs" => "Too few different questions were asked.",
+        "distinct_inputs" => "Too few distinct inputs were seen.",
         "mismatches" => "Too few calls agree to be sure of the rest.",
         "error_rate" => "It is not sure yet that Rust fails no more often.",
         "latency" => "Too few calls were timed.",
@@ -203,7 +203,7 @@ fn to_collect(assessment: &Assessment) -> Option<String> {
     let longer = period((span_ms as f64 * times) as u64);
     Some(format!(
         "Collect more calls: at the pace of this log it takes about {longer} more. Furthest from \
-         enough is {operation}, with {} different inputs to go.",
+         enough is {operation}, with {} distinct inputs to go.",
         grouped(left)
     ))
 }
