@@ -17,6 +17,8 @@ pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
 /// The longest an answer may take; a busy machine starts a browser slowly.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long it may take to end.
+const GRACE: Duration = Duration::from_secs(5);
 /// The names under which it is installed.
 const PROGRAMS: [&str; 5] = [
     "chromium",
@@ -145,7 +147,7 @@ impl Browser {
         Ok(())
     }
 
-    fn ask(&mut self, tab: Option<&Tab>, method: &str, with: Value) -> Result<Value, Failure> {
+    fn send(&mut self, tab: Option<&Tab>, method: &str, with: Value) -> Result<(), Failure> {
         self.last += 1;
         let mut message = json!({"id": self.last, "method": method, "params": with});
         if let Some(tab) = tab {
@@ -154,7 +156,11 @@ impl Browser {
         let mut bytes = serde_json::to_vec(&message)?;
         bytes.push(0);
         let sent = self.input.write_all(&bytes);
-        sent.map_err(|error| self.lost(method, &error.to_string()))?;
+        sent.map_err(|error| self.lost(method, &error.to_string()))
+    }
+
+    fn ask(&mut self, tab: Option<&Tab>, method: &str, with: Value) -> Result<Value, Failure> {
+        self.send(tab, method, with)?;
         let end = Instant::now() + PATIENCE;
         loop {
             let mut message = self.next(end, method)?;
@@ -185,8 +191,12 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // It ends by itself when it is asked; nothing is lost when it does not.
-        let _ = self.ask(None, "Browser.close", json!({}));
+        // It takes its children along when it is asked to end, and says nothing more.
+        let end = Instant::now() + GRACE;
+        let is_asked = self.send(None, "Browser.close", json!({})).is_ok();
+        while is_asked && Instant::now() < end && matches!(self.child.try_wait(), Ok(None)) {
+            thread::sleep(Duration::from_millis(10));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

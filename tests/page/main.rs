@@ -31,7 +31,7 @@ fn main() -> ExitCode {
 
 /// A real run with few calls: too little for the limits there are, and enough for small ones.
 fn soaked() -> Outcome {
-    let run = Program::new("shadow soak --seed 5 --ops 900 --log soak.log").run();
+    let run = Program::new("shadow soak --seed 5 --ops 400 --log soak.log").run();
     let run = run.code(0);
     let log = run.folder.path().join("soak.log");
     let gate = run.folder.path().join("gate.toml");
@@ -39,8 +39,7 @@ fn soaked() -> Outcome {
     let gate = gate.display().to_string();
     let hold = page("hold", 2, &log, &[])?;
     let go = page("go-small", 0, &log, &["--gate", &gate])?;
-    look("hold", "HOLD", &hold)?;
-    look("go-small", "GO", &go)
+    look(&[("hold", "HOLD", &hold), ("go-small", "GO", &go)])
 }
 
 /// Limits that a soak of seconds can meet. Durations are not limited: a busy machine decides them.
@@ -57,12 +56,12 @@ const SMALL_GATE: &str = "inconclusive_percent = 100.0\nerror_rate_difference_pe
 
 /// A real run in which Python adds a satoshi to each transaction.
 fn planted() -> Outcome {
-    let run = Program::new("shadow soak --seed 6 --ops 200 --no-alone --log soak.log")
+    let run = Program::new("shadow soak --seed 6 --ops 120 --no-alone --log soak.log")
         .env("PYTHON_BACKEND", "btc_legacy.mutants.reads:OffByOneSat")
         .run()
         .code(1);
     let page = page("no-planted", 1, &run.folder.path().join("soak.log"), &[])?;
-    look("no-planted", "NO", &page)
+    look(&[("no-planted", "NO", &page)])
 }
 
 /// A log that is written down here, and its page.
@@ -76,7 +75,7 @@ fn judged(name: &str, code: i32, log: &str) -> Outcome {
         1 => "NO",
         _ => "HOLD",
     };
-    look(name, word, &page)
+    look(&[(name, word, &page)])
 }
 
 /// Makes the page of a log with `btc analyze`, whose exit code says the verdict.
@@ -88,23 +87,24 @@ fn page(name: &str, code: i32, log: &Path, arguments: &[&str]) -> Result<PathBuf
     Ok(page)
 }
 
-/// Opens the page in every view; what is wrong in any of them fails.
-fn look(name: &str, word: &str, page: &Path) -> Outcome {
+/// Opens pages in every view, each with its name and its verdict; what is wrong in any of them fails.
+fn look(pages: &[(&str, &str, &Path)]) -> Outcome {
     let mut browser = Browser::start()?;
     let mut wrong = Vec::new();
-    for view in VIEWS {
-        let seen = Seen::of(&mut browser, view, page)?;
-        fs::write(
-            folder()?.join(format!("{name}-{}.png", view.name)),
-            &seen.png,
-        )?;
-        let findings = seen.findings(view, word);
-        wrong.extend(findings.map(|finding| format!("{}: {finding}", view.name)));
+    for (name, word, page) in pages {
+        for view in VIEWS {
+            let seen = Seen::of(&mut browser, view, page)?;
+            let at = format!("{name}-{}.png", view.name);
+            fs::write(folder()?.join(&at), &seen.png)?;
+            let findings = seen.findings(view, word);
+            wrong.extend(findings.map(|finding| format!("{at}: {finding}")));
+        }
     }
     if wrong.is_empty() {
         return Ok(());
     }
-    Err(format!("{}:\n  {}", page.display(), wrong.join("\n  ")).into())
+    let found = wrong.join("\n  ");
+    Err(format!("in {}:\n  {found}", folder()?.display()).into())
 }
 
 /// The checks can fail: each of these faults is found.

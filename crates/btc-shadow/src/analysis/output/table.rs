@@ -103,13 +103,17 @@ pub(super) fn list_paths(out: &mut String, report: &Report, max: usize) {
     }
     out.push_str("\nfields that differ\n");
     for (operation, path) in paths.into_iter().take(max) {
-        // Writing to a string cannot fail, here and below.
-        let _ = writeln!(
-            out,
-            "  {operation} {} in {} places, first at {}:\n    primary   {}\n    secondary {}",
+        let found = format!(
+            "{operation} {} in {} places, first at {}:",
             plain(&path.path),
             path.count,
-            plain(&path.sample.path),
+            plain(&path.sample.path)
+        );
+        out.push_str(&wrap("  ", &found));
+        // Writing to a string cannot fail, here and below. Values stay whole, to be copied.
+        let _ = writeln!(
+            out,
+            "    primary   {}\n    secondary {}",
             plain(&path.sample.primary),
             plain(&path.sample.secondary)
         );
@@ -127,14 +131,15 @@ pub(super) fn list_reasons(out: &mut String, report: &Report) {
     let mut head = "\nnot compared\n";
     for o in &report.operations {
         for r in &o.reasons {
-            let _ = writeln!(
-                out,
-                "{head}  {} {} {} times: {}",
+            let found = format!(
+                "{} {} {} times: {}",
                 o.operation,
                 r.verdict.as_str(),
                 r.count,
                 plain(&r.reason)
             );
+            out.push_str(head);
+            out.push_str(&wrap("  ", &found));
             head = "";
         }
     }

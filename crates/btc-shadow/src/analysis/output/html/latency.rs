@@ -18,6 +18,9 @@ const AREA: Area = Area {
     height: 118.0,
 };
 
+/// The most marks for which there is room.
+const MAX_MARKS: usize = 4;
+
 pub(super) fn section(assessment: &Assessment) -> String {
     let report = &assessment.report;
     let panels: String = Operation::CALLS
@@ -35,7 +38,7 @@ pub(super) fn section(assessment: &Assessment) -> String {
     parts::section(
         "Execution time: how long do calls take?",
         "The curve further left is the faster one: it rises from no call to all of them, along the \
-         time they took, each step ten times the last. The dots are the median and the time within \
+         time they took, on a logarithmic scale. The dots are the median and the time within \
          which 99 of 100 calls end. In the table, rust ÷ python below 1 is faster; red is beyond \
          the limit. Of generate_address, create_transaction and broadcast_transaction, the side \
          that does not answer only checks the other's work, and its time is that of the check.",
@@ -96,7 +99,7 @@ impl Scale {
         ((ns.max(1) as f64).log10() - self.first) / self.decades
     }
 
-    /// The powers of ten within.
+    /// The powers of ten within; every second or third one, where there are many.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -105,7 +108,10 @@ impl Scale {
     fn marks(&self) -> impl Iterator<Item = u64> {
         let (first, last) = (self.first.ceil(), self.first + self.decades);
         let powers = (first as u32)..=(last.floor() as u32);
-        powers.map(|power| 10_u64.saturating_pow(power))
+        let step = 1 + powers.clone().count().saturating_sub(1) / MAX_MARKS;
+        powers
+            .step_by(step)
+            .map(|power| 10_u64.saturating_pow(power))
     }
 }
 

@@ -65,11 +65,11 @@ pub(super) fn table(titles: &[&str], rows: Vec<Vec<Cell>>) -> String {
         None => (String::new(), (*title).to_owned()),
     };
     let titles: Vec<_> = titles.iter().map(split).collect();
-    let mut groups = String::new();
-    for run in titles.chunk_by(|one, other| one.0 == other.0) {
+    let groups = titles.chunk_by(|one, other| one.0 == other.0).map(|run| {
         let (span, group) = (run.len(), escape(&run[0].0));
-        groups += &format!("<th class=\"group\" colspan=\"{span}\">{group}</th>");
-    }
+        format!("<th class=\"group\" colspan=\"{span}\">{group}</th>")
+    });
+    let mut groups: String = groups.collect();
     if titles.iter().all(|(group, _)| group.is_empty()) {
         groups.clear();
     }

@@ -52,11 +52,17 @@ pub(super) fn time_axis(svg: &mut String, area: Area, start_ms: u64, end_ms: u64
     for (number, (share, label)) in time_marks(start_ms, end_ms).into_iter().enumerate() {
         let x = area.x(share);
         let class = if number % 2 == 1 { " odd" } else { "" };
+        // Words do not stick out of the picture.
+        let anchor = match share {
+            0.94.. => "end",
+            ..0.03 => "start",
+            _ => "middle",
+        };
         // Writing to a string cannot fail.
         let _ = write!(
             svg,
             "<line class=\"axis\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{:.1}\" y2=\"{:.1}\"/>\
-             <text class=\"time{class}\" x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{label}</text>",
+             <text class=\"time{class}\" x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{label}</text>",
             area.bottom(),
             area.bottom() + 4.0,
             area.bottom() + 18.0

@@ -40,7 +40,7 @@ fn money(report: &Report) -> String {
         compared = compared.saturating_add(o.compared);
     }
     let (class, value) = match (differ, compared) {
-        (0, 0) => ("", "not seen".to_owned()),
+        (0, 0) => ("", "not known".to_owned()),
         (0, _) => ("go", "none seen".to_owned()),
         _ => ("no", plural(differ, "call", "calls")),
     };
@@ -117,6 +117,9 @@ fn errors(report: &Report) -> String {
         of(|o| o.only_python_failed),
         of(|o| o.pairs),
     );
+    if both == 0 {
+        return tile("Errors", "", "not known", "no call that both were asked");
+    }
     let class = if rust > python { "no" } else { "" };
     let what = format!(
         "failed in Rust alone, {} in Python alone, of {} that both were asked",

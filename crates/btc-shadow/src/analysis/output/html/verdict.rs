@@ -66,14 +66,10 @@ fn reasons(assessment: &Assessment) -> String {
     names.retain(|name| seen.insert(*name));
     for name in names {
         let its: Vec<_> = missing.iter().filter(|one| one.name == name).collect();
-        let named: Vec<_> = its
-            .iter()
-            .take(MAX_NAMED)
-            .map(|one| &*one.sentence)
-            .collect();
-        let mut sentence = named.join("; ");
-        if its.len() > named.len() {
-            let others = (its.len() - named.len()) as u64;
+        let first = its.iter().take(MAX_NAMED).map(|one| &*one.sentence);
+        let mut sentence = first.collect::<Vec<_>>().join("; ");
+        let others = its.len().saturating_sub(MAX_NAMED) as u64;
+        if others > 0 {
             let others = plural(others, "other operation", "other operations");
             sentence = format!("{sentence}; and {others}");
         }
@@ -135,8 +131,7 @@ fn next(assessment: &Assessment) -> Vec<String> {
                 .to_owned(),
         ],
         Decision::Hold => {
-            let mut steps =
-                vec!["Let Python answer, and keep shadow mode on: nothing is wrong.".to_owned()];
+            let mut steps = vec!["Let Python answer, and keep shadow mode on.".to_owned()];
             steps.extend(to_collect(assessment));
             steps.push("Then run <code>btc analyze</code> again, over all logs.".to_owned());
             steps
@@ -187,6 +182,13 @@ fn to_collect(assessment: &Assessment) -> Option<String> {
                 slowest = Some((times, *operation, left as u64));
             }
         }
+    }
+    if report.operations.is_empty() {
+        return Some(
+            "Let calls come: <code>SHADOW_MODE=true</code> for the program, or <code>btc shadow \
+             soak</code> for a load on a private node."
+                .to_owned(),
+        );
     }
     if !never.is_empty() {
         let mix: Vec<_> = never.iter().map(|name| format!("{name}=1")).collect();
