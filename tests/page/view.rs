@@ -68,9 +68,10 @@ impl Seen {
             return Err(format!("{page} does not open: {error}").into());
         }
         browser.wait(&tab, "Page.loadEventFired")?;
+        let metrics = browser.call(&tab, "Page.getLayoutMetrics", json!({}))?;
         let whole = json!({"format": "png", "captureBeyondViewport": true, "clip": {
             "x": 0, "y": 0, "width": view.width, "scale": 1,
-            "height": height(browser.call(&tab, "Page.getLayoutMetrics", json!({}))?)}});
+            "height": metrics["cssContentSize"]["height"]}});
         let taken = browser.call(&tab, "Page.captureScreenshot", whole)?;
         let png = BASE64_STANDARD.decode(taken["data"].as_str().unwrap_or_default())?;
         let ask = json!({"expression": PROBE, "returnByValue": true});
@@ -143,8 +144,4 @@ impl Seen {
         }
         found
     }
-}
-
-fn height(metrics: Value) -> Value {
-    metrics["cssContentSize"]["height"].clone()
 }
