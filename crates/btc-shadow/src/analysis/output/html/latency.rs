@@ -18,6 +18,8 @@ const AREA: Area = Area {
     height: 118.0,
 };
 
+/// The calls from which on percentiles are drawn.
+const MIN_CALLS: u64 = 50;
 /// The most marks for which there is room.
 const MAX_MARKS: usize = 4;
 
@@ -156,7 +158,9 @@ fn draw(svg: &mut String, curve: &LatencyCurve, scale: &Scale) {
 
 fn dots(svg: &mut String, report: &Report, curve: &LatencyCurve, scale: &Scale) {
     let operation = report.operation(curve.operation);
-    let Some(times) = operation.and_then(|o| o.times_of(curve.implementation)) else {
+    let times = operation.and_then(|o| o.times_of(curve.implementation));
+    // Of a few calls, a percentile is one of them, which lies beside the curve.
+    let Some(times) = times.filter(|times| times.calls >= MIN_CALLS) else {
         return;
     };
     for (name, ns, share) in [("p50", times.p50_ns, 0.5), ("p99", times.p99_ns, 0.99)] {

@@ -215,7 +215,10 @@ pub(super) fn times(assessment: &Assessment) -> String {
         }
         cells
     });
-    format!("<div class=\"trio\">{}</div>", table(&titles, rows.collect()))
+    format!(
+        "<div class=\"trio\">{}</div>",
+        table(&titles, rows.collect())
+    )
 }
 
 /// Whether enough calls were timed for a duration to count.
