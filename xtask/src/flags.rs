@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Phase(PhaseFlags),
     /// Run the faulty copies of the Python implementation through shadow mode, and score it
     Mutants(MutantsFlags),
+    /// Open the HTML report in a headless browser, offline, and keep the screenshots in target/page
+    Page(PageFlags),
     /// Build and test every feature combination of the `btc` crate
     Matrix(MatrixFlags),
     /// Measure, and write docs/performance.md
@@ -88,6 +90,13 @@ pub(crate) struct PhaseFlags {
 #[derive(Args)]
 pub(crate) struct MutantsFlags {
     /// Handed to the suite, for example a part of a mutant's name
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) args: Vec<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct PageFlags {
+    /// Handed to the suite, for example a part of a trial's name
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) args: Vec<String>,
 }

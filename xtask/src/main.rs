@@ -9,6 +9,7 @@ mod flags;
 mod fuzz;
 mod matrix;
 mod mutants;
+mod page;
 mod phase;
 mod process;
 mod session;
@@ -54,6 +55,7 @@ fn run(workspace: &Workspace, command: Command) -> Result<()> {
         Command::Test(flags) => test::run(workspace, &flags),
         Command::Phase(flags) => phase::run(workspace, &flags),
         Command::Mutants(flags) => mutants::run(workspace, &flags),
+        Command::Page(flags) => page::run(workspace, &flags),
         Command::Matrix(flags) => matrix::run(workspace, &flags),
         Command::Bench(flags) => bench::run(workspace, &flags),
         Command::Fuzz(flags) => fuzz::run(workspace, &flags),

@@ -8,14 +8,17 @@ use crate::error::{Error, Result};
 use crate::flags::{Purpose, TestFlags};
 use crate::process::Output;
 use crate::session::Session;
+use crate::setup::browser;
 use crate::terminal::{answer, bold, duration, green, red, yellow};
 use crate::workspace::Workspace;
-use crate::{fuzz, matrix, mutants, phase, suite, tidy};
+use crate::{fuzz, matrix, mutants, page, phase, suite, tidy};
 
 /// A check: its name, and the work, which returns a few words about what was done.
 struct Step {
     name: String,
     hint: Option<&'static str>,
+    /// Why it cannot be run on this machine.
+    obstacle: Option<&'static str>,
     work: Work,
 }
 
@@ -25,6 +28,8 @@ type Work = Box<dyn Fn(&Session<'_>) -> Result<String>>;
 enum Outcome {
     Passed(String),
     Failed(String),
+    /// It cannot be run on this machine, for a reason that the summary gives.
+    Skipped(&'static str),
     NotRun,
 }
 
@@ -54,7 +59,9 @@ pub(crate) fn run(workspace: &Workspace, flags: &TestFlags) -> Result<()> {
             .any(|row| matches!(row.outcome, Outcome::Failed(_)));
         let skip = failed && !flags.keep_going;
         rows.push(if skip {
-            not_run(step)
+            not_run(step, Outcome::NotRun)
+        } else if let Some(why) = step.obstacle {
+            not_run(step, Outcome::Skipped(why))
         } else {
             run_step(&session, step)
         });
@@ -117,6 +124,11 @@ fn steps(workspace: &Workspace) -> Result<Vec<Step>> {
     }));
     steps.extend([
         Step::new("mutants", |session| mutants::run_suite(session, &[])),
+        Step::new("pages", |session| {
+            Ok(page::run_suite(session, &[])?.summary())
+        })
+        .with_obstacle(browser::find().is_none().then_some(page::MISSING))
+        .with_hint("the pages and screenshots are in target/page"),
         Step::new("python tests", |session| {
             Ok(suite::run(session, &mut session.python("pytest --color=no")?)?.summary())
         }),
@@ -153,6 +165,7 @@ impl Step {
         Self {
             name: name.to_owned(),
             hint: None,
+            obstacle: None,
             work: Box::new(work),
         }
     }
@@ -163,6 +176,10 @@ impl Step {
             hint: Some(hint),
             ..self
         }
+    }
+
+    fn with_obstacle(self, obstacle: Option<&'static str>) -> Self {
+        Self { obstacle, ..self }
     }
 }
 
@@ -202,11 +219,11 @@ fn run_step(session: &Session<'_>, step: Step) -> Row {
     }
 }
 
-fn not_run(step: Step) -> Row {
+fn not_run(step: Step, outcome: Outcome) -> Row {
     Row {
         name: step.name,
         time: Duration::ZERO,
-        outcome: Outcome::NotRun,
+        outcome,
     }
 }
 
@@ -223,9 +240,10 @@ fn table(rows: &[Row], total: Duration) -> String {
         let (word, words) = match &row.outcome {
             Outcome::Passed(words) => (green("ok     "), words.as_str()),
             Outcome::Failed(error) => (red("FAILED "), error.lines().next().unwrap_or("")),
+            Outcome::Skipped(why) => (yellow("skipped"), *why),
             Outcome::NotRun => (yellow("not run"), ""),
         };
-        let time = if matches!(row.outcome, Outcome::NotRun) {
+        let time = if matches!(row.outcome, Outcome::NotRun | Outcome::Skipped(_)) {
             String::new()
         } else {
             duration(row.time)
@@ -247,6 +265,7 @@ fn as_json(rows: &[Row], total: Duration) -> serde_json::Value {
             let (result, detail) = match &row.outcome {
                 Outcome::Passed(words) => ("ok", words.as_str()),
                 Outcome::Failed(error) => ("failed", error.as_str()),
+                Outcome::Skipped(why) => ("skipped", *why),
                 Outcome::NotRun => ("not run", ""),
             };
             json!({ "step": row.name, "result": result, "seconds": row.time.as_secs_f64(), "detail": detail })
@@ -254,7 +273,7 @@ fn as_json(rows: &[Row], total: Duration) -> serde_json::Value {
         .collect();
     let is_ok = rows
         .iter()
-        .all(|row| matches!(row.outcome, Outcome::Passed(_)));
+        .all(|row| matches!(row.outcome, Outcome::Passed(_) | Outcome::Skipped(_)));
     json!({ "ok": is_ok, "seconds": total.as_secs_f64(), "steps": steps })
 }
 
@@ -274,6 +293,7 @@ mod tests {
             row("format", Outcome::Passed("clean".to_owned())),
             row("tidy", Outcome::Failed("2 findings".to_owned())),
             row("clippy", Outcome::NotRun),
+            row("pages", Outcome::Skipped("no browser")),
         ]
     }
 
@@ -284,7 +304,8 @@ mod tests {
         assert_eq!(lines[0], "  format          12 s  ok       clean");
         assert_eq!(lines[1], "  tidy            12 s  FAILED   2 findings");
         assert_eq!(lines[2], "  clippy                not run");
-        assert_eq!(lines[3], "  total           24 s");
+        assert_eq!(lines[3], "  pages                 skipped  no browser");
+        assert_eq!(lines[4], "  total           24 s");
     }
 
     #[test]
@@ -293,5 +314,6 @@ mod tests {
         assert_eq!(json["ok"], false);
         assert_eq!(json["steps"][1]["result"], "failed");
         assert_eq!(json["steps"][2]["result"], "not run");
+        assert_eq!(json["steps"][3]["detail"], "no browser");
     }
 }

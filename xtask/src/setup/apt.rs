@@ -38,6 +38,13 @@ pub(crate) fn install(needs: &[Need], yes: bool) -> Result<()> {
     process::run(&mut apt(&prefix, &install_args(needs)), Output::Stderr)
 }
 
+/// Whether the system's packages have this one, as far as is known before the first update.
+pub(crate) fn offers(package: &str) -> bool {
+    let mut show = Command::new("apt-cache");
+    show.args(["show", "--no-all-versions", package]);
+    !has_package_lists() || succeeds(&mut show)
+}
+
 /// The packages are installed, yet what they should provide is not there.
 pub(crate) fn still_missing(needs: &[Need]) -> Error {
     let names = names(needs);

@@ -1,6 +1,7 @@
 //! `cargo xtask setup`: makes a bare Debian or Ubuntu machine ready, and costs nothing when it is.
 
 mod apt;
+pub(crate) mod browser;
 mod electrum;
 pub(crate) mod lock;
 pub(crate) mod packages;
@@ -45,6 +46,9 @@ pub(crate) fn run(workspace: &Workspace, flags: &SetupFlags) -> Result<()> {
             "tools     {}",
             workspace.tools().join("bin").display()
         ));
+        let browser = browser::find().map(|path| path.display().to_string());
+        let browser = browser.as_deref().unwrap_or("none, so pages are left out");
+        terminal::answer(&format!("browser   {browser}"));
     }
     terminal::answer(&terminal::green("ready"));
     Ok(())
@@ -69,6 +73,7 @@ pub(crate) fn prepare(workspace: &Workspace, purpose: Purpose, yes: bool) -> Res
     if purpose == Purpose::Test {
         electrum = Some(electrum::ensure(workspace, &python)?);
         tools::ensure(workspace, &[tools::CARGO_HACK, tools::CARGO_DENY])?;
+        browser::ensure(yes);
     }
     Ok(Machine {
         bitcoind,

@@ -113,7 +113,7 @@ fn known_tools() -> impl Iterator<Item = &'static str> {
     let packages = setup::packages::PACKAGES.into_iter();
     packages
         .chain(tools.into_iter().map(|tool| tool.name))
-        .chain([crate::bitcoind::SOURCE_PACKAGE])
+        .chain([crate::bitcoind::SOURCE_PACKAGE, setup::browser::PACKAGE])
 }
 
 #[cfg(test)]

@@ -142,7 +142,8 @@ fn reason(comparison: &Comparison) -> String {
     }
 }
 
-fn is_about_money(operation: Operation) -> bool {
+/// Whether a wrong answer may cost money: of any operation but heights and fee estimates.
+pub(crate) fn is_about_money(operation: Operation) -> bool {
     !matches!(
         operation,
         Operation::GetBlockHeight | Operation::EstimateFee

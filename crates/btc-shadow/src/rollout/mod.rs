@@ -31,6 +31,7 @@ pub use self::control::{Control, Status, Trouble};
 pub use self::file::StateFile;
 use self::gate::Share;
 pub use self::journal::Journal;
+pub(crate) use self::judge::is_about_money;
 pub use self::judge::{Clock, Judge, Limits};
 pub use self::key::Salt;
 pub(crate) use self::key::named as named_key;

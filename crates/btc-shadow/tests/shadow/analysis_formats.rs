@@ -109,6 +109,35 @@ fn the_table_says_the_decision_first_and_what_is_missing_last() {
 }
 
 #[test]
+fn the_table_fits_a_terminal() {
+    // Names of files and values stay whole, however long, so there are none here.
+    let mut analysis = Analysis::default();
+    for line in evidence(1, "0.1.0", |_| 1_500, |_| {}) {
+        analysis.add(line);
+    }
+    let table = Format::Table.render(&Gate::default().judge(analysis.finish()));
+    let widest = table.lines().map(|line| line.chars().count()).max();
+    assert!(widest <= Some(80), "{table}");
+}
+
+#[test]
+fn the_page_says_what_to_do_next_and_what_is_off_by_how_much() {
+    let assess =
+        |change: fn(&mut Comparison)| render_html(&assess(evidence(1, "0.1.0", |_| 200, change)));
+    let hold = assess(|_| {});
+    assert!(hold.contains("What to do next") && hold.contains("btc analyze"));
+    assert!(hold.contains("none seen"), "no money is at risk");
+    let no = assess(|one| {
+        if one.sequence == 5 {
+            one.verdict = Mismatch;
+            one.differences = vec![difference("outputs[0].value_sat")];
+        }
+    });
+    assert!(no.contains("PRIMARY_IMPL=python") && no.contains("<b>1 satoshi</b>"));
+    assert!(no.contains("the amount of an output, in satoshis"));
+}
+
+#[test]
 fn json_holds_the_judgement_and_the_report_side_by_side() {
     for assessment in samples() {
         let json: serde_json::Value =

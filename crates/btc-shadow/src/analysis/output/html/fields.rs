@@ -7,6 +7,7 @@ use btc_iface::Operation;
 use super::super::super::report::{FieldPath, Report};
 use super::super::words::{grouped, plural};
 use super::{escape, parts};
+use crate::compare::Difference;
 
 /// How many fields the map and the samples show, the most frequent ones.
 const MAX_ROWS: usize = 20;
@@ -34,7 +35,8 @@ pub(super) fn section(report: &Report) -> String {
     };
     parts::section(
         "Fields that differ",
-        "How often each field of an answer differed, and the first place where it did.",
+        "What the two answers disagree about: how often each field differed, and the first place where \
+         it did, with both values. The primary is the side whose answer was returned.",
         &format!("{}{samples}{more}", heat_map(report, &found)),
     )
 }
@@ -49,7 +51,8 @@ fn heat_map(report: &Report, found: &[(Operation, &FieldPath)]) -> String {
     let most = found.iter().map(|(_, path)| path.count).max().unwrap_or(1);
     let mut rows: Vec<_> = rows.into_iter().collect();
     rows.sort_by_key(|(_, counts)| std::cmp::Reverse(counts.values().max().copied()));
-    let operations: Vec<_> = report.operations.iter().map(|o| o.operation).collect();
+    let differing = report.operations.iter().filter(|o| !o.paths.is_empty());
+    let operations: Vec<_> = differing.map(|o| o.operation).collect();
     let head: String = operations
         .iter()
         .map(|operation| format!("<th>{}</th>", operation.as_str().replace('_', "<br>")))
@@ -93,15 +96,47 @@ fn sample((operation, path): &(Operation, &FieldPath)) -> String {
     } else {
         ""
     };
+    let off_by = off_by(sample).map_or_else(String::new, |sat| {
+        let amount = plural(sat, "satoshi", "satoshis");
+        format!("<span>apart by</span><b>{amount}</b>")
+    });
+    let what = meaning(&path.path).map_or_else(String::new, |what| format!("{what}; "));
     format!(
         "<div class=\"card\"><div class=\"field\"><h3><code>{}</code></h3>\
-         <span class=\"off\">{operation}, {}{tip}</span></div><div class=\"sample\">\
+         <span class=\"off\">{what}{operation}, {}{tip}</span></div><div class=\"sample\">\
          <span>first at</span><code>{}</code><span>primary</span><code>{}</code>\
-         <span>secondary</span><code>{}</code></div></div>",
+         <span>secondary</span><code>{}</code>{off_by}</div></div>",
         escape(&path.path),
         plural(path.count, "place", "places"),
         escape(&sample.path),
         escape(&sample.primary),
         escape(&sample.secondary)
     )
+}
+
+/// How many satoshis lie between two amounts.
+fn off_by(sample: &Difference) -> Option<u64> {
+    let is_amount = sample.path.ends_with("_sat");
+    let amounts = [&sample.primary, &sample.secondary].map(|text| text.parse::<i64>().ok());
+    let [Some(one), Some(other)] = amounts else {
+        return None;
+    };
+    is_amount.then(|| one.abs_diff(other))
+}
+
+/// What a field is, in words.
+fn meaning(path: &str) -> Option<&'static str> {
+    let last = path.rsplit('.').next().unwrap_or(path);
+    Some(match last.trim_end_matches("[]") {
+        "value_sat" => "the amount of an output, in satoshis",
+        "fee_sat" => "the fee, in satoshis",
+        "sat_per_vb" => "the fee rate, in satoshis per virtual byte",
+        "script_pubkey" => "who is paid",
+        "txid" | "wtxid" => "which transaction it is",
+        "address" => "where money is to be sent",
+        "height" | "block_height" => "the height of a block",
+        "block_hash" => "the block it is in",
+        _ if last.ends_with("_sat") => "an amount, in satoshis",
+        _ => return None,
+    })
 }

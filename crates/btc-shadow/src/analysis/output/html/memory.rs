@@ -8,14 +8,14 @@ use super::super::super::gathering::MemoryPoint;
 use super::super::super::report::Report;
 use super::super::cells;
 use super::super::words::bytes;
-use super::escape;
-use super::parts::{self, legend};
-use super::scale::{Area, round_up, time_marks};
+use super::parts::{self, Cell, bar, legend};
+use super::scale::{Area, round_up, time_axis};
+use super::tiles::peak;
 
 const AREA: Area = Area {
-    left: 76.0,
-    top: 10.0,
-    width: 1008.0,
+    left: 62.0,
+    top: 12.0,
+    width: 482.0,
     height: 150.0,
 };
 
@@ -23,14 +23,58 @@ pub(super) fn section(report: &Report) -> String {
     if report.memory.is_empty() {
         return String::new();
     }
-    let content = format!("{}{}", picture(report), table(report));
+    let content = format!(
+        "<div class=\"pair\"><div class=\"card\"><h3>The most it took</h3>{}</div>{}</div>{}",
+        peaks(report),
+        picture(report),
+        table(report)
+    );
     parts::section(
         "Memory",
-        "Resident memory of the process that compares both, and of processes that run one \
-         implementation. Growth is what is left after the first quarter of a run, unless it is \
-         chance.",
+        "Resident memory of the process that runs and compares both, and of processes that run one \
+         implementation alone. Growth is what is left after the first quarter of a run, in which \
+         caches fill, unless it is chance.",
         &content,
     )
+}
+
+/// A bar for each kind of process.
+#[expect(clippy::cast_precision_loss, reason = "a bar needs no 53 bits")]
+fn peaks(report: &Report) -> String {
+    let processes = [
+        ("python", Some(BitcoinImplementationType::Python)),
+        ("rust", Some(BitcoinImplementationType::Rust)),
+        ("both", None),
+    ];
+    let peaks = processes.map(|(class, who)| (class, peak(report, who)));
+    let most = peaks.iter().filter_map(|(_, peak)| *peak).max();
+    let most = most.unwrap_or(1).max(1) as f64;
+    let lines = peaks.iter().map(|(class, peak)| {
+        let Some(peak) = peak else {
+            return format!(
+                "<span class=\"kind\"><span>{}</span><span class=\"off\">not measured alone</span></span>",
+                name(class)
+            );
+        };
+        format!(
+            "<span class=\"kind\"><span>{}</span>{}<b>{}</b></span>",
+            name(class),
+            bar(class, *peak as f64 / most),
+            bytes(*peak)
+        )
+    });
+    format!(
+        "<div class=\"kinds tall\">{}</div>",
+        lines.collect::<String>()
+    )
+}
+
+fn name(process: &str) -> &'static str {
+    match process {
+        "python" => "python alone",
+        "rust" => "rust alone",
+        _ => "both in one process",
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a picture needs no 53 bits")]
@@ -45,7 +89,7 @@ fn picture(report: &Report) -> String {
     // Round in MiB, which the labels are in.
     let highest = round_up(most as f64 / 1_048_576.0) * 1_048_576.0;
     let mut svg = format!(
-        "<svg viewBox=\"0 0 {:.0} {:.0}\" role=\"img\" aria-label=\"memory over time\">",
+        "<svg class=\"wide\" viewBox=\"0 0 {:.0} {:.0}\" role=\"img\" aria-label=\"memory over time\">",
         AREA.right() + 16.0,
         AREA.bottom() + 24.0
     );
@@ -76,23 +120,21 @@ fn picture(report: &Report) -> String {
         }
     }
     svg.push_str("</svg>");
-    let names = [
-        (None, "both"),
-        (Some("python"), "python"),
-        (Some("rust"), "rust"),
-    ];
-    let is_there = |name: Option<&str>| {
+    let is_there = |name: &&str| {
         let mut processes = series
             .iter()
-            .map(|(process, _)| process.map(BitcoinImplementationType::as_str));
-        processes.any(|process| process == name)
+            .map(|(process, _)| process.map_or("both", BitcoinImplementationType::as_str));
+        processes.any(|process| process == *name)
     };
-    let shown: Vec<_> = names
+    let shown: Vec<_> = ["python", "rust", "both"]
         .into_iter()
-        .filter(|(process, _)| is_there(*process))
-        .map(|(_, name)| name)
+        .filter(is_there)
+        .map(|process| (process, name(process)))
         .collect();
-    format!("<div class=\"card\">{svg}{}</div>", legend(&shown))
+    format!(
+        "<div class=\"card\"><h3>Over time (UTC)</h3>{svg}{}</div>",
+        legend(&shown)
+    )
 }
 
 #[expect(
@@ -118,36 +160,24 @@ fn frame(svg: &mut String, highest: f64, (start, end): (u64, u64)) {
             y + 3.5
         );
     }
-    for (share, label) in time_marks(start, end) {
-        let x = AREA.x(share);
-        let _ = write!(
-            svg,
-            "<line class=\"axis\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{:.1}\" y2=\"{:.1}\"/>\
-             <text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{label}</text>",
-            AREA.bottom(),
-            AREA.bottom() + 4.0,
-            AREA.bottom() + 17.0
-        );
-    }
+    time_axis(svg, AREA, start, end);
 }
 
 fn table(report: &Report) -> String {
-    let rows = cells::memory(report);
-    let html: String = rows
-        .iter()
-        .enumerate()
-        .map(|(number, row)| {
-            let tag = if number == 0 { "th" } else { "td" };
-            let cells: String = row
-                .iter()
-                .enumerate()
-                .map(|(column, cell)| {
-                    let class = if column < 2 { " class=\"l\"" } else { "" };
-                    format!("<{tag}{class}>{}</{tag}>", escape(cell))
-                })
-                .collect();
-            format!("<tr>{cells}</tr>")
-        })
-        .collect();
-    format!("<div class=\"card\"><table>{html}</table></div>")
+    let mut rows = cells::memory(report).into_iter();
+    let titles = rows.next().unwrap_or_default();
+    let titles: Vec<_> = titles.iter().map(String::as_str).collect();
+    let cells = rows.map(|row| {
+        let cells = row.iter().enumerate().map(|(column, cell)| match column {
+            0 => Cell::text(name(cell)).class("name"),
+            1 => Cell::text(cell).class("l"),
+            _ => Cell::text(cell),
+        });
+        cells.collect()
+    });
+    let rows: Vec<_> = cells.collect();
+    format!(
+        "<details><summary>each run and process</summary>{}</details>",
+        parts::table(&titles, rows)
+    )
 }

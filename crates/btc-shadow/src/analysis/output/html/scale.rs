@@ -1,5 +1,7 @@
 //! Scales of pictures: from values to places, and where the marks stand.
 
+use std::fmt::Write as _;
+
 use super::super::words::time;
 
 /// The places of a picture's inner area.
@@ -44,6 +46,30 @@ pub(super) fn round_up(value: f64) -> f64 {
     fits.unwrap_or(10.0) * power
 }
 
+/// Draws the marks of a span of time below an area. Where there is little room, every second one is
+/// left out.
+pub(super) fn time_axis(svg: &mut String, area: Area, start_ms: u64, end_ms: u64) {
+    for (number, (share, label)) in time_marks(start_ms, end_ms).into_iter().enumerate() {
+        let x = area.x(share);
+        let class = if number % 2 == 1 { " odd" } else { "" };
+        // Words do not stick out of the picture.
+        let anchor = match share {
+            0.94.. => "end",
+            ..0.03 => "start",
+            _ => "middle",
+        };
+        // Writing to a string cannot fail.
+        let _ = write!(
+            svg,
+            "<line class=\"axis\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{:.1}\" y2=\"{:.1}\"/>\
+             <text class=\"time{class}\" x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{label}</text>",
+            area.bottom(),
+            area.bottom() + 4.0,
+            area.bottom() + 18.0
+        );
+    }
+}
+
 /// Marks along a span of time: where, as a share, and what to write there.
 #[expect(clippy::cast_precision_loss, reason = "a picture needs no 53 bits")]
 pub(super) fn time_marks(start_ms: u64, end_ms: u64) -> Vec<(f64, String)> {
@@ -66,7 +92,7 @@ pub(super) fn time_marks(start_ms: u64, end_ms: u64) -> Vec<(f64, String)> {
         129_600 * MINUTE,
         525_600 * MINUTE,
     ];
-    const MOST: u64 = 7;
+    const MOST: u64 = 5;
     let span = end_ms.saturating_sub(start_ms).max(1);
     let fits = STEPS.into_iter().find(|step| span / step <= MOST);
     let step = fits.unwrap_or(span / MOST);
@@ -120,7 +146,7 @@ mod tests {
             4_000 * 86_400_000,
         ] {
             let marks = time_marks(start, start + span);
-            assert!(marks.len() <= 8, "{marks:?}");
+            assert!(marks.len() <= 6, "{marks:?}");
             assert!(marks.iter().all(|(share, _)| (0.0..=1.0).contains(share)));
         }
     }

@@ -6,21 +6,17 @@ use super::super::super::gathering::Bucket;
 use super::super::super::report::Report;
 use super::super::words::{grouped, time};
 use super::parts::{self, legend, period};
-use super::scale::{Area, round_up, time_marks};
+use super::scale::{Area, round_up, time_axis};
 use crate::compare::Verdict;
 
+const AREA: Area = Area {
+    left: 46.0,
+    top: 12.0,
+    width: 498.0,
+    height: 112.0,
+};
 /// What most calls end in, and what needs a look. Each has a scale of its own: on one scale, a few
 /// mismatches among many matches could not be seen.
-const COMMON: Area = Area {
-    left: 58.0,
-    top: 16.0,
-    width: 1026.0,
-    height: 96.0,
-};
-const RARE: Area = Area {
-    top: 148.0,
-    ..COMMON
-};
 const COMMON_VERDICTS: [Verdict; 2] = [Verdict::Match, Verdict::Skipped];
 const RARE_VERDICTS: [Verdict; 4] = [
     Verdict::Mismatch,
@@ -35,51 +31,43 @@ pub(super) fn section(report: &Report) -> String {
         return String::new();
     };
     let (start, end) = (first.start_ms, last.start_ms + timeline.width_ms);
-    let mut svg = format!(
-        "<svg viewBox=\"0 0 {:.0} {:.0}\" role=\"img\" aria-label=\"verdicts over time\">",
-        COMMON.right() + 16.0,
-        RARE.bottom() + 24.0
-    );
     let each = period(timeline.width_ms);
-    for (area, verdicts, title) in [
-        (COMMON, &COMMON_VERDICTS[..], "matches and skipped calls"),
+    let panels = [
         (
-            RARE,
-            &RARE_VERDICTS[..],
-            "everything else, on its own scale",
+            &COMMON_VERDICTS[..],
+            "Matches and skipped calls",
+            "verdicts over time",
         ),
-    ] {
-        bars(&mut svg, &timeline.buckets, area, verdicts);
-        // Writing to a string cannot fail, here and below.
-        let _ = write!(
-            svg,
-            "<text x=\"{:.1}\" y=\"{:.1}\">{title}, in each {each}</text>",
-            area.left,
-            area.top - 6.0
+        (
+            &RARE_VERDICTS[..],
+            "Everything else, on its own scale",
+            "rare verdicts over time",
+        ),
+    ];
+    let panels = panels.map(|(verdicts, title, label)| {
+        let mut svg = format!(
+            "<svg class=\"wide\" viewBox=\"0 0 {:.0} {:.0}\" role=\"img\" aria-label=\"{label}\">",
+            AREA.right() + 16.0,
+            AREA.bottom() + 24.0
         );
-    }
-    for (share, label) in time_marks(start, end) {
-        let x = COMMON.x(share);
-        let _ = write!(
-            svg,
-            "<line class=\"axis\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{:.1}\" y2=\"{:.1}\"/>\
-             <text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{label}</text>",
-            RARE.bottom(),
-            RARE.bottom() + 4.0,
-            RARE.bottom() + 17.0
-        );
-    }
-    svg.push_str("</svg>");
-    let names: Vec<_> = COMMON_VERDICTS
-        .iter()
-        .chain(&RARE_VERDICTS)
-        .map(|verdict| verdict.as_str())
-        .collect();
+        bars(&mut svg, &timeline.buckets, AREA, verdicts);
+        time_axis(&mut svg, AREA, start, end);
+        svg.push_str("</svg>");
+        let names = verdicts.iter().map(|verdict| verdict.as_str());
+        let names: Vec<_> = names.map(|name| (name, name)).collect();
+        format!(
+            "<div class=\"card\"><h3>{title}</h3>{svg}{}</div>",
+            legend(&names)
+        )
+    });
     parts::section(
         "Verdicts over time",
-        "Logged calls by what they ended in, in UTC. Mismatches that begin at one moment point to \
-         what changed then.",
-        &format!("<div class=\"card\">{svg}{}</div>", legend(&names)),
+        &format!(
+            "Logged calls by what they ended in, in each {each}, in UTC. Mismatches that begin at \
+             one moment point to what changed then. Recovered calls differed while a block \
+             arrived, and agreed when asked again."
+        ),
+        &format!("<div class=\"pair\">{}</div>", panels.concat()),
     )
 }
 
