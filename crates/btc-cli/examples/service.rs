@@ -14,9 +14,16 @@ use btc::{BitcoinInterface, BitcoinResult, Config, ErrorKind};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-const CALLS_A_SECOND: u32 = 200;
+const CALLS_A_SECOND: u32 = 400;
 
 fn main() -> Result<(), Box<dyn Error>> {
+    // What shadow mode and the roll-out warn of goes where the program's own warnings go.
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::WARN)
+        .without_time()
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .init();
     let mut arguments = env::args().skip(1);
     let file = arguments.next().ok_or("name a file of calls")?;
     let rate = match arguments.next() {
