@@ -14,7 +14,7 @@ use btc::{BitcoinInterface, BitcoinResult, Config, ErrorKind};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-const CALLS_A_SECOND: u32 = 400;
+const CALLS_A_SECOND: u32 = 500;
 
 fn main() -> Result<(), Box<dyn Error>> {
     // What shadow mode and the roll-out warn of goes where the program's own warnings go.

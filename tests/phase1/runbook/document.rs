@@ -20,7 +20,7 @@ pub(super) struct Step {
 /// `bash` block before it.
 ///
 /// # Errors
-/// A block that has no end, or an output without its commands.
+/// A block that has no end, commands that are not bash's, or an output without its commands.
 pub(super) fn steps(text: &str) -> Result<Vec<Step>, String> {
     let mut steps: Vec<Step> = Vec::new();
     let mut is_next_output = false;
@@ -59,6 +59,9 @@ pub(super) fn steps(text: &str) -> Result<Vec<Step>, String> {
                 return Err(format!(
                     "line {line}: an output must follow its block of commands at once"
                 ));
+            }
+            ("sh" | "shell" | "console", _) => {
+                return Err(format!("line {line}: commands stand in a `bash` block"));
             }
             _ => {}
         }

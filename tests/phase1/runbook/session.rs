@@ -98,6 +98,7 @@ impl Drop for Session {
         let group = format!("-{}", self.shell.id());
         let _ = Command::new("kill")
             .args(["-s", "KILL", "--", &group])
+            .stderr(Stdio::null())
             .status();
         let _ = self.shell.wait();
     }
