@@ -21,7 +21,7 @@ const RUNBOOK: &str = "docs/runbook.md";
 /// Where the runbook has metrics served. Others may test here at the same time.
 const METRICS: &str = "127.0.0.1:9332";
 /// How long a block may take, and one that builds.
-const LIMIT: Duration = Duration::from_mins(3);
+const LIMIT: Duration = Duration::from_mins(5);
 const BUILD_LIMIT: Duration = Duration::from_mins(30);
 
 pub(crate) fn add(suite: &mut Suite) {
@@ -30,7 +30,9 @@ pub(crate) fn add(suite: &mut Suite) {
 }
 
 fn runbook() -> Outcome {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .canonicalize()?;
     let text = fs::read_to_string(root.join(RUNBOOK))?;
     let free = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let text = text.replace(METRICS, &free.to_string());
@@ -167,7 +169,12 @@ fn differences() -> Outcome {
     let followed = follow(folder.path(), later)?;
     assert_eq!((followed.ran, followed.skipped.len()), (2, 1));
     assert_eq!(followed.skipped[0].1, "no desk");
-    for wrong in ["```sh\necho x\n```\n", "```bash\necho\n", "```text\nx\n```\n", "```bash\necho x\n```\n"] {
+    for wrong in [
+        "```sh\necho x\n```\n",
+        "```bash\necho\n",
+        "```text\nx\n```\n",
+        "```bash\necho x\n```\n",
+    ] {
         assert!(follow(folder.path(), wrong).is_err(), "{wrong}");
     }
     Ok(())

@@ -130,13 +130,7 @@ fn status(output: Output, file: &StateFile) -> Done {
 }
 
 /// Of a state that was made anew, nobody knows what running programs had before.
-fn changed(
-    output: Output,
-    file: &StateFile,
-    before: &State,
-    after: &State,
-    is_anew: bool,
-) -> Done {
+fn changed(output: Output, file: &StateFile, before: &State, after: &State, is_anew: bool) -> Done {
     let is_changed = is_anew || before.generation != after.generation;
     let value = json!({
         "file": file.path(),
