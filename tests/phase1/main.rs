@@ -19,6 +19,7 @@ mod python;
 mod read;
 mod refuse;
 mod rollout;
+mod runbook;
 mod verdicts;
 
 use std::process::ExitCode;
@@ -75,6 +76,7 @@ fn main() -> ExitCode {
     verdicts::add(&mut suite);
     logs::add(&mut suite);
     cli::add(&mut suite, &phase);
+    runbook::add(&mut suite);
     // The trials are gone afterwards, and with this the nodes.
     let code = suite.run();
     drop(phase);

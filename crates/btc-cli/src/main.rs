@@ -9,6 +9,7 @@ mod node;
 mod output;
 mod progress;
 mod secret;
+mod stop;
 mod suite;
 mod verbs;
 

@@ -270,7 +270,8 @@ fn program(fixture: &Fixture) -> Outcome {
         .says(&["--jump", "1 %"]);
     let set = program("rollout set 1 --reason first").run().code(0);
     assert!(set.stdout.starts_with("0 % → 1 %"), "{set:?}");
-    program("rollout hold").run().code(0);
+    let held = program("rollout hold").run().code(0);
+    assert!(held.stdout.starts_with("1 %, held; "), "{held:?}");
     program("rollout set 5").run().code(1).says(&["resume"]);
     program("rollout resume").run().code(0);
     assert_eq!(json("rollout set 100 --jump --json")["from_percent"], 1);
@@ -313,10 +314,9 @@ fn program(fixture: &Fixture) -> Outcome {
             .code(3)
             .says(&["damaged", "btc rollout rollback"]);
     }
-    program("rollout rollback --reason again")
-        .run()
-        .code(0)
-        .says(&["made anew"]);
+    let again = program("rollout rollback --reason again").run().code(0);
+    let again = again.says(&["damaged", "made anew"]);
+    assert!(again.stdout.starts_with("0 %; running"), "{again:?}");
     assert_eq!(json("rollout --json")["state"]["percent"], 0);
     Ok(())
 }

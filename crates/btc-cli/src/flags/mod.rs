@@ -112,6 +112,8 @@ pub(crate) enum Verb {
     Shadow(ShadowVerb),
     /// A whole comparison on a private node, with a planted fault that is caught
     Demo(Demo),
+    /// A private regtest node with a chain, until Ctrl-C; prints the variables that lead to it
+    Node,
     /// The variables that are read, with their defaults
     Variables,
     /// A completion script for a shell

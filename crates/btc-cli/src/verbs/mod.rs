@@ -6,6 +6,7 @@ mod broadcast;
 mod demo;
 mod fee;
 mod height;
+mod node;
 mod record;
 mod replay;
 mod rollout;
@@ -56,6 +57,7 @@ pub(crate) fn run(verb: Option<Verb>, output: Output) -> Done {
         Verb::Analyze(options) => analyze::run(output, &options),
         Verb::Shadow(verb) => shadow::run(output, &verb),
         Verb::Demo(options) => demo::run(output, &options),
+        Verb::Node => node::run(output),
         Verb::Variables => variables::run(output),
         Verb::Completions { shell } => shell::completions(shell),
         Verb::Man => shell::man(),

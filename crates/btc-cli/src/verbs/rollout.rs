@@ -16,6 +16,7 @@ const SHOWN: usize = 10;
 
 pub(super) fn run(output: Output, verb: Option<&RolloutVerb>) -> Done {
     let file = file()?;
+    let mut is_anew = false;
     let (before, after) = match verb.unwrap_or(&RolloutVerb::Status) {
         RolloutVerb::Status => return status(output, &file),
         RolloutVerb::Set(set) => update(&file, |state| apply(set, state))?,
@@ -29,13 +30,21 @@ pub(super) fn run(output: Output, verb: Option<&RolloutVerb>) -> Done {
         })?,
         // It works on a file that is gone or damaged, too.
         RolloutVerb::Rollback(why) => {
-            if let Err(error) = file.read() {
-                note(format!("{}; it is made anew", error.message()));
+            let found = file.read();
+            let states = file.roll_back(&why.reason).map_err(not_there)?;
+            if let Err(error) = found {
+                is_anew = true;
+                note(match error.kind() {
+                    ErrorKind::InvalidResponse => {
+                        "the roll-out's state was damaged: it is kept as NAME.damaged, and made anew"
+                    }
+                    _ => "the roll-out had no state: it is made anew",
+                });
             }
-            file.roll_back(&why.reason).map_err(not_there)?
+            states
         }
     };
-    changed(output, &file, &before, &after)
+    changed(output, &file, &before, &after, is_anew)
 }
 
 fn apply(set: &Set, state: &mut State) -> BitcoinResult<()> {
@@ -120,22 +129,33 @@ fn status(output: Output, file: &StateFile) -> Done {
     Ok(Code::Ok)
 }
 
-fn changed(output: Output, file: &StateFile, before: &State, after: &State) -> Done {
+/// Of a state that was made anew, nobody knows what running programs had before.
+fn changed(output: Output, file: &StateFile, before: &State, after: &State, is_anew: bool) -> Done {
+    let is_changed = is_anew || before.generation != after.generation;
     let value = json!({
         "file": file.path(),
         "from_percent": before.percent,
         "to_percent": after.percent,
-        "is_changed": before.generation != after.generation,
+        "is_changed": is_changed,
         "state": after,
     });
     output.show(&value, || {
-        let held = if after.is_held { ", held" } else { "" };
-        if before.generation == after.generation {
-            return format!("{} %{held}, as before", after.percent);
-        }
+        let held = match (before.is_held, after.is_held) {
+            (_, true) => ", held",
+            (true, false) => ", released",
+            (false, false) => "",
+        };
         let (from, to) = (before.percent, after.percent);
+        if !is_changed {
+            return format!("{to} %{held}, as before");
+        }
+        let from = if from == to {
+            String::new()
+        } else {
+            format!("{from} % → ")
+        };
         format!(
-            "{from} % → {to} %{held}; running programs follow within a second\n{}",
+            "{from}{to} %{held}; running programs follow within a second\n{}",
             share(after)
         )
     })?;

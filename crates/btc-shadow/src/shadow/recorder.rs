@@ -152,6 +152,11 @@ impl Recorder {
             is_final,
             counts,
         }));
+        if is_final {
+            // The program may end now, while others still hold the log, which ends with its last
+            // holder.
+            self.sink.flush(LAST_FLUSH);
+        }
     }
 
     /// Writes the run's first line, if it is not there yet.

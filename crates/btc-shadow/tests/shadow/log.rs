@@ -11,7 +11,7 @@ use btc_iface::{BitcoinInterface, Operation};
 use btc_shadow::analysis::{Analysis, Conclusion, Report};
 use btc_shadow::compare::Verdict;
 use btc_shadow::record::{Event, Line};
-use btc_shadow::sink::{MemorySink, Sink, Tee};
+use btc_shadow::sink::{FileSink, MemorySink, Sink, Tee};
 use btc_shadow::{Policy, Shadow};
 
 use crate::double::{Double, FullDisk};
@@ -67,6 +67,24 @@ fn a_run_begins_with_who_is_compared_and_ends_with_its_totals() {
     assert_eq!(totals.counts.total(Verdict::Mismatch), 1);
     assert!(lines.iter().all(|line| line.run == lines[0].run));
     assert_eq!(lines[0].run.to_string().len(), 8);
+}
+
+#[test]
+fn the_end_of_a_run_is_in_the_file_although_others_hold_the_log() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("log");
+    // As the metrics do, and threads that are on their way out.
+    let held = Arc::new(FileSink::open(&path).expect("a path that can be written"));
+    let run = shadow(Arc::clone(&held), true, 0);
+    ask(&run, 3);
+    drop(run);
+    let text = std::fs::read_to_string(&path).expect("the log");
+    let last = text.lines().last().expect("lines");
+    let last: Line = serde_json::from_str(last).expect("a whole line");
+    assert!(
+        matches!(&last.event, Event::Totals(totals) if totals.is_final),
+        "{last:?}"
+    );
 }
 
 #[test]

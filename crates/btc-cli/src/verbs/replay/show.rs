@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use btc::shadow::analysis::{Report, render_table};
 use btc::shadow::compare::Verdict;
-use btc::shadow::replay::{BadLine, Moment, ReplayLog, State, Tally};
+use btc::shadow::replay::{BadLine, Input, Moment, ReplayLog, State, Tally};
 use btc::{ErrorKind, Operation};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -42,7 +42,7 @@ pub(super) fn conclude(
     };
     output.show(&outcome, || {
         let mut rows = vec![
-            ("calls", format!("{} of {} read", tally.calls, tally.read)),
+            ("calls", format!("{} made of {}", tally.calls, what(state))),
             ("log", state.log.path.display().to_string()),
         ];
         rows.extend(path.map(|path| ("state", path.display().to_string())));
@@ -52,6 +52,16 @@ pub(super) fn conclude(
     })?;
     let is_clean = tally.is_clean() && report.compared > 0 && report.mismatches == 0;
     Ok(if is_clean { Code::Ok } else { Code::Failed })
+}
+
+/// What the calls were made of: lines of files, or blocks.
+fn what(state: &State) -> String {
+    let read = state.tally.read;
+    let (one, many) = match state.input {
+        Input::Blocks(_) => ("block", "blocks"),
+        Input::Files(_) => ("line", "lines"),
+    };
+    format!("{read} {}", if read == 1 { one } else { many })
 }
 
 /// What a reader should know beside the report.

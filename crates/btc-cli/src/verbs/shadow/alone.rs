@@ -13,11 +13,11 @@ use btc::{BitcoinImplementationType, Config, Credentials, NodeConfig};
 use serde::{Deserialize, Serialize};
 
 use super::Done;
-use super::stop::Stop;
 use crate::exit::{Code, Failure};
 use crate::flags;
 use crate::load::{Extent, Gauge, Inputs, Load, Reins, World};
 use crate::output;
+use crate::stop::Stop;
 
 /// Readings over a run: enough to see whether memory grows.
 const READINGS: u64 = 24;

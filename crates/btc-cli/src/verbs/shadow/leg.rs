@@ -15,10 +15,10 @@ use serde::Serialize;
 use super::ground::Sides;
 use super::mover::Moves;
 use super::record::Record;
-use super::stop::Stop;
 use super::view::{Sight, View};
 use crate::exit::Failure;
 use crate::load::{Gauge, Load, Reins, World};
+use crate::stop::Stop;
 
 /// How long comparisons may take to go on until they are given up.
 const PATIENCE: Duration = Duration::from_mins(1);

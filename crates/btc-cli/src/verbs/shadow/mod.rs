@@ -8,7 +8,6 @@ mod leg;
 mod mover;
 mod record;
 mod soak;
-mod stop;
 mod view;
 
 use super::{Done, analyze, demo};

@@ -17,12 +17,12 @@ use super::ground::{self, Sides};
 use super::leg::{self, Company, Setting};
 use super::mover::{Mover, Moves};
 use super::record::Record;
-use super::stop::Stop;
 use crate::exit::{Code, Failure};
 use crate::flags::Soak;
 use crate::load::{Extent, Load, Mix, World};
 use crate::node::Session;
 use crate::output::{self, Output};
+use crate::stop::Stop;
 
 /// How long a soak is unless said otherwise.
 const DEFAULT_CALLS: u64 = 10_000;

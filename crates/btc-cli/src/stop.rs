@@ -11,11 +11,11 @@ use crate::exit::{Code, Failure};
 
 /// Whether SIGINT or SIGTERM has come. The second one ends the process at once.
 #[derive(Debug, Clone)]
-pub(super) struct Stop(Arc<AtomicBool>);
+pub(crate) struct Stop(Arc<AtomicBool>);
 
 impl Stop {
     /// Takes these signals over for the rest of the process's life.
-    pub(super) fn on_signals() -> Result<Self, Failure> {
+    pub(crate) fn on_signals() -> Result<Self, Failure> {
         let asked = Arc::new(AtomicBool::new(false));
         let register = |signal| -> io::Result<()> {
             // In this order: the first signal finds no flag yet, and sets it.
@@ -32,7 +32,7 @@ impl Stop {
         Ok(Self(asked))
     }
 
-    pub(super) fn is_asked(&self) -> bool {
+    pub(crate) fn is_asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
