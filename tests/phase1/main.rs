@@ -18,6 +18,7 @@ mod nodes;
 mod python;
 mod read;
 mod refuse;
+mod reorg;
 mod rollout;
 mod verdicts;
 
@@ -72,6 +73,7 @@ fn main() -> ExitCode {
     python::add(&mut suite);
     rollout::add(&mut suite, &phase);
     beside::add(&mut suite, &phase);
+    reorg::add(&mut suite, &phase);
     verdicts::add(&mut suite);
     logs::add(&mut suite);
     cli::add(&mut suite, &phase);
