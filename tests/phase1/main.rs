@@ -9,6 +9,7 @@ mod beside;
 mod broadcast;
 mod change;
 mod cli;
+mod ending;
 mod estimates;
 mod extremes;
 mod faults;
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
     python::add(&mut suite);
     rollout::add(&mut suite, &phase);
     beside::add(&mut suite, &phase);
+    ending::add(&mut suite, &phase);
     reorg::add(&mut suite, &phase);
     verdicts::add(&mut suite);
     logs::add(&mut suite);
