@@ -39,7 +39,9 @@ const CLASSES: &[(&str, PythonMode, bool)] = &[
     ("Dies", PythonMode::Worker, true),
 ];
 
-const KILLS: [(&str, fn(&Fixture) -> Outcome); 2] = [
+type Trial = fn(&Fixture) -> Outcome;
+
+const KILLS: [(&str, Trial); 2] = [
     ("workers_that_are_killed_come_back", killed),
     (
         "workers_killed_at_each_start_wait_longer",

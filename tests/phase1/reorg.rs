@@ -29,13 +29,13 @@ const HONEST: &str = "btc_legacy.backend:LegacyBackend";
 
 const CASES: &[(&str, Change)] = &[
     ("back_in_the_mempool", |chain, _| {
-        honest(chain, |chain, _| Ok(drop(chain.reorg_empty(1)?)))
+        honest(chain, |chain, _| chain.reorg_empty(1).map(drop))
     }),
     ("mined_elsewhere", |chain, _| {
-        honest(chain, |chain, _| Ok(drop(chain.reorg(2)?)))
+        honest(chain, |chain, _| chain.reorg(2).map(drop))
     }),
     ("taken_back_without_another_block", |chain, _| {
-        honest(chain, |chain, _| Ok(drop(chain.disconnect(1)?)))
+        honest(chain, |chain, _| chain.disconnect(1).map(drop))
     }),
     ("replaced_at_the_same_height", |chain, _| {
         honest(chain, |chain, read| {
@@ -279,7 +279,7 @@ fn again_and_again(chain: &mut Chain<'_>) -> Outcome {
         chain.mine(2)?;
         let height = chain.height();
         assert_eq!(scene.shadow.get_block_height()?, height);
-        let found = scene.judge(|| Ok(drop(chain.reorg_empty(1)?)))?;
+        let found = scene.judge(|| chain.reorg_empty(1).map(drop))?;
         let found = &found[&Operation::GetBlockHeight][0];
         assert_eq!(found.verdict, Verdict::Inconclusive, "{found:#?}");
         let reason = "an answer changed while both sides were asked";

@@ -137,7 +137,7 @@ impl Analysis {
     fn put_in_order(&mut self, file: &str, id: RunId, time_ms: u64, group: usize) {
         let (last_file, last_ms, last_group) = &mut self.last_start;
         if last_file != file {
-            *last_file = file.to_owned();
+            file.clone_into(last_file);
         } else if time_ms < *last_ms {
             if *last_group != group && *last_ms - time_ms > MAX_DISORDER_MS {
                 self.is_order_unclear = true;
