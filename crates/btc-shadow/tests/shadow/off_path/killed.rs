@@ -143,5 +143,7 @@ fn a_kill_in_the_middle_of_a_line_costs_that_line_and_what_was_not_written() {
         (2, 1, 1)
     );
     assert_eq!(both.compared, cut.compared + 10);
-    assert_eq!(both.unaccounted, 0);
+    // Two workers: a number may be missing whose line would have come next.
+    assert_eq!(both.unaccounted, cut.unaccounted);
+    assert!(both.unaccounted <= 2, "{}", both.unaccounted);
 }
