@@ -42,6 +42,25 @@ const CLASSES: &[(&str, PythonMode, bool)] = &[
     ("Dies", PythonMode::Worker, true),
 ];
 
+type Trial = fn(&Fixture) -> Outcome;
+
+const KILLS: [(&str, Trial); 2] = [
+    ("workers_that_are_killed_come_back", killed),
+    (
+        "workers_killed_at_each_start_wait_longer",
+        killed_at_each_start,
+    ),
+];
+
+/// In place of the package: it counts the starts in its folder, and kills the process as the
+/// system does when memory runs out.
+const KILLED_AT_START: &str = "\
+import os, pathlib, signal
+with (pathlib.Path(__file__).parent.parent / 'starts').open('a') as starts:
+    starts.write('one\\n')
+os.kill(os.getpid(), signal.SIGKILL)
+";
+
 pub(crate) fn add(suite: &mut Suite, phase: &Arc<Phase>) {
     for (class, mode, opens) in CLASSES {
         let phase = Arc::clone(phase);
@@ -53,10 +72,10 @@ pub(crate) fn add(suite: &mut Suite, phase: &Arc<Phase>) {
             phase.reading(|fixture| broken(fixture, class, *mode, *opens))
         });
     }
-    let phase_of_kills = Arc::clone(phase);
-    suite.add("beside::workers_that_are_killed_come_back", move || {
-        phase_of_kills.reading(killed)
-    });
+    for (name, trial) in KILLS {
+        let phase = Arc::clone(phase);
+        suite.add(format!("beside::{name}"), move || phase.reading(trial));
+    }
 }
 
 /// The planted class as the secondary, while 64 threads ask the primary.
@@ -161,6 +180,61 @@ fn killed(fixture: &Fixture) -> Outcome {
         last
     });
     run?;
+    drop(shadow);
+    let counts = books.counts();
+    assert!(counts.close(), "{counts:?}");
+    assert_eq!(counts.total(Verdict::Mismatch), 0, "{counts:?}");
+    Ok(())
+}
+
+/// A worker that is killed before it is ready, again and again: the next starts come later and
+/// later, calls in between are answered at once, and it comes back when it can.
+fn killed_at_each_start(fixture: &Fixture) -> Outcome {
+    let mark = tempfile::tempdir()?;
+    let config = PythonConfig {
+        search_path: vec![mark.path().to_owned()],
+        ..python_config(&fixture.config(), PythonMode::Worker)
+    };
+    let secondary = Arc::new(PythonBitcoin::connect(&config)?);
+    let (rust, txid, expected) = honest(fixture)?;
+    let folder = tempfile::tempdir()?;
+    // The breaker would leave the secondary alone, too.
+    let settings = OffPath {
+        breaker_failures: u64::MAX,
+        queue_calls: 256,
+        ..OffPath::default()
+    };
+    let shadow = over(rust, secondary, &folder.path().join("log"), settings)?;
+    let books = shadow.books();
+    let total = |verdict| books.counts().total(verdict);
+    let calling = |what: &str, holds: &dyn Fn() -> bool| {
+        wait(what, || {
+            (0..20).for_each(|_| ask(&shadow, &txid, &expected));
+            holds()
+        })
+    };
+    calling("it is compared", &|| total(Verdict::Match) > 10)?;
+
+    let package = mark.path().join("package");
+    let planted = mark.path().join("btc_legacy");
+    fs::create_dir(&package)?;
+    fs::write(package.join("__init__.py"), KILLED_AT_START)?;
+    fs::rename(&package, &planted)?;
+    let before = total(Verdict::Inconclusive);
+    assert!(
+        kill_workers(mark.path())? > 0,
+        "there was no worker to kill"
+    );
+    let starts =
+        || fs::read_to_string(mark.path().join("starts")).map_or(0, |it| it.lines().count());
+    calling("it is started again", &|| starts() >= 5)?;
+    let refused = total(Verdict::Inconclusive) - before;
+    let starts = starts() as u64;
+    assert!(starts * 10 <= refused, "{starts} starts in {refused} calls");
+
+    fs::rename(&planted, &package)?;
+    let before = total(Verdict::Match);
+    calling("it comes back", &|| total(Verdict::Match) > before + 10)?;
     drop(shadow);
     let counts = books.counts();
     assert!(counts.close(), "{counts:?}");

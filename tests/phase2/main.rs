@@ -18,6 +18,7 @@ mod reorg;
 mod shared;
 mod sides;
 mod sources;
+mod turn;
 mod vectors;
 mod wallet;
 
@@ -125,6 +126,10 @@ fn main() -> ExitCode {
             lab.with(move |chain, node| moving::run(backend, chain, &node))
         });
     }
+    let shared = Arc::clone(&phase);
+    suite.add("moving::a_broadcast_whose_turn_comes_later", move || {
+        shared.shaken(false, |lab| lab.with(|chain, node| turn::run(chain, &node)))
+    });
     for crowd in shared::CROWDS {
         let phase = Arc::clone(&phase);
         suite.add(format!("shared::{}", crowd.name), move || {

@@ -50,8 +50,17 @@ impl Program {
 
     /// With these arguments.
     pub fn with(arguments: &[&str]) -> Self {
+        Self::of(binary(), arguments)
+    }
+
+    /// The service among the examples of the crate `btc`, in place of the command line.
+    pub fn service() -> Self {
+        Self::of(service(), &[])
+    }
+
+    fn of(binary: &Path, arguments: &[&str]) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
-        let mut command = Command::new(binary());
+        let mut command = Command::new(binary);
         command
             .args(arguments)
             .current_dir(folder.path())
@@ -258,21 +267,42 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) {
 /// The binary that belongs to this test, built when a test first asks for it.
 fn binary() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| build(&["--package", "btc-cli"]).join("btc"))
+}
+
+/// The same of the example.
+fn service() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let test = env::current_exe().expect("this program has a path");
-        // This is target/<profile>/deps/<name>.
-        let profile = test.ancestors().nth(2).expect("cargo's folders");
-        let target = profile.parent().expect("cargo's folders");
-        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo
-            .args(["build", "--quiet", "--package", "btc-cli", "--target-dir"])
-            .arg(target)
-            .current_dir(env!("CARGO_MANIFEST_DIR"));
-        if profile.ends_with("release") {
-            cargo.arg("--release");
-        }
-        let status = cargo.status().expect("cargo runs");
-        assert!(status.success(), "btc-cli does not build");
-        profile.join("btc")
+        let what = [
+            "--package",
+            "btc",
+            "--features",
+            "full",
+            "--example",
+            "shutdown",
+        ];
+        build(&what).join("examples/shutdown")
     })
+}
+
+/// Builds something in this test's profile, and returns the folder of that.
+fn build(what: &[&str]) -> PathBuf {
+    let test = env::current_exe().expect("this program has a path");
+    // This is target/<profile>/deps/<name>.
+    let profile = test.ancestors().nth(2).expect("cargo's folders");
+    let target = profile.parent().expect("cargo's folders");
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
+        .args(["build", "--quiet"])
+        .args(what)
+        .arg("--target-dir")
+        .arg(target)
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    if profile.ends_with("release") {
+        cargo.arg("--release");
+    }
+    let status = cargo.status().expect("cargo runs");
+    assert!(status.success(), "it does not build: {what:?}");
+    profile.to_owned()
 }

@@ -146,7 +146,8 @@ pub struct Totals {
 /// How much memory a process takes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
-    /// When, in milliseconds since 1970.
+    /// When, in milliseconds since 1970 when the run began, and evenly from there: a trend must
+    /// not follow a clock that is set.
     pub time_ms: u64,
     /// Whose process it is: the one implementation that runs in it, or none for the process that
     /// compares both.

@@ -30,13 +30,17 @@ fn wrong_settings() -> Outcome {
         ("PYTHON_MODE", "inline", &["embedded", "worker"]),
         ("PYTHON_BACKEND", "no colon", &["module:Class"]),
         ("PYTHON_TIMEOUT_SECS", "-1", &["86400", "0"]),
+        ("SHADOW_SAMPLING", "half", &["10%"]),
+        ("SHADOW_QUEUE", "none", &["1"]),
         ("BITCOIN_RPC_TIMEOUT_SECS", "0", &["1", "3600"]),
         ("BTC_CONFIG", "/does/not/exist.toml", &["cannot be read"]),
     ] {
-        let program = Program::new("height").env(name, value);
+        // In shadow mode, unless that is what is wrong: nothing is asked or logged before.
+        let program = Program::new("height").env("SHADOW_MODE", "true");
+        let program = program.env(name, value);
         let shown = if name == "BTC_CONFIG" { value } else { name };
         let run = program.run().code(3).says(&["error:", shown]).says(allowed);
-        assert!(run.stdout.is_empty(), "{run:?}");
+        assert!(run.stdout.is_empty() && run.files.is_empty(), "{run:?}");
     }
     let run = Program::new("height")
         .env("PRIMARY_IMPL", "rust")

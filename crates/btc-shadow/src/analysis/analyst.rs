@@ -10,6 +10,9 @@ use super::reading::{Problems, Read, each_line, open, read};
 use super::report::Report;
 use crate::record::{Comparison, Event, Line, RunId, Start};
 
+/// Processes that begin together may write their first lines in another order.
+const MAX_DISORDER_MS: u64 = 60_000;
+
 /// Everything learned from the lines so far. What it takes does not grow with their number: runs,
 /// groups of runs, fields, reasons and problems are kept up to bounds, and it is said what is
 /// beyond.
@@ -23,6 +26,10 @@ pub struct Analysis {
     pub(super) groups: Groups,
     /// The lines beside comparisons that were seen, so that repeated ones count once.
     others: Distinct,
+    /// The file that is read, and its run that began last, by its own word: when, and its group.
+    last_start: (String, u64, usize),
+    /// Whether the order of the runs in a file contradicts the clock.
+    pub(super) is_order_unclear: bool,
 }
 
 impl Analysis {
@@ -34,6 +41,8 @@ impl Analysis {
     /// `NotFound`: no such file. `Configuration`: it cannot be read.
     pub fn read_file(&mut self, path: &Path, progress: &mut dyn FnMut(u64)) -> BitcoinResult<()> {
         let name = path.display().to_string();
+        // It may be given twice.
+        self.last_start = Default::default();
         let opened = open(path)?;
         let damage = each_line(path, opened, progress, |number, line| {
             self.add_text(&name, number, line);
@@ -72,7 +81,7 @@ impl Analysis {
                     self.problems.add(file, number, what);
                 }
             }
-            Event::Start(start) => self.start(run, &start),
+            Event::Start(start) => self.start(file, run, &start),
             Event::Totals(totals) => {
                 if let Some(run) = self.runs.of(run) {
                     run.total(totals);
@@ -99,8 +108,11 @@ impl Analysis {
         true
     }
 
-    fn start(&mut self, id: RunId, start: &Start) {
+    fn start(&mut self, file: &str, id: RunId, start: &Start) {
         let group = self.groups.of(start);
+        if let Some(group) = group.filter(|_| start.part == 1 && !file.is_empty()) {
+            self.put_in_order(file, id, start.time_ms, group);
+        }
         let Some(run) = self.runs.of(id) else {
             return;
         };
@@ -118,6 +130,26 @@ impl Analysis {
             }
         }
         run.is_started = true;
+    }
+
+    /// Lines stand in a file in the order in which they were written. Where the clock has another,
+    /// it was set, and does not say which builds ran last.
+    fn put_in_order(&mut self, file: &str, id: RunId, time_ms: u64, group: usize) {
+        let (last_file, last_ms, last_group) = &mut self.last_start;
+        if last_file != file {
+            file.clone_into(last_file);
+        } else if time_ms < *last_ms {
+            if *last_group != group && *last_ms - time_ms > MAX_DISORDER_MS {
+                self.is_order_unclear = true;
+                let what = format!(
+                    "run {id} of other builds stands after one that began later, by the clock: \
+                     which builds ran last is unclear"
+                );
+                self.problems.add(file, 0, what);
+            }
+            return;
+        }
+        (*last_ms, *last_group) = (time_ms, group);
     }
 
     fn happened(&mut self, id: RunId, event: Event) {

@@ -36,7 +36,7 @@ use self::tips::Tips;
 use crate::books::Books;
 use crate::policy::Policy;
 use crate::sink::Sink;
-use crate::wallet::{Built, Given, Payment, Reserved, Sent, Twins};
+use crate::wallet::{Built, Given, KnownTip, Payment, Reserved, Sent, Twins};
 use crate::watch::Watch;
 
 /// The decorator over the interface.
@@ -312,7 +312,11 @@ impl BitcoinInterface for Shadow {
         };
         let built = self.observe(
             operation,
-            || primary.create_transaction_with_snapshot(outputs, fee_rate),
+            || {
+                let built = primary.create_transaction_with_snapshot(outputs, fee_rate)?;
+                self.sides.tips.see_block(built.1.tip);
+                Ok(built)
+            },
             |ours| {
                 let ours = ours.result.as_ref().map_err(BitcoinError::kind);
                 Box::new(Built::new(payment, ours))
@@ -327,8 +331,11 @@ impl BitcoinInterface for Shadow {
             || self.primary.broadcast_transaction(transaction),
             |ours| {
                 let tips = ours.asked().tips.filter(|_| self.off_path.is_some());
-                let height = tips.map(|[_, after]| after);
-                Box::new(Sent::new(transaction.clone(), ours.result.clone(), height))
+                let known = tips.map(|[_, height]| KnownTip {
+                    height,
+                    block: self.sides.tips.block(),
+                });
+                Box::new(Sent::new(transaction.clone(), ours.result.clone(), known))
             },
         )
     }

@@ -1,5 +1,7 @@
 //! `Recorder`: where every verdict ends up, in the books, with the watchers and in the log.
 
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -57,7 +59,10 @@ impl Recorder {
         static RUNS: AtomicU64 = AtomicU64::new(0);
         let began_ms = now_ms();
         let number = RUNS.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{began_ms} {} {number}", process::id());
+        // A clock that was set back, and a process that has the number of an earlier one, as in
+        // a container that starts again, must not give two runs one number.
+        let chance = RandomState::new().build_hasher().finish();
+        let name = format!("{began_ms} {} {number} {chance}", process::id());
         let digest = sha256::Hash::hash(name.as_bytes());
         let first = digest.as_byte_array().first_chunk();
         Self {
@@ -91,6 +96,13 @@ impl Recorder {
     pub(crate) fn second_of(&self, moment: Instant) -> u64 {
         let since = moment.saturating_duration_since(self.began).as_secs();
         (self.began_ms / 1000).saturating_add(since)
+    }
+
+    /// The time by the run's own clock, in milliseconds since 1970 when it began: it goes on
+    /// evenly, whatever becomes of the system's.
+    pub(crate) fn time_ms(&self) -> u64 {
+        let since = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.began_ms.saturating_add(since)
     }
 
     /// Closes the account of a call, and says what was found. The verdict counts only here, so
@@ -141,10 +153,8 @@ impl Recorder {
     }
 
     pub(crate) fn write_totals(&self, is_final: bool) {
-        if is_final {
-            // What the log still holds back may yet be lost.
-            self.sink.flush(LAST_FLUSH);
-        }
+        // What the log still holds back may yet be lost.
+        let is_well = is_final && self.sink.flush(LAST_FLUSH);
         let mut counts = self.books.counts();
         counts.lost_lines = counts.lost_lines.saturating_add(self.sink.lost_lines());
         self.write(Event::Totals(Totals {
@@ -152,9 +162,8 @@ impl Recorder {
             is_final,
             counts,
         }));
-        if is_final {
-            // The program may end now, while others still hold the log, which ends with its last
-            // holder.
+        if is_well {
+            // The process may end with the decorator, while a worker still keeps the log open.
             self.sink.flush(LAST_FLUSH);
         }
     }

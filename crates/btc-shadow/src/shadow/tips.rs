@@ -1,13 +1,20 @@
-//! `Tips`: the height of the tip that was seen last, to be read at no cost.
+//! `Tips`: the tip that was seen last, to be read at no cost.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The last known height of the tip. Nobody waits for it, and nobody is asked for it: it comes
-/// from the answers that pass by, and off the caller's path from a look now and then.
+use btc_iface::BlockRef;
+
+/// The last known tip. Nobody waits for it, and nobody is asked for it: it comes from the answers
+/// that pass by, and off the caller's path from a look now and then.
 #[derive(Debug, Default)]
 pub(crate) struct Tips {
     /// The height plus one; 0 when none is known.
     next: AtomicU64,
+    /// The block that was last seen as the tip. Two blocks of one height are two chains.
+    block: Mutex<Option<BlockRef>>,
+    /// The height for which the block was last asked for, plus one.
+    asked: AtomicU64,
 }
 
 impl Tips {
@@ -15,8 +22,70 @@ impl Tips {
         self.next.store(u64::from(height) + 1, Ordering::Relaxed);
     }
 
+    /// The tip was this block. Whoever finds another at it leaves it be.
+    pub(crate) fn see_block(&self, tip: BlockRef) {
+        if let Ok(mut block) = self.block.try_lock() {
+            *block = Some(tip);
+        }
+    }
+
     pub(crate) fn height(&self) -> Option<u32> {
         let height = self.next.load(Ordering::Relaxed).checked_sub(1)?;
         u32::try_from(height).ok()
+    }
+
+    /// The tip as a block; none if only its height is known, or somebody else is at it.
+    pub(crate) fn block(&self) -> Option<BlockRef> {
+        let block = self.block.try_lock().ok().and_then(|block| *block)?;
+        (self.height()? == block.height).then_some(block)
+    }
+
+    /// Whether to ask which block the tip is: once for each height of which that is not known.
+    pub(crate) fn wants_block(&self) -> bool {
+        let next = self.next.load(Ordering::Relaxed);
+        let is_known = next == 0 || self.block().is_some();
+        !is_known && self.asked.swap(next, Ordering::Relaxed) != next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use btc_iface::rust_bitcoin::BlockHash;
+    use btc_iface::rust_bitcoin::hashes::Hash;
+
+    use super::*;
+
+    fn block(height: u32, branch: u8) -> BlockRef {
+        BlockRef {
+            height,
+            hash: BlockHash::from_byte_array([branch; 32]),
+        }
+    }
+
+    #[test]
+    fn a_block_is_the_tip_only_at_the_height_that_was_seen_last() {
+        let tips = Tips::default();
+        assert!(!tips.wants_block(), "there is no tip to ask about");
+        tips.see_block(block(100, 1));
+        assert_eq!(tips.block(), None);
+        tips.see(100);
+        assert_eq!(tips.block(), Some(block(100, 1)));
+        assert!(!tips.wants_block());
+        tips.see(101);
+        assert_eq!((tips.height(), tips.block()), (Some(101), None));
+    }
+
+    #[test]
+    fn which_block_it_is_is_asked_once_for_each_height() {
+        let tips = Tips::default();
+        for height in [100, 101, 100] {
+            tips.see(height);
+            assert!(tips.wants_block());
+            assert!(!tips.wants_block());
+        }
+        tips.see_block(block(100, 1));
+        tips.see(102);
+        tips.see(100);
+        assert!(!tips.wants_block(), "it is known again");
     }
 }

@@ -33,26 +33,44 @@ pub(crate) struct Sent {
     /// The bytes, made here from the fields, so that the secondary decodes and hashes what the
     /// caller sees, whatever the primary made of it.
     bytes: Vec<u8>,
-    /// The height of the tip that was known when the primary had answered, if that was not just
-    /// now.
-    height: Option<u32>,
+    /// The tip that was known when the primary had answered, if that was not just now.
+    answered_at: Option<KnownTip>,
     /// The secondary's tip at the first look.
     tip: Option<BlockRef>,
 }
 
+/// What was known of the tip at some moment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KnownTip {
+    pub(crate) height: u32,
+    /// Which block of that height it was, if that was known too.
+    pub(crate) block: Option<BlockRef>,
+}
+
+impl KnownTip {
+    /// Whether this is another tip.
+    fn is_not(self, now: Option<BlockRef>) -> bool {
+        match self.block {
+            // Two blocks of one height are two chains.
+            Some(block) => now != Some(block),
+            None => now.map(|tip| tip.height) != Some(self.height),
+        }
+    }
+}
+
 impl Sent {
-    /// `height` is that of the tip when the primary had answered; none when the secondary is asked
-    /// at once, so that its own tip is the same.
+    /// `answered_at` is the tip when the primary had answered; none when the secondary is asked at
+    /// once, so that its own tip is the same.
     pub(crate) fn new(
         transaction: BitcoinTransaction,
         ours: BitcoinResult<String>,
-        height: Option<u32>,
+        answered_at: Option<KnownTip>,
     ) -> Self {
         Self {
             transaction,
             ours,
             bytes: Vec::new(),
-            height,
+            answered_at,
             tip: None,
         }
     }
@@ -60,9 +78,8 @@ impl Sent {
     /// Whether the chain is another one than when the primary answered, or when the secondary was
     /// asked first.
     fn has_moved(&self, twins: &Twins) -> bool {
-        let now = tip_of(twins);
-        let height = now.map(|tip| tip.height);
-        self.tip != now || self.height.is_some() && self.height != height
+        let now = twins.tip();
+        self.tip != now || self.answered_at.is_some_and(|then| then.is_not(now))
     }
 
     fn check(&self, twin: &dyn WalletTwin) -> BitcoinResult<BroadcastCheck> {
@@ -101,7 +118,10 @@ impl Case for Sent {
             return finding.cannot_say("the node's test does not know the limit on burnt value");
         }
         if finding.differs_with_the_tip() {
-            self.tip = tip_of(twins);
+            self.tip = twins.tip();
+            if let Some(tip) = self.tip {
+                sides.tips.see_block(tip);
+            }
         }
         finding
     }
@@ -121,12 +141,6 @@ impl Case for Sent {
             _ => finding,
         }
     }
-}
-
-/// The tip that the secondary follows to now.
-fn tip_of(twins: &Twins) -> Option<BlockRef> {
-    let state = guard(OPERATION, || twins.secondary.wallet_state());
-    state.ok().map(|state| state.tip)
 }
 
 /// Judges the primary's outcome by the secondary's check.

@@ -5,6 +5,7 @@ mod analysis_formats;
 mod analysis_gate;
 mod analysis_groups;
 mod analysis_reading;
+mod clock;
 mod compare;
 mod double;
 mod fallback;

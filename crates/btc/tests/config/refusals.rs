@@ -18,6 +18,10 @@ fn a_wrong_value_names_the_variable_its_source_and_what_is_allowed() {
         ("LOG_MAX_MB", &["0", "1.5", "64M"], &["1", "1048576"]),
         ("LOG_MAX_FILES", &["1", "1001"], &["2", "1000"]),
         ("SHADOW_WORKERS", &["0", "65", "all"], &["1", "64"]),
+        ("SHADOW_QUEUE", &["0", "-1", "16k"], &["1", "16777216"]),
+        ("SHADOW_TIMEOUT_SECS", &["0", "3601", "30s"], &["1", "3600"]),
+        ("SHADOW_INLINE", &["inline"], &["true", "false"]),
+        ("LOG_COMPRESS", &["gzip"], &["true", "false"]),
         (
             "SHADOW_SAMPLING",
             &["0.5", "get_block", "10%,5"],

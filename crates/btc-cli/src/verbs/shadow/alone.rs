@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write, stdin};
 use std::process::{self, Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use btc::shadow::memory::{self, Resident};
 use btc::shadow::record::Memory;
@@ -60,6 +60,7 @@ pub(super) fn run(options: &flags::Alone) -> Done {
         is_over: &|| false,
         is_held: &|| false,
     };
+    let clock = Clock::start();
     thread::scope(|scope| {
         let calling = scope.spawn(|| load.run(&*bitcoin, &world, &gauge, &reins));
         for step in 1..READINGS {
@@ -67,24 +68,48 @@ pub(super) fn run(options: &flags::Alone) -> Done {
             while gauge.done() < mark && !calling.is_finished() {
                 thread::sleep(NAP);
             }
-            tell(gauge.done())?;
+            tell(&clock, gauge.done())?;
         }
         while !calling.is_finished() {
             thread::sleep(NAP);
         }
-        tell(gauge.done())
+        tell(&clock, gauge.done())
     })?;
     Ok(Code::Ok)
 }
 
-fn tell(calls: u64) -> Result<(), Failure> {
+/// The system's time at the beginning, and evenly from there: a trend must not follow a clock that
+/// is set.
+struct Clock {
+    began_ms: u64,
+    began: Instant,
+}
+
+impl Clock {
+    fn start() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        Self {
+            began_ms: since.map_or(0, millis),
+            began: Instant::now(),
+        }
+    }
+
+    fn time_ms(&self) -> u64 {
+        self.began_ms.saturating_add(millis(self.began.elapsed()))
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn tell(clock: &Clock, calls: u64) -> Result<(), Failure> {
     let Some(memory) = with_children() else {
         let message = "the system does not say how much memory a process takes".to_owned();
         return Err(Failure::Other(Code::Failed, message));
     };
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let reading = Reading {
-        time_ms: since.map_or(0, |it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX)),
+        time_ms: clock.time_ms(),
         rss_bytes: memory.rss_bytes,
         peak_rss_bytes: memory.peak_rss_bytes,
         calls,

@@ -63,6 +63,7 @@ impl Report {
             lost_lines: sums.lost_lines,
             uncounted_lines: analysis.runs.uncounted_lines,
             unaccounted: sum(sums.unaccounted.into_iter()).saturating_add(sums.unknown),
+            is_order_unclear: analysis.is_order_unclear,
             unended_runs: sums.unended,
             problem_count: analysis.problems.count,
             problems: analysis.problems.named,

@@ -52,6 +52,8 @@ pub struct Report {
     pub uncounted_lines: u64,
     /// Calls that ended in no verdict, or that nothing is known of.
     pub unaccounted: u64,
+    /// Whether a clock that was set leaves open which group is the newest.
+    pub is_order_unclear: bool,
     /// Runs of the newest group that have not ended, or were killed.
     pub unended_runs: u64,
     /// Lines, runs and files that cannot be used in full.

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use btc_iface::{BitcoinError, BitcoinResult, ErrorKind, Operation};
 
 use super::super::finding::Finding;
-use super::super::recorder::now_ms;
 use super::shared::Shared;
 use crate::memory;
 use crate::record::{self, Event};
@@ -121,7 +120,7 @@ fn report(shared: &Shared) {
     let counts = shared.recorder.books.counts();
     if let Some(memory) = memory::of_this_process() {
         shared.recorder.write(Event::Memory(record::Memory {
-            time_ms: now_ms(),
+            time_ms: shared.recorder.time_ms(),
             implementation: None,
             rss_bytes: memory.rss_bytes,
             peak_rss_bytes: memory.peak_rss_bytes,

@@ -3,6 +3,8 @@
 
 mod course;
 mod faults;
+mod killed;
+mod log;
 
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

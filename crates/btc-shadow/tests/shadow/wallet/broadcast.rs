@@ -2,8 +2,6 @@
 
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
-use std::time::Duration;
 
 use btc_iface::BroadcastVerdict::{Acceptable, Known, Refused};
 use btc_iface::rust_bitcoin::Txid;
@@ -11,7 +9,6 @@ use btc_iface::rust_bitcoin::hashes::Hash;
 use btc_iface::{
     BitcoinError, BitcoinInterface, BitcoinTransaction, BroadcastVerdict, ErrorKind, Operation,
 };
-use btc_shadow::OffPath;
 use btc_shadow::compare::Verdict;
 use btc_shadow::record::Comparison;
 
@@ -20,9 +17,9 @@ use super::honest::{block, check, payment, plan, snapshot, state};
 use super::{Scene, expect, expect_reason, scene, scene_of};
 use crate::double::failure;
 
-const OPERATION: Operation = Operation::BroadcastTransaction;
+pub(super) const OPERATION: Operation = Operation::BroadcastTransaction;
 
-fn transaction() -> BitcoinTransaction {
+pub(super) fn transaction() -> BitcoinTransaction {
     let planned = plan(&payment(60_000), 2, &snapshot());
     planned.expect("enough coins").transaction
 }
@@ -50,7 +47,7 @@ fn failed(kind: ErrorKind, message: &'static str, twin: Twin) -> Scene {
     sent(primary, twin, &transaction())
 }
 
-fn always(verdict: BroadcastVerdict, reason: Option<&'static str>) -> Twin {
+pub(super) fn always(verdict: BroadcastVerdict, reason: Option<&'static str>) -> Twin {
     Twin::hearing(move |_| (verdict, reason))
 }
 
@@ -256,41 +253,6 @@ fn a_chain_that_moved_leaves_the_question_open_when_both_nodes_say_the_same() {
     for theirs in [Acceptable, Refused] {
         let found = found_later(Primary::honest(), (Known, theirs), true);
         assert_eq!(found.verdict, Verdict::Mismatch);
-    }
-}
-
-#[test]
-fn a_chain_that_moved_before_the_secondarys_turn_leaves_the_question_open() {
-    let first = snapshot().tip.height;
-    for (height, verdict) in [
-        (first, Verdict::Mismatch),
-        (first + 1, Verdict::Inconclusive),
-    ] {
-        // The primary sent, both nodes have thrown it out since, and the chain stands still.
-        let refused = || always(BroadcastVerdict::Refused, Some("non-final"));
-        let twin = Twin {
-            state: Box::new(move || {
-                let mut now = state();
-                now.tip = block(height);
-                Ok(now)
-            }),
-            ..refused()
-        };
-        let scene = scene_of(2, Primary::honest(), twin, Some(refused()));
-        let settings = OffPath {
-            look_every: Duration::ZERO,
-            ..OffPath::default()
-        };
-        let shadow = scene.shadow.off_path(settings).expect("threads");
-        assert_eq!(shadow.get_block_height().expect("a height"), first);
-        shadow.broadcast_transaction(&transaction()).expect("sent");
-        let books = shadow.books();
-        let judged = || books.counts().verdicts[&OPERATION].clone();
-        while judged().is_empty() {
-            thread::sleep(Duration::from_millis(1));
-        }
-        let verdicts = judged();
-        assert_eq!(verdicts, [(verdict, 1)].into());
     }
 }
 

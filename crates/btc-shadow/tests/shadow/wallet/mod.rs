@@ -7,6 +7,7 @@ mod chain;
 mod create;
 mod double;
 mod honest;
+mod turn;
 
 use std::sync::Arc;
 

@@ -1,0 +1,130 @@
+//! Broadcasts whose turn comes later: what the chain did between the primary's answer and then.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use btc_iface::BroadcastVerdict::Refused;
+use btc_iface::{BitcoinInterface, BlockRef};
+use btc_shadow::compare::Verdict;
+use btc_shadow::{OffPath, Shadow};
+
+use super::broadcast::{OPERATION, always, transaction};
+use super::double::{Primary, Twin};
+use super::honest::{block, check, payment, snapshot, state};
+use super::scene_of;
+
+/// Both nodes have thrown it out.
+fn refusing() -> Twin {
+    always(Refused, Some("non-final"))
+}
+
+/// Another block at the height of the snapshot's tip.
+fn rival() -> BlockRef {
+    BlockRef {
+        hash: block(7).hash,
+        ..snapshot().tip
+    }
+}
+
+/// The verdict on the one broadcast, once it is there.
+fn judged(shadow: &Shadow) -> Vec<(Verdict, u64)> {
+    let books = shadow.books();
+    loop {
+        let counts = books.counts();
+        if let Some(found) = counts.verdicts.get(&OPERATION).filter(|it| !it.is_empty()) {
+            return found.clone().into_iter().collect();
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn until_matches(shadow: &Shadow, number: u64) {
+    while shadow.books().counts().total(Verdict::Match) < number {
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Off the caller's path on one thread, with looks at the tip so often; zero for never.
+fn off_path(shadow: Shadow, look_every: Duration) -> Shadow {
+    let settings = OffPath {
+        workers: 1,
+        look_every,
+        ..OffPath::default()
+    };
+    shadow.off_path(settings).expect("threads")
+}
+
+/// What is found when the tip at the secondary's turn is `now`.
+fn found_at(now: BlockRef, has_built: bool) -> Vec<(Verdict, u64)> {
+    let twin = Twin {
+        state: Box::new(move || {
+            let mut state = state();
+            state.tip = now;
+            Ok(state)
+        }),
+        ..refusing()
+    };
+    let scene = scene_of(2, Primary::honest(), twin, Some(refusing()));
+    let shadow = off_path(scene.shadow, Duration::ZERO);
+    let height = shadow.get_block_height().expect("a height");
+    assert_eq!(height, snapshot().tip.height);
+    if has_built {
+        // Its snapshot names the block.
+        let built = shadow.create_transaction(payment(60_000), 2);
+        built.expect("enough coins");
+    }
+    shadow.broadcast_transaction(&transaction()).expect("sent");
+    judged(&shadow)
+}
+
+#[test]
+fn a_chain_that_moved_before_the_secondarys_turn_leaves_the_question_open() {
+    let tip = snapshot().tip;
+    for has_built in [false, true] {
+        assert_eq!(found_at(tip, has_built), [(Verdict::Mismatch, 1)]);
+        let next = block(tip.height + 1);
+        assert_eq!(found_at(next, has_built), [(Verdict::Inconclusive, 1)]);
+    }
+}
+
+#[test]
+fn a_reorganisation_to_the_same_height_is_a_chain_that_moved() {
+    assert_eq!(found_at(rival(), true), [(Verdict::Inconclusive, 1)]);
+}
+
+#[test]
+fn the_block_is_looked_up_once_where_no_answer_names_it() {
+    let (has_moved, asked) = (Arc::new(AtomicBool::new(false)), Arc::default());
+    let (moves, counts) = (Arc::clone(&has_moved), Arc::clone(&asked));
+    let twin = Twin {
+        state: Box::new(move || {
+            AtomicU64::fetch_add(&counts, 1, Ordering::SeqCst);
+            let mut state = state();
+            if has_moved.load(Ordering::SeqCst) {
+                state.tip = rival();
+            }
+            Ok(state)
+        }),
+        // Its turn comes when the chain is another one.
+        check: Box::new(move |bytes, _| {
+            moves.store(true, Ordering::SeqCst);
+            check(bytes, Refused, Some("non-final"))
+        }),
+        ..Twin::honest()
+    };
+    let scene = scene_of(2, Primary::honest(), twin, Some(refusing()));
+    let shadow = off_path(scene.shadow, Duration::from_millis(1));
+    while asked.load(Ordering::SeqCst) == 0 {
+        thread::sleep(Duration::from_millis(1));
+    }
+    // The one worker is done with that look, and with further ones, once it has compared these.
+    for number in 1..=20 {
+        shadow.get_block_height().expect("a height");
+        until_matches(&shadow, number);
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    shadow.broadcast_transaction(&transaction()).expect("sent");
+    assert_eq!(judged(&shadow), [(Verdict::Inconclusive, 1)]);
+}
