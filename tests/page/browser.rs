@@ -147,9 +147,10 @@ impl Browser {
         Ok(())
     }
 
-    fn send(&mut self, tab: Option<&Tab>, method: &str, with: &Value) -> Result<(), Failure> {
+    fn send(&mut self, tab: Option<&Tab>, method: &str, with: Value) -> Result<(), Failure> {
         self.last += 1;
-        let mut message = json!({"id": self.last, "method": method, "params": with});
+        let mut message = json!({"id": self.last, "method": method});
+        message["params"] = with;
         if let Some(tab) = tab {
             message["sessionId"] = tab.session.as_str().into();
         }
@@ -160,7 +161,7 @@ impl Browser {
     }
 
     fn ask(&mut self, tab: Option<&Tab>, method: &str, with: Value) -> Result<Value, Failure> {
-        self.send(tab, method, &with)?;
+        self.send(tab, method, with)?;
         let end = Instant::now() + PATIENCE;
         loop {
             let mut message = self.next(end, method)?;
@@ -193,7 +194,7 @@ impl Drop for Browser {
     fn drop(&mut self) {
         // It takes its children along when it is asked to end, and says nothing more.
         let end = Instant::now() + GRACE;
-        let is_asked = self.send(None, "Browser.close", &json!({})).is_ok();
+        let is_asked = self.send(None, "Browser.close", json!({})).is_ok();
         while is_asked && Instant::now() < end && matches!(self.child.try_wait(), Ok(None)) {
             thread::sleep(Duration::from_millis(10));
         }
