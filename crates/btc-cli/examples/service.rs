@@ -4,6 +4,7 @@
 //! or SIGINT ends it.
 
 use std::error::Error;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use signal_hook::flag;
 
 const CALLS_A_SECOND: u32 = 500;
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
     // What shadow mode and the roll-out warn of goes where the program's own warnings go.
     tracing_subscriber::fmt()
         .with_max_level(tracing::Level::WARN)
@@ -24,6 +25,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         .with_ansi(false)
         .with_writer(std::io::stderr)
         .init();
+    match serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve() -> Result<(), Box<dyn Error>> {
     let mut arguments = env::args().skip(1);
     let file = arguments.next().ok_or("name a file of calls")?;
     let rate = match arguments.next() {

@@ -22,11 +22,16 @@ pub(super) fn difference(expected: &[String], first_line: usize, output: &str) -
             next.map(|at| at + 1).collect()
         };
         if used.is_empty() {
-            let instead = before.first().and_then(|at| found.get(*at));
+            let next = before.first().and_then(|at| found.get(*at)).copied();
+            let is_after_any = number > 0 && expected[number - 1].trim() == ANY;
+            let instead = match next {
+                Some(_) if is_after_any => "(nowhere in the rest of the output)",
+                Some(next) => next,
+                None => "(no more output)",
+            };
             return Some(format!(
-                "line {} does not come:\n  expected: {line}\n  found:    {}",
+                "line {} does not come:\n  expected: {line}\n  found:    {instead}",
                 first_line + number,
-                instead.copied().unwrap_or("(no more output)")
             ));
         }
     }

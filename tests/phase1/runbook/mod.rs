@@ -153,6 +153,7 @@ fn differences() -> Outcome {
         ("echo one", "one\ntwo", "line 8 does not come"),
         ("echo one; echo two", "one", "more comes than is expected"),
         ("echo a 1 b", "a … c", "line 7"),
+        ("seq 9", "1\n…\n11", "nowhere in the rest"),
         ("false; echo $?", "0", "found:    1"),
         ("echo one; false", "one", "exit code is 1"),
         ("exit 0", "", "ended the shell"),
