@@ -82,7 +82,7 @@ pub(crate) fn add(suite: &mut Suite, phase: &Arc<Phase>) {
 fn broken(fixture: &Fixture, class: &'static str, mode: PythonMode, opens: bool) -> Outcome {
     let config = PythonConfig {
         backend: format!("btc_legacy.planted:{class}"),
-        timeout: Some(Duration::from_secs(20)),
+        timeout: Some(Duration::from_mins(1)),
         ..python_config(&fixture.config(), mode)
     };
     let secondary = Arc::new(PythonBitcoin::connect(&config)?);
