@@ -12,6 +12,7 @@ mod secret;
 mod stop;
 mod suite;
 mod verbs;
+mod wrap;
 
 use std::process::ExitCode;
 

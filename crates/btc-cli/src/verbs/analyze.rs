@@ -12,6 +12,7 @@ use crate::exit::{Code, Failure};
 use crate::flags::Analyze;
 use crate::output::{Output, note, print};
 use crate::progress;
+use crate::wrap::for_terminal;
 
 pub(super) fn run(output: Output, options: &Analyze) -> Done {
     let gate = options
@@ -28,8 +29,11 @@ pub(super) fn run(output: Output, options: &Analyze) -> Done {
     } else {
         options.format.0
     };
-    let text = format.render(&assessment);
-    print(format!("{}\n", text.trim_end()).as_bytes())?;
+    let mut text = format!("{}\n", format.render(&assessment).trim_end());
+    if format == Format::Table {
+        text = for_terminal(text);
+    }
+    print(text.as_bytes())?;
     Ok(decided(&assessment))
 }
 

@@ -53,8 +53,9 @@ fn headline(judgement: &Judgement, report: &Report) -> String {
             "Not yet: no call was compared, so this log proves nothing.".to_owned()
         }
         Decision::Hold => format!(
-            "Not yet: nothing speaks against Rust in {compared} compared calls, but evidence is \
-             missing for {} of {criteria} criteria.",
+            "Not yet: nothing speaks against Rust in {}, but evidence is missing for {} of \
+             {criteria} criteria.",
+            plural(report.compared, "compared call", "compared calls"),
             count(Outcome::Hold)
         ),
         Decision::No => {

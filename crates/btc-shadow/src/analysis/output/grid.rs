@@ -54,32 +54,9 @@ pub(super) fn row<const N: usize>(words: [&str; N]) -> Vec<String> {
     words.map(str::to_owned).to_vec()
 }
 
-/// A sentence after `first`, broken between words where a terminal ends; its further lines are set
-/// in as far as the first one.
-pub(super) fn wrap(first: &str, sentence: &str) -> String {
-    let indent = first.chars().count();
-    let mut out = first.to_owned();
-    let mut column = indent;
-    for (number, word) in sentence.split(' ').enumerate() {
-        let width = word.chars().count();
-        if number > 0 && column + 1 + width > WIDTH {
-            out.push('\n');
-            out.extend(std::iter::repeat_n(' ', indent));
-            column = indent;
-        } else if number > 0 {
-            out.push(' ');
-            column += 1;
-        }
-        out.push_str(word);
-        column += width;
-    }
-    out.push('\n');
-    out
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{WIDTH, grid, row, wrap};
+    use super::{WIDTH, grid, row};
 
     #[test]
     fn what_is_too_wide_goes_on_below() {
@@ -94,14 +71,5 @@ mod tests {
         let heads: Vec<_> = shown.split("\n\n").map(|part| &part[..9]).collect();
         assert_eq!(heads, ["operation", "operation"]);
         assert!(shown.ends_with("  3\n"), "{shown}");
-    }
-
-    #[test]
-    fn sentences_break_between_words() {
-        let shown = wrap("  no    ", &"words ".repeat(30));
-        let lines: Vec<_> = shown.lines().collect();
-        assert!(lines.len() > 2 && lines.iter().all(|line| line.chars().count() <= WIDTH));
-        assert!(lines[1].starts_with("        words"), "{shown}");
-        assert_eq!(wrap("a ", "b"), "a b\n");
     }
 }

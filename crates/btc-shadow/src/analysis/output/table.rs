@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::super::gate::{Assessment, Decision, Outcome};
 use super::super::report::{GroupReport, Report};
 use super::cells::{calls, errors, memory, times};
-use super::grid::{grid, wrap};
+use super::grid::grid;
 use super::words::{grouped, plain, plural, time};
 
 /// Of how many fields that differ a sample is shown.
@@ -14,10 +14,15 @@ const MAX_PATHS: usize = 10;
 pub(super) fn render(assessment: &Assessment) -> String {
     let (judgement, report) = (&assessment.judgement, &assessment.report);
     let mut out = String::new();
-    let word = format!("{:<8}", judgement.decision.as_str());
-    out.push_str(&wrap(&word, &plain(&judgement.headline)));
+    // Writing to a string cannot fail, here and below. Sentences stay whole, to be searched.
+    let _ = writeln!(
+        out,
+        "{:<8}{}",
+        judgement.decision.as_str(),
+        plain(&judgement.headline)
+    );
     for line in origin(report) {
-        out.push_str(&wrap("        ", &plain(&line)));
+        let _ = writeln!(out, "        {}", plain(&line));
     }
     for rows in [
         calls(assessment),
@@ -40,8 +45,7 @@ pub(super) fn render(assessment: &Assessment) -> String {
                 Outcome::No => "no",
                 _ => "hold",
             };
-            let first = format!("  {word:<5} ");
-            out.push_str(&wrap(&first, &plain(&criterion.sentence)));
+            let _ = writeln!(out, "  {word:<5} {}", plain(&criterion.sentence));
         }
     }
     list_problems(&mut out, report);
@@ -103,17 +107,12 @@ pub(super) fn list_paths(out: &mut String, report: &Report, max: usize) {
     }
     out.push_str("\nfields that differ\n");
     for (operation, path) in paths.into_iter().take(max) {
-        let found = format!(
-            "{operation} {} in {} places, first at {}:",
-            plain(&path.path),
-            path.count,
-            plain(&path.sample.path)
-        );
-        out.push_str(&wrap("  ", &found));
-        // Writing to a string cannot fail, here and below. Values stay whole, to be copied.
         let _ = writeln!(
             out,
-            "    primary   {}\n    secondary {}",
+            "  {operation} {} in {} places, first at {}:\n    primary   {}\n    secondary {}",
+            plain(&path.path),
+            path.count,
+            plain(&path.sample.path),
             plain(&path.sample.primary),
             plain(&path.sample.secondary)
         );
@@ -131,15 +130,14 @@ pub(super) fn list_reasons(out: &mut String, report: &Report) {
     let mut head = "\nnot compared\n";
     for o in &report.operations {
         for r in &o.reasons {
-            let found = format!(
-                "{} {} {} times: {}",
+            let _ = writeln!(
+                out,
+                "{head}  {} {} {} times: {}",
                 o.operation,
                 r.verdict.as_str(),
                 r.count,
                 plain(&r.reason)
             );
-            out.push_str(head);
-            out.push_str(&wrap("  ", &found));
             head = "";
         }
     }
@@ -152,7 +150,7 @@ fn list_events(out: &mut String, report: &Report) {
         out.push_str("\nevents\n");
     }
     for event in events {
-        out.push_str(&wrap("  ", &plain(&event)));
+        let _ = writeln!(out, "  {}", plain(&event));
     }
 }
 
