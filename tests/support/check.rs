@@ -44,7 +44,7 @@ pub fn bounded<T: Send + 'static>(
 /// Waits until something holds, and fails when it never does.
 #[track_caller]
 pub fn eventually(what: &str, check: impl Fn() -> bool) {
-    const LIMIT: Duration = Duration::from_secs(20);
+    const LIMIT: Duration = Duration::from_mins(1);
     let deadline = Instant::now() + LIMIT;
     while !check() {
         assert!(

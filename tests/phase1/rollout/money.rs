@@ -1,16 +1,17 @@
 //! One wallet that both sides of a roll-out pay from in turn.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use btc::bitcoin::hashes::Hash;
 use btc::bitcoin::{Address, Amount, ScriptBuf, WPubkeyHash};
 use btc::shadow::Rollout;
 use btc::shadow::compare::Verdict;
-use btc::shadow::record::{Comparison, Event};
+use btc::shadow::record::{Comparison, Event, Line};
 use btc::shadow::rollout::Limits;
 use btc::{AddressType, BitcoinInterface, Network, Operation};
 use btc_regtest::Chain;
-use btc_tests::{Outcome, WalletFolder, builder, node_config};
+use btc_tests::{Outcome, WalletFolder, builder, eventually, node_config};
 use tempfile::TempDir;
 
 use super::{SIDES, key, lines, state_at};
@@ -65,6 +66,10 @@ pub(super) fn pays() -> Outcome {
         let txid = rollout.broadcast_transaction(&made)?;
         assert_eq!(txid, made.txid.to_string());
     }
+    // A block before a comparison has ended would leave it open which of the two was right.
+    eventually("8 addresses and 10 payments are compared", || {
+        compared(&log) == 28
+    });
     let height = chain.height();
     chain.mine(1)?;
     assert_eq!(chain.height(), height + 1);
@@ -73,6 +78,7 @@ pub(super) fn pays() -> Outcome {
     let balances = keys.map(|key| Rollout::with_key(&key, || rollout.get_balance()));
     let [rust, python] = balances;
     assert_eq!(rust?, python?);
+    eventually("the balances are compared too", || compared(&log) == 30);
     drop(rollout);
     assert_eq!(file.read()?.percent, 50, "{}", file.read()?.reason);
     // Each payment was sent by the side that had built it, and the other one agreed.
@@ -106,4 +112,12 @@ pub(super) fn pays() -> Outcome {
         assert!(made > 0 && made == broadcast, "{side}: {made} {broadcast}");
     }
     Ok(())
+}
+
+/// How many calls the log has a verdict of; the line that is being written is none yet.
+fn compared(log: &Path) -> usize {
+    lines(log).map_or(0, |lines| {
+        let is_comparison = |line: &&Line| matches!(line.event, Event::Comparison(_));
+        lines.iter().filter(is_comparison).count()
+    })
 }
