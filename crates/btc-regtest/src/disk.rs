@@ -16,6 +16,9 @@ pub const NO_DISK: &str =
 /// The program that makes a namespace in which this process may mount, and what it is told.
 const UNSHARE: [&str; 3] = ["unshare", "--map-root-user", "--mount"];
 
+/// Says to this program that it runs in a namespace, so that it does not begin again for ever.
+const ENTERED: &str = "BTC_REGTEST_NAMESPACE";
+
 /// An empty file system of a fixed size in memory; unmounted on drop.
 #[derive(Debug)]
 pub struct Disk(TempDir);
@@ -71,7 +74,10 @@ pub fn enter_namespace() {
         tempfile::tempdir().is_ok_and(|place| succeeds(&mut mount(program, place.path(), 64)))
     };
     // A disk that is mounted for good is one that drop unmounts.
-    if Disk::mount(64).is_ok_and(|disk| disk.is_some()) || !may_mount(&UNSHARE) {
+    if env::var_os(ENTERED).is_some()
+        || Disk::mount(64).is_ok_and(|disk| disk.is_some())
+        || !may_mount(&UNSHARE)
+    {
         return;
     }
     let Ok(program) = env::current_exe().and_then(fs::canonicalize) else {
@@ -82,6 +88,7 @@ pub fn enter_namespace() {
         .args(options)
         .arg(program)
         .args(env::args_os().skip(1))
+        .env(ENTERED, "1")
         .exec();
     tracing::warn!(%error, "no user namespace, although there was one before");
 }

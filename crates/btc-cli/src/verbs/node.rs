@@ -1,5 +1,6 @@
 //! `btc node`: a private regtest node with a chain, for other commands to ask, until it is told to end.
 
+use std::fmt::Write as _;
 use std::thread;
 use std::time::Duration;
 
@@ -38,10 +39,12 @@ pub(super) fn run(output: Output) -> Done {
         "height": chain.height(),
     });
     output.show(&value, || {
-        variables
-            .iter()
-            .map(|(name, value)| format!("export {name}='{}'\n", value.replace('\'', r"'\''")))
-            .collect()
+        // Those of another node would contradict these.
+        let mut lines = "unset BITCOIN_RPC_USER BITCOIN_RPC_PASSWORD\n".to_owned();
+        for (name, value) in &variables {
+            let _ = writeln!(lines, "export {name}='{}'", value.replace('\'', r"'\''"));
+        }
+        lines
     })?;
     note("the node runs until this command ends");
     while !stop.is_asked() {

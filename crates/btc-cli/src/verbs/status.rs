@@ -110,7 +110,8 @@ fn rollout_value(rollout: &RolloutConfig, state: &BitcoinResult<State>) -> Value
             value["generation"] = json!(state.generation);
             value["changed_at_ms"] = json!(state.changed_at_ms);
             value["reason"] = json!(state.reason);
-            value["rollback_reason"] = json!(state.rollback().map(|rollback| &rollback.reason));
+            value["rollback_reason"] =
+                json!(state.last_rollback().map(|rollback| &rollback.reason));
         }
         Err(error) => value["error"] = json!(error.message()),
     }
@@ -130,7 +131,7 @@ fn rollout_rows(
             let held = if state.is_held { ", held" } else { "" };
             lines.push(format!("{}{held}", share(state)));
             if state.is_rolled_back {
-                let rollback = state.rollback();
+                let rollback = state.last_rollback();
                 let why = rollback.map_or_else(String::new, |rollback| {
                     format!(" {}: {}", ago(rollback.time_ms), rollback.reason)
                 });

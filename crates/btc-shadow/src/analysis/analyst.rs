@@ -110,8 +110,8 @@ impl Analysis {
 
     fn start(&mut self, file: &str, id: RunId, start: &Start) {
         let group = self.groups.of(start);
-        if let Some(group) = group.filter(|_| start.part == 1 && !file.is_empty()) {
-            self.put_in_order(file, id, start.time_ms, group);
+        if let Some(group) = group.filter(|_| !file.is_empty()) {
+            self.put_in_order(file, id, start, group);
         }
         let Some(run) = self.runs.of(id) else {
             return;
@@ -133,13 +133,16 @@ impl Analysis {
     }
 
     /// Lines stand in a file in the order in which they were written. Where the clock has another,
-    /// it was set, and does not say which builds ran last.
-    fn put_in_order(&mut self, file: &str, id: RunId, time_ms: u64, group: usize) {
+    /// it was set, and does not say which builds ran last. At the head of a file stand runs that
+    /// began in an earlier one, in any order.
+    fn put_in_order(&mut self, file: &str, id: RunId, start: &Start, group: usize) {
+        let time_ms = start.time_ms;
         let (last_file, last_ms, last_group) = &mut self.last_start;
         if last_file != file {
             file.clone_into(last_file);
         } else if time_ms < *last_ms {
-            if *last_group != group && *last_ms - time_ms > MAX_DISORDER_MS {
+            let is_apart = *last_group != group && *last_ms - time_ms > MAX_DISORDER_MS;
+            if is_apart && start.part == 1 {
                 self.is_order_unclear = true;
                 let what = format!(
                     "run {id} of other builds stands after one that began later, by the clock: \

@@ -64,6 +64,12 @@ pub(crate) struct Sides<'a> {
 impl Sides<'_> {
     /// The primary's side, and the secondary's; none when that makes no sense.
     pub(crate) fn split(&self) -> Option<(Side, Option<Side>)> {
+        let is_alone = self.duration_ns.len() == 1;
+        let of_two =
+            matches!(self.error, Some(Both::Each(_))) || matches!(self.tips, Some(Both::Each(_)));
+        if is_alone && of_two {
+            return None;
+        }
         let errors = Both::split(self.error);
         let tips = Both::split(self.tips);
         let side = |implementation, duration_ns, place: usize| Side {
@@ -180,7 +186,11 @@ impl TryFrom<Read> for Comparison {
     type Error = &'static str;
 
     fn try_from(read: Read) -> Result<Self, Self::Error> {
+        let is_shared = !read.duration_ns.is_empty() || read.error.is_some() || read.tips.is_some();
         let (primary, secondary) = match (read.primary, read.secondary) {
+            (Named::Side(_), _) if is_shared => {
+                return Err("what both sides share stands beside sides of version 2");
+            }
             (Named::Side(primary), None) => (primary, None),
             (Named::Side(primary), Some(Named::Side(secondary))) => (primary, Some(secondary)),
             (Named::Name(primary), secondary @ (None | Some(Named::Name(_)))) => {
@@ -194,9 +204,9 @@ impl TryFrom<Read> for Comparison {
                     error: read.error,
                     tips: read.tips,
                 };
-                sides
-                    .split()
-                    .ok_or("`duration_ns` does not have one number for each side")?
+                sides.split().ok_or(
+                    "`duration_ns`, `error` or `tips` is not of as many sides as were asked",
+                )?
             }
             _ => return Err("`primary` and `secondary` are of different versions"),
         };

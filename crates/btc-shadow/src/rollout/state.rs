@@ -243,14 +243,14 @@ impl State {
     }
 
     /// The automatic rollback that nobody has acknowledged, as far as the history knows.
-    pub fn rollback(&self) -> Option<&Change> {
+    pub fn last_rollback(&self) -> Option<&Change> {
         let mut changes = self.history.iter().rev();
         let last = changes.find(|change| change.action == Action::AutomaticRollback);
         last.filter(|_| self.is_rolled_back)
     }
 
     fn rollback_reason(&self) -> &str {
-        self.rollback()
+        self.last_rollback()
             .map_or("the history does not say why", |change| &change.reason)
     }
 

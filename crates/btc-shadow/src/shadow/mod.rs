@@ -189,11 +189,13 @@ impl Shadow {
 
     /// Ends the comparisons off the caller's path: takes no more of them, works off what waits
     /// for at most so long, and counts the rest as dropped. Calls go on to the primary. True if
-    /// nothing was dropped. Ends of itself, within [`OffPath::drain`], when the decorator goes.
+    /// nothing was dropped. What was found is handed to the log; its last totals are written when
+    /// the decorator goes. Ends of itself, within [`OffPath::drain`], when the decorator goes.
     pub fn finish(&self, within: Duration) -> bool {
-        self.off_path
-            .as_ref()
-            .is_none_or(|pool| pool.finish(within))
+        let pool = self.off_path.as_ref();
+        let is_complete = pool.is_none_or(|pool| pool.finish(within));
+        self.recorder.flush();
+        is_complete
     }
 
     /// Asks the primary, lets the case be judged, and returns the primary's answer.
@@ -333,7 +335,7 @@ impl BitcoinInterface for Shadow {
                 let tips = ours.asked().tips.filter(|_| self.off_path.is_some());
                 let known = tips.map(|[_, height]| KnownTip {
                     height,
-                    block: self.sides.tips.block(),
+                    block: self.sides.tips.block_at(height),
                 });
                 Box::new(Sent::new(transaction.clone(), ours.result.clone(), known))
             },

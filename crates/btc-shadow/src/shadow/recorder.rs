@@ -152,9 +152,14 @@ impl Recorder {
         }
     }
 
+    /// Lets the log write what it holds back.
+    pub(crate) fn flush(&self) -> bool {
+        self.sink.flush(LAST_FLUSH)
+    }
+
     pub(crate) fn write_totals(&self, is_final: bool) {
         // What the log still holds back may yet be lost.
-        let is_well = is_final && self.sink.flush(LAST_FLUSH);
+        let is_well = is_final && self.flush();
         let mut counts = self.books.counts();
         counts.lost_lines = counts.lost_lines.saturating_add(self.sink.lost_lines());
         self.write(Event::Totals(Totals {
@@ -164,7 +169,7 @@ impl Recorder {
         }));
         if is_well {
             // The process may end with the decorator, while a worker still keeps the log open.
-            self.sink.flush(LAST_FLUSH);
+            self.flush();
         }
     }
 

@@ -20,20 +20,14 @@ pub(crate) struct Sides {
 }
 
 impl Sides {
-    /// Asks the primary for the height of its tip, and the secondary's twin which block that is,
-    /// once for each height. A failure leaves what is known.
+    /// Asks the primary for the height of its tip. A failure leaves what is known. Which block it
+    /// is, nobody is asked: a wallet would follow the chain for it, and others wait for that.
     pub(crate) fn look_at_tip(&self) {
         let height = guard(Operation::GetBlockHeight, || {
             self.primary.get_block_height()
         });
-        let Ok(height) = height else {
-            return;
-        };
-        self.tips.see(height);
-        if let Some(twins) = self.twins.as_ref().filter(|_| self.tips.wants_block())
-            && let Some(tip) = twins.tip()
-        {
-            self.tips.see_block(tip);
+        if let Ok(height) = height {
+            self.tips.see(height);
         }
     }
 }

@@ -13,8 +13,6 @@ pub(crate) struct Tips {
     next: AtomicU64,
     /// The block that was last seen as the tip. Two blocks of one height are two chains.
     block: Mutex<Option<BlockRef>>,
-    /// The height for which the block was last asked for, plus one.
-    asked: AtomicU64,
 }
 
 impl Tips {
@@ -40,11 +38,9 @@ impl Tips {
         (self.height()? == block.height).then_some(block)
     }
 
-    /// Whether to ask which block the tip is: once for each height of which that is not known.
-    pub(crate) fn wants_block(&self) -> bool {
-        let next = self.next.load(Ordering::Relaxed);
-        let is_known = next == 0 || self.block().is_some();
-        !is_known && self.asked.swap(next, Ordering::Relaxed) != next
+    /// The block at this height, if that was the tip that was seen last.
+    pub(crate) fn block_at(&self, height: u32) -> Option<BlockRef> {
+        self.block().filter(|block| block.height == height)
     }
 }
 
@@ -65,27 +61,14 @@ mod tests {
     #[test]
     fn a_block_is_the_tip_only_at_the_height_that_was_seen_last() {
         let tips = Tips::default();
-        assert!(!tips.wants_block(), "there is no tip to ask about");
         tips.see_block(block(100, 1));
         assert_eq!(tips.block(), None);
         tips.see(100);
         assert_eq!(tips.block(), Some(block(100, 1)));
-        assert!(!tips.wants_block());
         tips.see(101);
         assert_eq!((tips.height(), tips.block()), (Some(101), None));
-    }
-
-    #[test]
-    fn which_block_it_is_is_asked_once_for_each_height() {
-        let tips = Tips::default();
-        for height in [100, 101, 100] {
-            tips.see(height);
-            assert!(tips.wants_block());
-            assert!(!tips.wants_block());
-        }
-        tips.see_block(block(100, 1));
-        tips.see(102);
-        tips.see(100);
-        assert!(!tips.wants_block(), "it is known again");
+        tips.see_block(block(101, 1));
+        assert_eq!(tips.block_at(101), Some(block(101, 1)));
+        assert_eq!(tips.block_at(100), None, "it is of another moment");
     }
 }

@@ -16,8 +16,8 @@ use crate::shadow::observation::guard;
 
 /// How many addresses are remembered.
 const MAX_GIVEN: usize = 1 << 17;
-/// How many of the looks at the used addresses of a type are remembered: more than calls of it
-/// that wait to be compared would ever straddle.
+/// How many of the looks at the used addresses of a type are remembered. The first one stays, so
+/// that what was used before the run is known however many calls wait to be compared.
 const MAX_LOOKS: usize = 64;
 
 /// What is known about the addresses of a run.
@@ -55,7 +55,7 @@ impl Given {
         looks.find(|look| look.at < moment).map(|look| look.index)
     }
 
-    /// Remembers what a snapshot, asked for at this moment, says about the addresses with coins.
+    /// Remembers what a snapshot that came at this moment says about the addresses with coins.
     fn learn(&self, at: Instant, snapshot: &WalletSnapshot) {
         let mut known = self.known();
         for address_type in AddressType::ALL {
@@ -67,7 +67,7 @@ impl Given {
                 looks.push_back(Look { at, index });
             }
             if looks.len() > MAX_LOOKS {
-                looks.pop_front();
+                looks.remove(1);
             }
         }
     }
@@ -98,11 +98,11 @@ pub(super) fn of_address(
     if !given.is_new(address_type, index) {
         found.at(".index", |here| here.add(index, "given out before", false));
     }
-    let now = Instant::now();
     let Ok(snapshot) = guard(Operation::GenerateAddress, || twins.secondary.snapshot()) else {
         return found.into_vec();
     };
-    given.learn(now, &snapshot);
+    // It took its time, and says what is so at its end.
+    given.learn(Instant::now(), &snapshot);
     let before = given.used_before(address_type, asked);
     let used = before.min(highest(&snapshot, address_type));
     if let Some(used) = used.filter(|used| *used >= index) {
@@ -225,8 +225,9 @@ mod tests {
         // A type that is seldom used is not pushed out by one that often is.
         assert_eq!(given.used_before(once, at(1)), Some(7));
         assert_eq!(given.used_before(once, at(0)), None);
-        // Of a time too long ago nothing is known, and nothing is held against anybody.
-        assert_eq!(given.used_before(often, at(2)), None);
+        // Of a time long ago only the first look is left.
+        assert_eq!(given.used_before(often, at(500)), Some(1));
+        assert_eq!(given.used_before(often, at(1)), None);
     }
 
     #[test]

@@ -99,17 +99,19 @@ fn work(shared: &Shared, index: usize, generation: u64) {
     let desk = &shared.desks[index];
     let mut rests = 0;
     while !shared.is_closed.load(Ordering::Relaxed) {
-        let has_place = if let Some(has_place) = shared.work(desk, generation) {
-            rests = 0;
-            has_place
-        } else {
-            thread::sleep(if rests < RESTS { REST } else { LONG_REST });
-            rests = rests.saturating_add(1);
-            shared.look(desk, generation)
-        };
-        if !has_place {
-            shared.stuck.fetch_sub(1, Ordering::Relaxed);
-            return;
+        // Before the work: a queue that never empties must not hide a new block.
+        let has_place = shared.look(desk, generation);
+        let worked = has_place.then(|| shared.work(desk, generation));
+        match worked {
+            Some(Some(true)) => rests = 0,
+            Some(None) => {
+                thread::sleep(if rests < RESTS { REST } else { LONG_REST });
+                rests = rests.saturating_add(1);
+            }
+            None | Some(Some(false)) => {
+                shared.stuck.fetch_sub(1, Ordering::Relaxed);
+                return;
+            }
         }
     }
     desk.leave(generation);

@@ -57,6 +57,24 @@ fn a_new_build_after_a_clock_was_set_back_is_not_taken_for_the_old_one() {
 }
 
 #[test]
+fn nor_where_the_old_builds_beginning_stands_in_an_earlier_file() {
+    let place = Place::new();
+    place.run("run", "1", AHEAD);
+    // As at the head of a file that follows another one.
+    let log = std::fs::read_to_string(place.log()).expect("there");
+    let (start, rest) = log
+        .split_once('\n')
+        .expect("it begins with the run's start");
+    let start = start.strip_suffix('}').expect("an object");
+    let further = format!("{start},\"part\":2}}\n{rest}");
+    std::fs::write(place.log(), further).expect("the same file");
+    place.run("run", "2", "0");
+    let (outcome, sentence) = evidence(&place);
+    assert_eq!(outcome, Outcome::Hold, "{sentence}");
+    assert!(place.report().is_order_unclear);
+}
+
+#[test]
 fn the_same_build_under_any_clock_and_a_new_one_under_the_right_one_are_evidence() {
     let place = Place::new();
     for clock in ["0", "-86400", "0"] {

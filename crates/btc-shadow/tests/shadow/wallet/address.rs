@@ -1,13 +1,16 @@
 //! New addresses: the secondary derives the index that the primary reserved.
 
 use std::panic::resume_unwind;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, mpsc};
+use std::time::Duration;
 
 use btc_iface::{AddressType, BitcoinInterface, ErrorKind, Network, Operation};
+use btc_shadow::OffPath;
 use btc_shadow::compare::Verdict;
 
 use super::double::{Primary, Twin};
-use super::honest::address;
+use super::honest::{address, snapshot};
 use super::{Scene, expect, expect_reason, scene};
 use crate::double::failure;
 
@@ -150,4 +153,53 @@ fn a_side_that_cannot_be_asked_leaves_the_question_open() {
     let found = asked(Primary::honest(), twin).comparison();
     let reason = "no answer from the secondary: unavailable";
     expect_reason(&found, Verdict::Inconclusive, reason);
+}
+
+#[test]
+fn what_a_slow_snapshot_saw_at_its_end_was_not_known_at_its_beginning() {
+    // The look of the first comparison begins before the second call, and ends with a coin on the
+    // address that the second call was given.
+    let (has_begun, begun) = mpsc::channel();
+    let (go_on, gone_on) = mpsc::channel::<()>();
+    let (begins, waits) = (Mutex::new(Some(has_begun)), Mutex::new(gone_on));
+    let twin = Twin {
+        snapshot: Box::new(move || {
+            if let Some(begins) = begins.lock().expect("one worker").take() {
+                begins.send(()).expect("the test waits");
+                waits.lock().expect("one worker").recv().expect("let go");
+            }
+            let mut seen = snapshot();
+            seen.coins[0].address_type = AddressType::P2tr;
+            seen.coins[0].index = 7;
+            Ok(seen)
+        }),
+        ..Twin::honest()
+    };
+    let index = AtomicU32::new(5);
+    let primary = Primary {
+        reserve: Box::new(move |address_type| {
+            let index = index.fetch_add(1, Ordering::SeqCst);
+            Ok(address(Network::Regtest, address_type, index))
+        }),
+        ..Primary::honest()
+    };
+    let settings = OffPath {
+        workers: 1,
+        ..OffPath::default()
+    };
+    let scene = scene(2, primary, twin);
+    let shadow = scene.shadow.off_path(settings).expect("threads");
+    let ask = || {
+        let answer = shadow.generate_address(AddressType::P2tr);
+        answer.expect("the primary answers").index
+    };
+    assert_eq!(ask(), Some(5));
+    begun.recv().expect("the worker looks");
+    assert_eq!((ask(), ask()), (Some(6), Some(7)));
+    go_on.send(()).expect("the worker waits");
+    let books = shadow.books();
+    assert!(shadow.finish(Duration::from_mins(1)));
+    let counts = books.counts();
+    assert_eq!(counts.total(Verdict::Mismatch), 0, "{counts:?}");
+    assert_eq!(counts.total(Verdict::Match), 3, "{counts:?}");
 }

@@ -1,19 +1,23 @@
 //! Broadcasts whose turn comes later: what the chain did between the primary's answer and then.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use btc_iface::BitcoinImplementationType::{Python, Rust};
 use btc_iface::BroadcastVerdict::Refused;
-use btc_iface::{BitcoinInterface, BlockRef};
+use btc_iface::{BitcoinInterface, BlockRef, Operation};
 use btc_shadow::compare::Verdict;
-use btc_shadow::{OffPath, Shadow};
+use btc_shadow::record::Event;
+use btc_shadow::sink::MemorySink;
+use btc_shadow::{OffPath, Policy, Shadow};
 
 use super::broadcast::{OPERATION, always, transaction};
 use super::double::{Primary, Twin};
-use super::honest::{block, check, payment, snapshot, state};
+use super::honest::{block, payment, snapshot, state};
 use super::scene_of;
+use crate::double::Double;
 
 /// Both nodes have thrown it out.
 fn refusing() -> Twin {
@@ -95,36 +99,64 @@ fn a_reorganisation_to_the_same_height_is_a_chain_that_moved() {
 }
 
 #[test]
-fn the_block_is_looked_up_once_where_no_answer_names_it() {
-    let (has_moved, asked) = (Arc::new(AtomicBool::new(false)), Arc::default());
-    let (moves, counts) = (Arc::clone(&has_moved), Arc::clone(&asked));
+fn a_look_at_the_tip_asks_no_wallet() {
+    let asked = Arc::default();
+    let counts = Arc::clone(&asked);
     let twin = Twin {
         state: Box::new(move || {
             AtomicU64::fetch_add(&counts, 1, Ordering::SeqCst);
-            let mut state = state();
-            if has_moved.load(Ordering::SeqCst) {
-                state.tip = rival();
-            }
-            Ok(state)
-        }),
-        // Its turn comes when the chain is another one.
-        check: Box::new(move |bytes, _| {
-            moves.store(true, Ordering::SeqCst);
-            check(bytes, Refused, Some("non-final"))
+            Ok(state())
         }),
         ..Twin::honest()
     };
     let scene = scene_of(2, Primary::honest(), twin, Some(refusing()));
     let shadow = off_path(scene.shadow, Duration::from_millis(1));
-    while asked.load(Ordering::SeqCst) == 0 {
-        thread::sleep(Duration::from_millis(1));
-    }
-    // The one worker is done with that look, and with further ones, once it has compared these.
     for number in 1..=20 {
         shadow.get_block_height().expect("a height");
         until_matches(&shadow, number);
     }
-    assert_eq!(asked.load(Ordering::SeqCst), 1);
-    shadow.broadcast_transaction(&transaction()).expect("sent");
-    assert_eq!(judged(&shadow), [(Verdict::Inconclusive, 1)]);
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn a_queue_that_never_empties_does_not_hide_a_new_block() {
+    let height = Arc::new(AtomicU32::new(100));
+    let tip = Arc::clone(&height);
+    let primary = Double::new(Python, move |operation, _| {
+        Ok(match operation {
+            Operation::GetBlockHeight => tip.load(Ordering::SeqCst).into(),
+            _ => 5,
+        })
+    });
+    let slow = Double::new(Rust, |_, _| {
+        thread::sleep(Duration::from_millis(5));
+        Ok(5)
+    });
+    let sink = Arc::new(MemorySink::default());
+    let shadow = Shadow::new(
+        Arc::new(primary),
+        Arc::new(slow),
+        Policy::default(),
+        Box::new(Arc::clone(&sink)),
+        true,
+    );
+    let shadow = off_path(shadow, Duration::from_millis(1));
+    let has_seen = |height| {
+        sink.lines().iter().any(|line| match &line.event {
+            Event::Comparison(it) => it.primary.tips == Some([height; 2]),
+            _ => false,
+        })
+    };
+    for height_now in [100, 101] {
+        height.store(height_now, Ordering::SeqCst);
+        while !has_seen(height_now) {
+            // Twice as many as the worker compares meanwhile.
+            for _ in 0..2 {
+                shadow.get_balance().expect("the primary answers");
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        let status = shadow.status().expect("it is off the path");
+        assert!(height_now == 100 || status.queued > 0, "{status:?}");
+    }
 }

@@ -99,7 +99,7 @@ fn speed(report: &Report) -> String {
         );
     };
     let middle = ratios[ratios.len() / 2].0;
-    let class = if middle > 1.0 { "no" } else { "" };
+    let class = if middle > 1.005 { "no" } else { "" };
     let what = format!(
         "than Python: a typical call of the middle operation. Worst: {operation}, {}",
         faster(*worst)
