@@ -1,4 +1,4 @@
-//! Shadow mode over all nine operations while the chain moves: threads call, another one mines,
+//! Shadow mode over all eight operations while the chain moves: threads call, another one mines,
 //! pays, replaces and reorganises.
 
 use std::fmt::Write;

@@ -1,4 +1,4 @@
-//! `BitcoinInterface`: the nine operations that every implementation offers.
+//! `BitcoinInterface`: the eight operations that every implementation offers.
 
 use crate::error::BitcoinResult;
 use crate::types::{AddressType, BitcoinAddress, BitcoinImplementationType, BitcoinTransaction};

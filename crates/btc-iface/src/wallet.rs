@@ -1,4 +1,4 @@
-//! `WalletInterface`: what a wallet offers beyond the nine operations.
+//! `WalletInterface`: what a wallet offers beyond the eight operations.
 
 use ::bitcoin::{OutPoint, Psbt, Txid};
 
@@ -8,7 +8,7 @@ use crate::types::{
     TransactionRequest, WalletBalance,
 };
 
-/// A wallet in full. The nine operations are those of `BitcoinInterface`; these go beyond.
+/// A wallet in full. The eight operations are those of `BitcoinInterface`; these go beyond.
 ///
 /// What reads (balance, unspent, history) answers from the wallet's own books as of the last
 /// [`sync`](Self::sync); nothing here follows the chain by itself. Every method may fail with

@@ -1,4 +1,4 @@
-//! Puts a configured roll-out and the fallback together, over two implementations that are connected once.
+//! Puts a configured roll-out and the fallback together, over two implementations connected once.
 
 use std::fs;
 use std::sync::Arc;

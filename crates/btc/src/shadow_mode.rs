@@ -142,7 +142,7 @@ fn add_gauges(metrics: &Metrics, shadows: &[Shadow], log: &Arc<dyn Sink>) -> Bit
     )?;
     metrics.gauge(
         BREAKER_OPEN,
-        "Whether the secondary is left alone.",
+        "How many routes leave their secondary alone.",
         sum(|status| usize::from(status.is_breaker_open)),
     )?;
     let log = Arc::clone(log);

@@ -1,4 +1,4 @@
-//! `WalletInterface` of the Rust wallet: what goes beyond the nine operations, on a real node.
+//! `WalletInterface` of the Rust wallet: what goes beyond the eight operations, on a real node.
 
 mod books;
 mod hurrying;

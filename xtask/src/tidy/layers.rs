@@ -27,7 +27,7 @@ const EDGES: [(&str, &[&str]); 8] = [
     ),
 ];
 /// The top: these bring everything together.
-const TOP: [&str; 3] = ["btc-cli", "btc-gateway", "btc-tests"];
+const TOP: [&str; 2] = ["btc-cli", "btc-tests"];
 /// What tests of any crate may use beyond that.
 const FOR_TESTS: &str = "btc-regtest";
 

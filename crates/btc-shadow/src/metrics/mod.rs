@@ -27,7 +27,7 @@ mod text;
 
 /// The gauge of calls that wait to be compared.
 pub const QUEUE_DEPTH: &str = "btc_shadow_queue_depth";
-/// The gauge that is 1 while the breaker leaves the secondary alone, and else 0.
+/// The gauge of routes that leave their secondary alone: 0 or 1, under a roll-out up to 2.
 pub const BREAKER_OPEN: &str = "btc_shadow_breaker_open";
 /// The gauge of lines that the log took and lost afterwards, `Sink::lost_lines`.
 pub const LOG_LOST_LINES: &str = "btc_shadow_log_lost_lines";

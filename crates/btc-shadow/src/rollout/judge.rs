@@ -1,4 +1,4 @@
-//! `Judge`: watches what both routes' shadows find, and has Python answer everything when Rust must not.
+//! `Judge`: watches what both shadows find, and has Python answer everything when Rust must not.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

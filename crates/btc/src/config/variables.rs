@@ -88,7 +88,7 @@ pub const VARIABLES: &[Variable] = &[
     variable(
         "SHADOW_RECHECK_MS",
         "500,2000,10000",
-        "the waits in milliseconds before both are asked again about what a new block may explain",
+        "the waits in milliseconds before both are asked again about what a new block may explain; not with SHADOW_INLINE",
     ),
     variable(
         "BUILD_ID",
@@ -117,7 +117,7 @@ pub const VARIABLES: &[Variable] = &[
     ),
     variable(
         "ROLLOUT_KEY",
-        "the host's name",
+        "`btc@` and the host's name",
         "which process this is to a roll-out, for calls that have no other key",
     ),
     variable(

@@ -86,7 +86,7 @@ pub(super) fn parity(output: Output, options: &Parity) -> Done {
 enum Hand {
     /// The Rust wallet in full.
     Rust(Arc<RustWallet>),
-    /// Python, or both in shadow mode: the nine operations only.
+    /// Python, or both in shadow mode: the eight operations only.
     Plain(Arc<dyn BitcoinInterface>),
 }
 

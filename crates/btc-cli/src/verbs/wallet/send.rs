@@ -158,7 +158,7 @@ fn sent(output: Output, summary: &Summary, transaction: &BitcoinTransaction) -> 
     Ok(Code::Ok)
 }
 
-/// Through the nine operations: what Python offers, and what shadow mode compares.
+/// Through the eight operations: what Python offers, and what shadow mode compares.
 fn send_plainly(
     output: Output,
     options: &Send,

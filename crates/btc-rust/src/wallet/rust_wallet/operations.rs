@@ -1,4 +1,4 @@
-//! The wallet's share of the nine operations.
+//! The wallet's share of the eight operations.
 
 use std::collections::HashMap;
 
