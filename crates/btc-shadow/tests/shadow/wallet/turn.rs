@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use btc_iface::BitcoinImplementationType::{Python, Rust};
 use btc_iface::BroadcastVerdict::Refused;
@@ -149,7 +149,9 @@ fn a_queue_that_never_empties_does_not_hide_a_new_block() {
     };
     for height_now in [100, 101] {
         height.store(height_now, Ordering::SeqCst);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while !has_seen(height_now) {
+            assert!(Instant::now() < deadline, "nobody looks at the tip");
             // Twice as many as the worker compares meanwhile.
             for _ in 0..2 {
                 shadow.get_balance().expect("the primary answers");
