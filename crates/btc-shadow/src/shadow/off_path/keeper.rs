@@ -16,11 +16,12 @@ use crate::record::{self, Event};
 const TICK: Duration = Duration::from_millis(10);
 /// A worker that finds nothing to do rests for so long: nobody wakes it, since that would cost
 /// the caller more than the comparison itself.
-const REST: Duration = Duration::from_millis(1);
-/// A worker that has found nothing for a while rests longer.
+const REST: Duration = Duration::from_millis(2);
+/// A worker that has found nothing for a while rests longer, and so do all but the first one: each
+/// that wakes may take the caller's core for more than a microsecond.
 const LONG_REST: Duration = Duration::from_millis(5);
 /// Rests before the rests grow longer.
-const RESTS: u32 = 1000;
+const RESTS: u32 = 500;
 
 /// Starts the keeper and the first workers.
 pub(super) fn start(shared: &Arc<Shared>) -> BitcoinResult<JoinHandle<()>> {
@@ -105,7 +106,8 @@ fn work(shared: &Shared, index: usize, generation: u64) {
         match worked {
             Some(Some(true)) => rests = 0,
             Some(None) => {
-                thread::sleep(if rests < RESTS { REST } else { LONG_REST });
+                let is_watching = index == 0 && rests < RESTS;
+                thread::sleep(if is_watching { REST } else { LONG_REST });
                 rests = rests.saturating_add(1);
             }
             None | Some(Some(false)) => {
