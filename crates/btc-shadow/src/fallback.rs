@@ -9,8 +9,9 @@ use btc_iface::{
     BitcoinResult, BitcoinTransaction, ErrorKind, Operation,
 };
 
+use crate::clock::now_ms;
 use crate::record::{self, Event};
-use crate::rollout::{Journal, now_ms};
+use crate::rollout::Journal;
 
 /// The decorator that asks another implementation when the first one cannot answer.
 ///

@@ -14,6 +14,7 @@
 
 pub mod analysis;
 mod books;
+mod clock;
 pub mod compare;
 mod fallback;
 pub mod memory;

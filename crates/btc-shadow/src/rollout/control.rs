@@ -11,7 +11,8 @@ use serde::Serialize;
 use super::file::{Stamp, StateFile};
 use super::gate::Gate;
 use super::journal::Journal;
-use super::state::{Action, State, error, now_ms};
+use super::state::{Action, State, error};
+use crate::clock::now_ms;
 use crate::record::{self, Event};
 
 /// How often a changed file is looked for.

@@ -36,7 +36,6 @@ pub use self::judge::{Clock, Judge, Limits};
 pub use self::key::Salt;
 pub(crate) use self::key::named as named_key;
 use self::made::Made;
-pub(crate) use self::state::now_ms;
 pub use self::state::{Action, Change, Consent, LADDER, State, VERSION};
 pub use self::tripwire::Tripwire;
 

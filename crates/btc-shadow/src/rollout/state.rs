@@ -1,11 +1,10 @@
 //! `State`: the share of calls that Rust answers, who changed it and why, and what may follow.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use btc_iface::{BitcoinError, BitcoinResult, ErrorKind, Operation};
 use serde::{Deserialize, Serialize};
 
 use super::key::Salt;
+use crate::clock::now_ms;
 
 /// The version of the state that this build writes and reads.
 pub const VERSION: u32 = 1;
@@ -285,11 +284,4 @@ fn plain(reason: &str) -> String {
 
 pub(crate) fn error(kind: ErrorKind, message: impl Into<String>) -> BitcoinError {
     BitcoinError::new(kind, Operation::Configure, message)
-}
-
-pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -6,13 +6,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Once, OnceLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use btc_iface::rust_bitcoin::hashes::{Hash, sha256};
 use btc_iface::{BitcoinImplementationType, Operation};
 
 use super::finding::{Asked, Finding};
 use crate::books::Books;
+use crate::clock::now_ms;
 use crate::compare::{RULES, Verdict};
 use crate::record::{Build, Comparison, Digest, Event, Line, RunId, Side, Start, Totals, VERSION};
 use crate::sink::Sink;
@@ -220,12 +221,4 @@ fn side(implementation: BitcoinImplementationType, asked: Asked) -> Side {
         error: asked.error,
         tips: asked.tips,
     }
-}
-
-/// Milliseconds since 1970; 0 for a clock that stands before that.
-pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::io;
 use std::mem;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::file::Tally;
 use super::runs::Mark;
 use super::{lock, text};
+use crate::clock::now_ms;
 use crate::record::{Event, Gap, Line, RunId, VERSION};
 
 /// The most that waits to be taken, in bytes. The writer holds as much again while it writes.
@@ -342,11 +343,4 @@ fn wait<'g>(
 fn until(deadline: Instant) -> Option<Duration> {
     let left = deadline.saturating_duration_since(Instant::now());
     (!left.is_zero()).then_some(left)
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
