@@ -75,7 +75,7 @@ fn what_was_not_compared_is_listed_with_the_reason() {
     let (_, listed) = table.split_once("\nnot compared\n").expect("a list");
     assert_eq!(
         listed,
-        "  get_block_height inconclusive 1 times: no answer\u{fffd}AGREE\n  \
+        "  get_block_height inconclusive 1 time: no answer\u{fffd}AGREE\n  \
          get_block_height skipped 2 times: unsupported by the secondary\n"
     );
 }

@@ -132,10 +132,10 @@ pub(super) fn list_reasons(out: &mut String, report: &Report) {
         for r in &o.reasons {
             let _ = writeln!(
                 out,
-                "{head}  {} {} {} times: {}",
+                "{head}  {} {} {}: {}",
                 o.operation,
                 r.verdict.as_str(),
-                r.count,
+                plural(r.count, "time", "times"),
                 plain(&r.reason)
             );
             head = "";
