@@ -42,6 +42,11 @@ impl ChainSource for Later {
         }
     }
 
+    fn sees_mempool(&self) -> bool {
+        let source = self.config.wallet.as_ref().map(|wallet| &wallet.source);
+        !matches!(source, Some(WalletSource::P2p { .. }))
+    }
+
     fn tip(&self) -> BitcoinResult<BlockRef> {
         self.source()?.tip()
     }

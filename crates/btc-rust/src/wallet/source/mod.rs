@@ -11,6 +11,7 @@ mod mempool;
 pub mod p2p;
 mod pool;
 pub mod scan;
+pub mod work;
 
 use std::sync::Arc;
 
@@ -117,6 +118,12 @@ pub struct Ancestry {
 pub trait ChainSource: Send + Sync {
     /// `core`, `p2p` or `electrum`.
     fn name(&self) -> &'static str;
+
+    /// Whether the source can tell that a transaction has left the mempool. Where it cannot, an
+    /// own payment that was handed over counts until the chain says otherwise.
+    fn sees_mempool(&self) -> bool {
+        true
+    }
 
     /// The tip of the active chain.
     fn tip(&self) -> BitcoinResult<BlockRef>;

@@ -280,6 +280,10 @@ impl ChainSource for P2pSource {
         "p2p"
     }
 
+    fn sees_mempool(&self) -> bool {
+        false
+    }
+
     fn tip(&self) -> BitcoinResult<BlockRef> {
         let mut slot = self.session();
         let mut tries = Tries::default();
