@@ -191,3 +191,54 @@ fn histories_by_script_are_taken_over_with_their_reorganisations() {
         .expect_err("another chain");
     assert_eq!(error.kind(), btc_iface::ErrorKind::InvalidResponse);
 }
+
+/// The newest blocks of a chain that ends at `tip`, as a source tells them, with the genesis block.
+fn newest(tip: u32) -> Vec<BlockId> {
+    let newest = (tip.saturating_sub(7)..=tip).filter(|height| *height > 0);
+    std::iter::once(block(0, 0))
+        .chain(newest.map(|height| block(height, 1)))
+        .collect()
+}
+
+#[test]
+fn a_block_whose_payment_is_found_later_stays_however_long_the_chain_grows() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("rust.sqlite");
+    let mut ledger = Ledger::open(&path, keyring(), 0, GAP).expect("new books");
+    // A block is told before its payment is: its address was not watched yet.
+    ledger
+        .take(update(&newest(15), &[], &[], &[]))
+        .expect("good news");
+    let payment = payment(1, receive(0));
+    ledger
+        .take(update(&newest(15), &[(&payment, block(9, 1))], &[], &[]))
+        .expect("good news");
+    assert_eq!(ledger.view().balance.confirmed_sat, 1_001);
+    for tip in 16..200 {
+        ledger
+            .take(update(&newest(tip), &[], &[], &[]))
+            .expect("good news");
+        let confirmed = ledger.view().balance.confirmed_sat;
+        assert_eq!(confirmed, 1_001, "at height {tip}");
+    }
+    drop(ledger);
+    let again = Ledger::open(&path, keyring(), 0, GAP).expect("books");
+    assert_eq!(again.view().balance.confirmed_sat, 1_001);
+}
+
+#[test]
+fn few_blocks_are_kept_however_long_histories_by_script_are_followed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("rust.sqlite");
+    let mut ledger = Ledger::open(&path, keyring(), 0, GAP).expect("new books");
+    for tip in (8..4_000).step_by(3) {
+        ledger
+            .take(update(&newest(tip), &[], &[], &[]))
+            .expect("good news");
+    }
+    let kept = ledger.checkpoints().len();
+    assert!(kept < 130, "{kept} blocks");
+    drop(ledger);
+    let again = Ledger::open(&path, keyring(), 0, GAP).expect("books");
+    assert_eq!(again.checkpoints().len(), kept);
+}

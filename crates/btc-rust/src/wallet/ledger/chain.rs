@@ -108,12 +108,13 @@ impl Blocks {
         changes
     }
 
-    /// Takes over what a source that knows histories has found out about the chain; returns the
-    /// lowest height whose block was replaced or dropped, too.
+    /// Takes over what a source that knows histories has found out about the chain, with the
+    /// heights of blocks in which it has found transactions; returns the lowest height whose block
+    /// was replaced or dropped, too.
     pub(super) fn update(
         &mut self,
         update: CheckPoint,
-        is_relevant: impl Fn(u32) -> bool,
+        relevant: &BTreeSet<u32>,
     ) -> Result<(ChangeSet, Option<u32>), CannotConnectError> {
         let mut changes = self.chain.apply_update(update)?;
         let lowest = changes
@@ -127,8 +128,9 @@ impl Blocks {
         self.mirror(&changes);
         let added = changes.blocks.iter().filter(|(_, hash)| hash.is_some());
         let added = added.map(|(height, _)| *height);
-        self.markers
-            .extend(added.filter(|height| *height != 0 && !is_relevant(*height)));
+        self.markers.extend(added.filter(|height| *height != 0));
+        // Also those that were there before a transaction was found in them.
+        self.markers.retain(|height| !relevant.contains(height));
         let superfluous = self.superfluous(self.tip().height);
         let superfluous = superfluous
             .into_iter()

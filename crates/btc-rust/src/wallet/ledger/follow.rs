@@ -1,6 +1,6 @@
 //! How the books take news from a source.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use bdk_chain::bdk_core::spk_client::FullScanResponse;
@@ -191,7 +191,7 @@ impl Ledger {
         let present = seen.iter().map(|(txid, _)| *txid).collect();
         tx_update.seen_ats = seen;
         let transactions = tx_update.txs.clone();
-        let heights: HashSet<_> = tx_update
+        let relevant: BTreeSet<_> = tx_update
             .anchors
             .iter()
             .map(|(anchor, _)| anchor.block_id.height)
@@ -203,8 +203,7 @@ impl Ledger {
         }
         self.watch_new();
         if let Some(chain) = update.chain_update {
-            let is_relevant = |height| heights.contains(&height);
-            let (changes, dropped) = self.blocks.update(chain, is_relevant).map_err(|cause| {
+            let (changes, dropped) = self.blocks.update(chain, &relevant).map_err(|cause| {
                 let message = "the source's chain has no block in common with the wallet's; check \
                                that it is on the wallet's network";
                 BitcoinError::new(ErrorKind::InvalidResponse, Operation::Sync, message)
