@@ -32,6 +32,7 @@ struct ChainInfo {
 struct HeaderInfo {
     /// -1 off the active chain.
     confirmations: i64,
+    height: u32,
 }
 
 #[derive(Deserialize)]
@@ -99,10 +100,11 @@ impl Core {
         self.call(Operation::Sync, "getblockhash", &[json!(height)])
     }
 
-    /// Whether the block is in the active chain.
-    pub(crate) fn is_active(&self, hash: &BlockHash) -> BitcoinResult<bool> {
-        match self.call::<HeaderInfo>(Operation::Sync, "getblockheader", &[json!(hash)]) {
-            Ok(info) => Ok(info.confirmations >= 0),
+    /// Whether the block is in the active chain, at its height.
+    pub(crate) fn is_active(&self, block: BlockRef) -> BitcoinResult<bool> {
+        let params = [json!(block.hash)];
+        match self.call::<HeaderInfo>(Operation::Sync, "getblockheader", &params) {
+            Ok(info) => Ok(info.confirmations >= 0 && info.height == block.height),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }

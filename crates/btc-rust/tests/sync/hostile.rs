@@ -115,7 +115,7 @@ fn honest(blocks: &[Block], request: &Request, has_filters: bool) -> Option<Repl
         }
         "getblockheader" => {
             let (height, _) = by_text(request.params[0].as_str()?)?;
-            json!({ "confirmations": tip - height + 1 })
+            json!({ "confirmations": tip - height + 1, "height": height })
         }
         "getindexinfo" if has_filters => {
             json!({ "basic block filter index": { "synced": true, "best_block_height": tip } })

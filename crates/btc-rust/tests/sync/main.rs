@@ -13,5 +13,6 @@ mod reorg;
 #[allow(dead_code, reason = "the other target uses the rest")]
 #[path = "../node/server.rs"]
 mod server;
+mod told;
 mod update;
 mod wallet;

@@ -11,7 +11,7 @@ use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, Operation};
 use super::{Ledger, now_secs};
 use crate::wallet::keys::Keychain;
 use crate::wallet::source::{Follower, Piece};
-use crate::wallet::store::Position;
+use crate::wallet::store::{InBlocks, Position};
 
 impl Follower for Ledger {
     fn checkpoints(&self) -> Vec<BlockRef> {
@@ -74,6 +74,33 @@ impl Follower for Ledger {
         }
     }
 
+    fn begin_blocks(&mut self) -> BitcoinResult<bool> {
+        let Some(read) = self.position.in_blocks else {
+            return Ok(false);
+        };
+        let genesis = self.blocks.descending().last();
+        if let Some(fork) = read.scanned.or(genesis) {
+            self.disconnect(fork)?;
+        }
+        // What the server alone has seen comes back when it is seen again.
+        let unconfirmed: Vec<_> = self.view().unconfirmed().collect();
+        for txid in unconfirmed {
+            if !self.spends_own(txid) {
+                self.mark_gone(txid, now_secs());
+            }
+        }
+        // A first scan that begins now looks for all that is watched now.
+        let watched = self.watched.len();
+        let first_scan = read.scanned.map_or(Some(watched), |_| read.first_scan);
+        self.set_position(Position {
+            scanned: read.scanned,
+            first_scan: read.first_scan.and(first_scan),
+            in_blocks: None,
+        });
+        self.save()?;
+        Ok(true)
+    }
+
     fn at_tip(&mut self) -> BitcoinResult<bool> {
         let Some(watched_before) = self.position.first_scan else {
             return Ok(false);
@@ -83,6 +110,7 @@ impl Follower for Ledger {
             Position {
                 scanned: None,
                 first_scan: Some(self.watched.len()),
+                ..self.position
             }
         } else {
             Position {
@@ -109,15 +137,37 @@ impl Ledger {
         self.stage_chain(changes);
         self.give_up_above(fork.height, &HashSet::new());
         self.insert_block(fork, false)?;
-        if let Some(scanned) = self.position.scanned
-            && scanned.height > fork.height
-        {
-            self.set_position(Position {
-                scanned: (fork.height >= self.birthday).then_some(fork),
-                ..self.position
-            });
-        }
+        self.lower_position(fork);
         Ok(())
+    }
+
+    /// Whether the transaction spends a coin of the wallet's.
+    fn spends_own(&self, txid: Txid) -> bool {
+        self.graph.graph().get_tx(txid).is_some_and(|transaction| {
+            let mut inputs = transaction.input.iter();
+            inputs.any(|input| self.graph.index.txout(input.previous_output).is_some())
+        })
+    }
+
+    /// What was examined above the fork was examined in vain.
+    fn lower_position(&mut self, fork: BlockRef) {
+        let birthday = self.birthday;
+        let lower = |scanned: Option<BlockRef>| match scanned {
+            Some(scanned) if scanned.height > fork.height => {
+                (fork.height >= birthday).then_some(fork)
+            }
+            scanned => scanned,
+        };
+        let Position { scanned, .. } = self.position;
+        let in_blocks = self.position.in_blocks.map(|read| InBlocks {
+            scanned: lower(read.scanned),
+            ..read
+        });
+        self.set_position(Position {
+            scanned: lower(scanned),
+            in_blocks,
+            ..self.position
+        });
     }
 
     fn connect(&mut self, height: u32, block: &Block) -> BitcoinResult<()> {
@@ -212,11 +262,22 @@ impl Ledger {
             self.stage_chain(changes);
             if let Some(dropped) = dropped {
                 self.give_up_above(dropped.saturating_sub(1), &present);
+                let is_left = |block: &BlockRef| block.height < dropped;
+                let fork = self.blocks.descending().find(is_left);
+                if let Some(fork) = fork {
+                    self.lower_position(fork);
+                }
             }
-            // Histories by script are complete: there is nothing to look for again.
+            // Histories by script are complete: there is nothing to look for again, as far as the
+            // server is believed. Blocks are read from where they were read last.
+            let in_blocks = self.position.in_blocks.unwrap_or(InBlocks {
+                scanned: self.position.scanned,
+                first_scan: self.position.first_scan,
+            });
             self.set_position(Position {
                 scanned: Some(self.blocks.tip()),
                 first_scan: None,
+                in_blocks: Some(in_blocks),
             });
         }
         Ok(())

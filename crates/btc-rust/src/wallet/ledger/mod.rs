@@ -124,8 +124,8 @@ impl Ledger {
         ledger.watch_new();
         if is_new {
             ledger.set_position(Position {
-                scanned: None,
                 first_scan: Some(ledger.watched.len()),
+                ..Position::default()
             });
             ledger.save()?;
         }

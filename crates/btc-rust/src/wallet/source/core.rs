@@ -15,6 +15,7 @@ use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, NodeConfig, Op
 
 use self::blocks::Scan;
 use super::mempool::Seen;
+use super::pool::{Weighed, in_order};
 use super::{Ancestry, ChainSource, Follower, Peer, Piece};
 use crate::core::Core;
 
@@ -102,29 +103,42 @@ impl CoreSource {
         let Some(newest) = known.first() else {
             return Ok(());
         };
-        if self.core.is_active(&newest.hash)? {
+        if self.core.is_active(*newest)? {
             return Ok(());
         }
         // What is below an active block is active, so the known ones need not all be asked for.
         let (mut stale, mut active) = (0, known.len());
         while active - stale > 1 {
             let middle = usize::midpoint(stale, active);
-            if self.core.is_active(&known[middle].hash)? {
+            if self.core.is_active(known[middle])? {
                 active = middle;
             } else {
                 stale = middle;
             }
         }
-        let Some(fork) = known.get(active) else {
-            let message = "the node's chain has no block in common with the wallet's; check that \
-                           the node is on the wallet's network";
-            return Err(BitcoinError::new(
-                ErrorKind::Configuration,
-                Operation::Sync,
-                message,
-            ));
-        };
-        follower.take(Piece::Disconnect { fork: *fork })
+        disconnect(follower, known.get(active).copied())
+    }
+
+    /// Undoes what a server has said: above the blocks that were read, and from the lowest block
+    /// on that the node's chain does not have at that height. Each is asked for: below a true
+    /// one, a server may have put a false one.
+    fn doubt(&self, follower: &mut dyn Follower) -> BitcoinResult<()> {
+        if !follower.begin_blocks()? {
+            return Ok(());
+        }
+        let known = follower.checkpoints();
+        let mut false_from = 0;
+        let is_active = |i: usize| self.core.is_active(known[i]);
+        in_order(known.len(), is_active, |i, is_active| {
+            if !is_active {
+                false_from = i + 1;
+            }
+            Ok(())
+        })?;
+        if false_from == 0 {
+            return Ok(());
+        }
+        disconnect(follower, known.get(false_from).copied())
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -143,6 +157,7 @@ impl ChainSource for CoreSource {
     }
 
     fn follow(&self, follower: &mut dyn Follower) -> BitcoinResult<()> {
+        self.doubt(follower)?;
         let mut moves = 0;
         while moves < MAX_MOVES {
             let tip = self.tip()?;
@@ -178,6 +193,26 @@ impl ChainSource for CoreSource {
     fn peers(&self) -> BitcoinResult<Vec<Peer>> {
         self.core.peers()
     }
+}
+
+impl Weighed for bool {
+    fn bytes(&self) -> usize {
+        1
+    }
+}
+
+/// Tells the follower down to which block, if to any, its chain holds.
+fn disconnect(follower: &mut dyn Follower, fork: Option<BlockRef>) -> BitcoinResult<()> {
+    let Some(fork) = fork else {
+        let message = "the node's chain has no block in common with the wallet's; check that the \
+                       node is on the wallet's network";
+        return Err(BitcoinError::new(
+            ErrorKind::Configuration,
+            Operation::Sync,
+            message,
+        ));
+    };
+    follower.take(Piece::Disconnect { fork })
 }
 
 /// Where the batch that begins at `start` ends.

@@ -66,6 +66,13 @@ pub trait Follower {
     /// the birthday.
     fn scanned(&self) -> Option<BlockRef>;
 
+    /// Told by a source that reads blocks before it begins: what a server with histories by script
+    /// has said since blocks were last read is undone, so that the blocks above are read. True:
+    /// there was such a server, so that blocks further down may be its words, too.
+    fn begin_blocks(&mut self) -> BitcoinResult<bool> {
+        Ok(false)
+    }
+
     /// Told by a source that scans blocks when it has come to the tip. True: the window has moved
     /// during the first scan, so [`scanned`](Self::scanned) is at the birthday again and the
     /// source does one more pass.

@@ -297,6 +297,7 @@ impl ChainSource for P2pSource {
     }
 
     fn follow(&self, follower: &mut dyn Follower) -> BitcoinResult<()> {
+        follower.begin_blocks()?;
         let mut slot = self.session();
         let mut tries = Tries::default();
         loop {

@@ -1,5 +1,7 @@
 //! The books on disk: `rust.sqlite`, one transaction for everything that belongs together.
 
+mod position;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,9 +9,10 @@ use bdk_chain::indexer::keychain_txout;
 use bdk_chain::{ConfirmationBlockTime, Merge, local_chain, tx_graph};
 use bitcoin::hashes::{Hash, HashEngine, sha256};
 use btc_iface::types::network;
-use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, Operation};
+use btc_iface::{BitcoinError, BitcoinResult, ErrorKind, Operation};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior};
 
+pub use self::position::{InBlocks, Position};
 use super::keys::Keyring;
 
 /// The version of the tables; a higher one was written by a newer program.
@@ -45,16 +48,6 @@ impl Identity {
             gap_limit,
         }
     }
-}
-
-/// How far the chain was examined.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Position {
-    /// The last block that was examined, if any was.
-    pub scanned: Option<BlockRef>,
-    /// The number of scripts that were watched when the current pass of the first scan began;
-    /// `None` once the first scan has come to its end.
-    pub first_scan: Option<usize>,
 }
 
 /// Everything the books hold, or what of it is new.
@@ -129,7 +122,7 @@ impl Store {
             content.chain.persist_to_sqlite(&transaction)?;
             content.graph.persist_to_sqlite(&transaction)?;
             content.index.persist_to_sqlite(&transaction)?;
-            write_position(&transaction, position)?;
+            position.write(&transaction)?;
             transaction.commit()
         })();
         written.map_err(|cause| failed(&self.path, cause))
@@ -176,7 +169,7 @@ fn load(connection: &mut Connection, identity: &Identity) -> rusqlite::Result<Lo
         graph: Graph::from_sqlite(&transaction)?,
         index: keychain_txout::ChangeSet::from_sqlite(&transaction)?,
     };
-    let position = match read_position(&transaction)? {
+    let position = match Position::read(&transaction)? {
         Ok(position) => position,
         Err(key) => return Ok(Loaded::Refused(format!("is damaged at `{key}`"))),
     };
@@ -225,44 +218,6 @@ fn mismatch(
         }
     }
     Ok(None)
-}
-
-fn write_position(transaction: &Transaction<'_>, position: &Position) -> rusqlite::Result<()> {
-    let (height, hash) = position.scanned.map_or_else(
-        || (String::new(), String::new()),
-        |block| (block.height.to_string(), block.hash.to_string()),
-    );
-    write(transaction, "scanned_height", &height)?;
-    write(transaction, "scanned_hash", &hash)?;
-    let first_scan = position.first_scan.map(|count| count.to_string());
-    write(transaction, "first_scan", &first_scan.unwrap_or_default())
-}
-
-/// The position, none in a file without one, or the key whose value makes no sense.
-fn read_position(
-    transaction: &Transaction<'_>,
-) -> rusqlite::Result<Result<Option<Position>, &'static str>> {
-    let (Some(height), Some(hash), Some(first_scan)) = (
-        read(transaction, "scanned_height")?,
-        read(transaction, "scanned_hash")?,
-        read(transaction, "first_scan")?,
-    ) else {
-        return Ok(Ok(None));
-    };
-    let scanned = match (height.parse(), hash.parse()) {
-        (Ok(height), Ok(hash)) => Some(BlockRef { height, hash }),
-        _ if height.is_empty() && hash.is_empty() => None,
-        _ => return Ok(Err("scanned_height")),
-    };
-    let first_scan = match first_scan.parse() {
-        Ok(count) => Some(count),
-        Err(_) if first_scan.is_empty() => None,
-        Err(_) => return Ok(Err("first_scan")),
-    };
-    Ok(Ok(Some(Position {
-        scanned,
-        first_scan,
-    })))
 }
 
 fn write(transaction: &Transaction<'_>, key: &str, value: &str) -> rusqlite::Result<()> {

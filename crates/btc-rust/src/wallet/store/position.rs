@@ -1,0 +1,102 @@
+//! `Position`: how far the chain was examined, as rows of the table `meta`.
+
+use btc_iface::BlockRef;
+use rusqlite::Transaction;
+
+/// The keys of the last block examined, and of the last one that was read itself.
+const SCANNED: [&str; 2] = ["scanned_height", "scanned_hash"];
+const READ: [&str; 2] = ["blocks_height", "blocks_hash"];
+/// The key of the number of scripts at the beginning of a pass, for each of the two.
+const FIRST_SCAN: &str = "first_scan";
+const READ_FIRST_SCAN: &str = "blocks_first_scan";
+/// There while a server is believed above the blocks that were read.
+const TOLD: &str = "told_by_server";
+
+/// How far the chain was examined.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Position {
+    /// The last block that was examined, if any was.
+    pub scanned: Option<BlockRef>,
+    /// The number of scripts that were watched when the current pass of the first scan began;
+    /// `None` once the first scan has come to its end.
+    pub first_scan: Option<usize>,
+    /// Where the reading of blocks stood before a server with histories by script took over;
+    /// `None` while everything was read in blocks.
+    pub in_blocks: Option<InBlocks>,
+}
+
+/// How far blocks themselves were read: the two fields of [`Position`] as they were.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct InBlocks {
+    /// The last block that was read, if any was.
+    pub scanned: Option<BlockRef>,
+    /// As in [`Position`].
+    pub first_scan: Option<usize>,
+}
+
+impl Position {
+    pub(super) fn write(&self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+        let in_blocks = self.in_blocks.unwrap_or_default();
+        let told = self.in_blocks.map(|_| 1);
+        for ([height, hash], block) in [(SCANNED, self.scanned), (READ, in_blocks.scanned)] {
+            let text = block.map(|block| (block.height.to_string(), block.hash.to_string()));
+            let (at, of) = text.unwrap_or_default();
+            super::write(transaction, height, &at)?;
+            super::write(transaction, hash, &of)?;
+        }
+        for (key, count) in [
+            (FIRST_SCAN, self.first_scan),
+            (READ_FIRST_SCAN, in_blocks.first_scan),
+            (TOLD, told),
+        ] {
+            let text = count.map(|count| count.to_string());
+            super::write(transaction, key, &text.unwrap_or_default())?;
+        }
+        Ok(())
+    }
+
+    /// The position, none in a file without one, or the key whose value makes no sense.
+    pub(super) fn read(
+        transaction: &Transaction<'_>,
+    ) -> rusqlite::Result<Result<Option<Self>, &'static str>> {
+        let Some(first_scan) = super::read(transaction, FIRST_SCAN)? else {
+            return Ok(Ok(None));
+        };
+        // A file of an earlier version lacks some.
+        let text = |key| super::read(transaction, key).map(Option::unwrap_or_default);
+        let (scanned, read) = (SCANNED.map(text), READ.map(text));
+        let [at, of] = scanned;
+        let scanned = block(SCANNED[0], &at?, &of?);
+        let [at, of] = read;
+        let read = block(READ[0], &at?, &of?);
+        let read_first_scan = count(READ_FIRST_SCAN, &text(READ_FIRST_SCAN)?);
+        let told = count(TOLD, &text(TOLD)?);
+        Ok((|| {
+            let in_blocks = InBlocks {
+                scanned: read?,
+                first_scan: read_first_scan?,
+            };
+            Ok(Some(Self {
+                scanned: scanned?,
+                first_scan: count(FIRST_SCAN, &first_scan)?,
+                in_blocks: told?.map(|_| in_blocks),
+            }))
+        })())
+    }
+}
+
+fn block(key: &'static str, height: &str, hash: &str) -> Result<Option<BlockRef>, &'static str> {
+    match (height.parse(), hash.parse()) {
+        (Ok(height), Ok(hash)) => Ok(Some(BlockRef { height, hash })),
+        _ if height.is_empty() && hash.is_empty() => Ok(None),
+        _ => Err(key),
+    }
+}
+
+fn count(key: &'static str, text: &str) -> Result<Option<usize>, &'static str> {
+    match text.parse() {
+        Ok(count) => Ok(Some(count)),
+        Err(_) if text.is_empty() => Ok(None),
+        Err(_) => Err(key),
+    }
+}
