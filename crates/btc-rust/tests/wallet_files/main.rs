@@ -3,6 +3,7 @@
 mod child;
 mod crash;
 mod damage;
+mod descriptors;
 mod folder;
 mod message;
 mod reservations;

@@ -14,15 +14,16 @@ from typing import Any
 
 from btc_legacy import wire
 from btc_legacy.errors import BitcoinError, ErrorKind
-from btc_legacy.wallet.keys import Account
+from btc_legacy.wallet.keys import Account, master_of
 
 FORMAT = 1
 
 DESCRIPTION = "wallet.json"
 LOCK = "python.lock"
 
-_FINGERPRINT = re.compile(r"[0-9a-f]{8}")
-_MAX_GAP_LIMIT = 10_000
+_FINGERPRINT = re.compile(r"[0-9a-fA-F]{8}")
+# As the Rust side, which makes the folders.
+_MAX_GAP_LIMIT = 1000
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def read_description(folder: Path, network: str) -> Description:
         description = _description(content)
     except wire.WrongShape as error:
         raise _wrong(f"{str(path)!r} is damaged ({error}): restore it") from error
+    _check(description, path)
     if description.network != network:
         raise _wrong(
             f"the wallet in {str(folder)!r} is of {description.network}, the configuration says "
@@ -124,6 +126,22 @@ def _description(content: dict[str, Any]) -> Description:
     )
 
 
+def _check(description: Description, path: Path) -> None:
+    """Checks what no single field shows."""
+    if description.change_type not in (account.address_type for account in description.accounts):
+        raise _wrong(
+            f"{str(path)!r} is damaged (no account of the change type {description.change_type}): "
+            "restore it"
+        )
+    texts = (text for account in description.accounts for text in (account.receive, account.change))
+    masters = {master_of(text) for text in texts} - {None}
+    if description.fingerprint is not None and not masters <= {description.fingerprint}:
+        raise _wrong(
+            f"{str(path)!r} is damaged (a descriptor comes from another master key than "
+            f"{description.fingerprint}): restore it"
+        )
+
+
 def _account(where: str, value: object) -> Account:
     if not isinstance(value, dict):
         raise wire.WrongShape(where, value, "an object")
@@ -137,7 +155,7 @@ def _account(where: str, value: object) -> Account:
 def _fingerprint(where: str, value: object) -> str:
     if not isinstance(value, str) or not _FINGERPRINT.fullmatch(value):
         raise wire.WrongShape(where, value, "a str of 8 hexadecimal digits")
-    return value
+    return value.lower()
 
 
 def _wrong(message: str) -> BitcoinError:

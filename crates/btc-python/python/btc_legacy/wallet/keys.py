@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -29,6 +30,17 @@ _DESCRIPTORS = {
 }
 
 _WORD_COUNTS = (12, 15, 18, 21, 24)
+
+# BIP32 keeps the depth of a key in one byte.
+_MAX_DEPTH = 255
+
+# The one way to write a descriptor, but for its checksum and the mark of a hardened step (BIP380).
+# embit reads numbers as `+1`, `01` or `1_0` too, which the Rust side need not guess at.
+_STEP = "/(?:0|[1-9][0-9]{0,9})"
+_ORIGIN = rf"\[([0-9a-f]{{8}})((?:{_STEP}['h]?)*)\]"
+_USUAL_FORM = re.compile(
+    rf"(?:pkh|wpkh|tr|sh\(wpkh)\((?:{_ORIGIN})?[1-9A-HJ-NP-Za-km-z]+((?:{_STEP})*)/\*\)\)?"
+)
 
 
 class Keychain(NamedTuple):
@@ -69,6 +81,7 @@ class Keyring:
                 self._descriptors[keychain] = _parse_descriptor(keychain, text, network)
         if not self._descriptors:
             raise _wrong("no descriptor: give one account at least")
+        self._check_first_scripts()
 
     @property
     def keychains(self) -> tuple[Keychain, ...]:
@@ -82,6 +95,25 @@ class Keyring:
             raise _no_account(place.keychain.address_type)
         _check_index(place.index)
         return bytes(descriptor.derive(place.index).script_pubkey().data)
+
+    def _check_first_scripts(self) -> None:
+        """Derives the first script of each chain, and refuses two chains that share it."""
+        seen: dict[bytes, Keychain] = {}
+        for keychain in self.keychains:
+            try:
+                script = self.script(Place(keychain, 0))
+            except Exception:
+                # embit raises anything from AssertionError to IndexError.
+                raise _wrong(
+                    f"the {keychain.chain} descriptor of type {keychain.address_type} cannot be "
+                    "derived: give another one"
+                ) from None
+            if script in seen:
+                raise _wrong(
+                    f"the {seen[script].chain} and the {keychain.chain} descriptor of type "
+                    f"{keychain.address_type} are one chain: give each its own"
+                )
+            seen[script] = keychain
 
 
 class Signer:
@@ -166,7 +198,22 @@ def _parse_descriptor(keychain: Keychain, text: str, network: str) -> Descriptor
         raise _wrong(f"{where} must end in one wildcard, like /0/*")
     if key.is_private or key.key.version != PARAMETERS[network]["xpub"]:
         raise _wrong(f"{where} needs an extended public key of {network}")
+    form = _USUAL_FORM.fullmatch(body)
+    if form is None or any(number >= HARDENED for number in _numbers(form[2] or "")):
+        raise _wrong(f"{where} is not in the usual form, such as wpkh([origin]xpub/0/*)")
+    if key.key.depth + len(steps) > _MAX_DEPTH:
+        raise _wrong(f"{where} has more than {_MAX_DEPTH} steps from the master key")
     return descriptor
+
+
+def master_of(text: str) -> str | None:
+    """The fingerprint of the master key that a descriptor names as its origin."""
+    form = _USUAL_FORM.match(text)
+    return form[1] if form else None
+
+
+def _numbers(steps: str) -> list[int]:
+    return [int(step.rstrip("h'")) for step in steps.split("/")[1:]]
 
 
 def _type_of(descriptor: Descriptor) -> str | None:

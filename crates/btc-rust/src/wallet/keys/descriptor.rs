@@ -2,9 +2,10 @@
 
 use std::str::FromStr;
 
-use bdk_chain::miniscript::descriptor::DescriptorType;
+use bdk_chain::miniscript::descriptor::{DescriptorType, DescriptorXKey, Wildcard};
 use bdk_chain::miniscript::{Descriptor, DescriptorPublicKey};
 use bitcoin::NetworkKind;
+use bitcoin::bip32::{ChildNumber, Fingerprint, Xpub};
 use btc_iface::{AddressType, BitcoinResult, Network};
 
 use super::{Account, Keychain, Keyring, wrong};
@@ -13,6 +14,8 @@ use super::{Account, Keychain, Keyring, wrong};
 ///
 /// # Errors
 /// `InvalidInput`: as [`Keyring::new`], or without `<0;1>`.
+///
+/// Source: BIP380, BIP389.
 pub fn watch_account(network: Network, text: &str) -> BitcoinResult<Account> {
     let usage = "give a public descriptor with both chains, as in wpkh([fingerprint/84h/0h/0h]\
                  xpub…/<0;1>/*)";
@@ -78,14 +81,60 @@ pub(super) fn parse_descriptor(
         ));
     }
     let kind = NetworkKind::from(network);
-    let is_ours = descriptor_keys(&descriptor).all(|key| match key {
-        DescriptorPublicKey::XPub(key) => key.xkey.network == kind,
-        _ => false,
-    });
-    if !is_ours {
-        return Err(fail("needs an extended public key of the wallet's network"));
+    for key in descriptor_keys(&descriptor) {
+        let DescriptorPublicKey::XPub(key) = key else {
+            return Err(fail("needs an extended public key of the wallet's network"));
+        };
+        if key.xkey.network != kind {
+            return Err(fail("needs an extended public key of the wallet's network"));
+        }
+        check_derivation(&key).map_err(&fail)?;
+    }
+    // miniscript reads numbers as `+1` and `01` too; the Python side need not guess at them.
+    if usual_form(text) != format!("{descriptor:#}") {
+        return Err(fail(
+            "is not in the usual form, such as wpkh([fingerprint/84h/0h/0h]xpub…/0/*)",
+        ));
     }
     Ok(descriptor)
+}
+
+/// The text without its checksum, with one of the two marks for hardened steps (BIP380).
+fn usual_form(text: &str) -> String {
+    let body = text.split_once('#').map_or(text, |(body, _)| body);
+    match body.split_once(']') {
+        Some((origin, key)) => {
+            let origin = format!("{origin}]").replace("h/", "'/").replace("h]", "']");
+            origin + key
+        }
+        None => body.to_owned(),
+    }
+}
+
+/// Whether every index below 2^31 of this key can be derived, but for those that no key has.
+/// miniscript panics on a hardened step.
+fn check_derivation(key: &DescriptorXKey<Xpub>) -> Result<(), &'static str> {
+    let is_hardened = key
+        .derivation_path
+        .into_iter()
+        .any(ChildNumber::is_hardened);
+    if is_hardened || key.wildcard == Wildcard::Hardened {
+        return Err(
+            "has a hardened step after the key, which a public key does not derive; name the key \
+             behind that step, with the step in its origin",
+        );
+    }
+    // BIP32 keeps the depth in one byte; the wildcard is a step too.
+    if usize::from(key.xkey.depth) + key.derivation_path.len() >= usize::from(u8::MAX) {
+        return Err("has more than 255 steps from the master key; take a key nearer to it");
+    }
+    let is_master = key.xkey.depth == 0;
+    let has_parent = key.xkey.parent_fingerprint != Fingerprint::default()
+        || key.xkey.child_number != ChildNumber::from(0);
+    if is_master && has_parent {
+        return Err("has a damaged key: a master key with a parent; copy it again");
+    }
+    Ok(())
 }
 
 fn type_of(descriptor: &Descriptor<DescriptorPublicKey>) -> Option<AddressType> {

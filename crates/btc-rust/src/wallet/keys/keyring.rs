@@ -23,7 +23,8 @@ impl Keyring {
     ///
     /// # Errors
     /// `InvalidInput`: a descriptor that cannot be read, is of another type than it claims, has
-    /// no wildcard or a secret key; two accounts of one type; none at all.
+    /// no wildcard or a secret key, or cannot be derived; both chains are the same; two accounts
+    /// of one type; none at all.
     pub fn new(network: Network, accounts: &[Account]) -> BitcoinResult<Self> {
         let mut descriptors = BTreeMap::new();
         for account in accounts {
@@ -42,10 +43,29 @@ impl Keyring {
         if descriptors.is_empty() {
             return Err(wrong("no descriptor; give one account at least"));
         }
-        Ok(Self {
+        let keyring = Self {
             network,
             descriptors,
-        })
+        };
+        keyring.check_first_scripts()?;
+        Ok(keyring)
+    }
+
+    /// Derives the first script of each chain, and refuses two chains that share it.
+    fn check_first_scripts(&self) -> BitcoinResult<()> {
+        let mut seen = BTreeMap::new();
+        for (keychain, _) in self.keychains() {
+            let script = self.script(keychain, 0)?;
+            if let Some((address_type, chain)) = seen.insert(script, keychain) {
+                let message = format!(
+                    "the {chain} and the {} descriptor of type {address_type} are one chain; give \
+                     each its own, as in …/<0;1>/*",
+                    keychain.1
+                );
+                return Err(wrong(message));
+            }
+        }
+        Ok(())
     }
 
     /// The network of the addresses.
