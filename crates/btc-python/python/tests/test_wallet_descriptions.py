@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from btc_legacy.config import Config
 from btc_legacy.errors import BitcoinError, ErrorKind
+from btc_legacy.rpc import RpcClient
 from btc_legacy.wallet.folder import read_description
 from btc_legacy.wallet.keys import HARDENED, Account, Keyring, Place
+from btc_legacy.wallet.wallet import Wallet
 from btc_legacy.wire import ADDRESS_TYPES
-from tests.wallet_folder import description, make_wallet
+from tests.wallet_folder import WORDS, description, make_wallet
 
 _TEXT = (Path(__file__).parent / "wallets.json").read_text(encoding="utf-8")
 KEYS: dict[str, str] = json.loads(_TEXT)["keys"]
@@ -108,3 +112,22 @@ def test_any_account_is_refused_or_derives(receive: str, change: str) -> None:
 
 def test_the_default_description_is_read(tmp_path: Path) -> None:
     assert _is_read(tmp_path / "wallet", **description())
+
+
+@pytest.mark.parametrize("case", TABLE["unlocked"], ids=lambda case: str(case["fields"])[:60])
+def test_descriptors_of_other_words_are_found_when_the_wallet_is_unlocked(
+    tmp_path: Path, case: dict[str, Any]
+) -> None:
+    folder = make_wallet(tmp_path / "wallet", **case["fields"])
+    url = "http://127.0.0.1:1"
+    config = Config(network="regtest", rpc_url=url, wallet_dir=str(folder))
+    rpc = RpcClient(url)
+    Wallet(folder, config, rpc).close()
+    unlocking = replace(config, wallet_words=WORDS)
+    refusal = _refusal(lambda: Wallet(folder, unlocking, rpc).close())
+    if case["is_own"]:
+        assert refusal is None
+    else:
+        assert refusal is not None
+        assert refusal.kind is ErrorKind.CONFIGURATION
+        assert "the words do not give" in refusal.message

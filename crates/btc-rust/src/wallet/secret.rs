@@ -8,6 +8,7 @@ use std::path::Path;
 use age::secrecy::SecretString;
 use age::{DecryptError, Decryptor, scrypt};
 use bip39::{Language, Mnemonic};
+use bitcoin::bip32::Fingerprint;
 use bitcoin::secp256k1::rand::RngCore;
 use bitcoin::secp256k1::rand::rngs::OsRng;
 use btc_iface::{BitcoinError, BitcoinResult, ErrorKind, Network, Secret};
@@ -16,7 +17,7 @@ use zeroize::Zeroizing;
 
 use super::fault;
 use super::folder::{self, WalletFile};
-use super::keys::Signer;
+use super::keys::{Keyring, Signer};
 
 /// The name of the encrypted secret.
 pub const SECRET_AGE: &str = "secret.age";
@@ -241,12 +242,28 @@ fn open(
     let signer = secret
         .signer(wallet.network)
         .map_err(|_| fault::damaged(&path, "holds wrong words", ADVICE))?;
-    // The descriptors name the master key too.
-    if signer.accounts() != wallet.accounts {
+    if !is_of_this_wallet(&signer, wallet)? {
         let what = "holds the words of another wallet than wallet.json describes";
         return Err(fault::damaged(&path, what, "bring the two files together"));
     }
     Ok((secret, signer))
+}
+
+/// Whether each descriptor of `wallet.json` gives the scripts of these keys, and names no other
+/// master key. Without this, whoever can write that file could have addresses of their own given
+/// out. The first script is enough: no other key derives the same one.
+fn is_of_this_wallet(signer: &Signer, wallet: &WalletFile) -> BitcoinResult<bool> {
+    let named = Keyring::new(wallet.network, &wallet.accounts)?;
+    let own = Keyring::new(wallet.network, &signer.accounts())?;
+    for (keychain, _) in named.keychains() {
+        if named.script(keychain, 0)? != own.script(keychain, 0)? {
+            return Ok(false);
+        }
+    }
+    let mut masters = named.origins();
+    masters.insert(wallet.fingerprint);
+    let is_own = |master: Option<Fingerprint>| master.is_none_or(|it| it == signer.fingerprint());
+    Ok(masters.into_iter().all(is_own))
 }
 
 fn decrypt(path: &Path, passphrase: Option<&Secret>) -> BitcoinResult<Zeroizing<Vec<u8>>> {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::panic::AssertUnwindSafe;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bitcoin::bip32::Fingerprint;
 use btc_iface::{AddressType, ErrorKind, Network};
@@ -13,8 +13,9 @@ use btc_rust::wallet::secret::Protection;
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use tempfile::TempDir;
 
-use crate::support::{from_words, names, plain_wallet, watch_only};
+use crate::support::{from_words, names, plain_wallet, refused, watch_only};
 
 /// What is read and what is refused, for both implementations.
 #[derive(Deserialize)]
@@ -22,6 +23,7 @@ struct Table {
     keys: std::collections::BTreeMap<String, String>,
     accounts: Vec<AccountCase>,
     fields: Vec<FieldsCase>,
+    unlocked: Vec<UnlockedCase>,
 }
 
 #[derive(Deserialize)]
@@ -34,6 +36,12 @@ struct AccountCase {
 #[derive(Deserialize)]
 struct FieldsCase {
     is_read: bool,
+    fields: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct UnlockedCase {
+    is_own: bool,
     fields: Map<String, Value>,
 }
 
@@ -83,14 +91,19 @@ fn open(dir: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// `wallet.json` as some program wrote it, over the wallet of the test's words.
-fn open_with(fields: &Map<String, Value>) -> Result<(), String> {
-    let (_parent, dir) = plain_wallet();
+/// The wallet of the test's words, with `wallet.json` as some program wrote it.
+fn written(fields: &Map<String, Value>) -> (TempDir, PathBuf) {
+    let (parent, dir) = plain_wallet();
     let path = dir.join(WALLET_JSON);
     let text = fs::read_to_string(&path).expect("a new wallet");
     let mut content: Map<String, Value> = serde_json::from_str(&text).expect("JSON");
     content.extend(fields.clone());
     fs::write(&path, Value::Object(content).to_string()).expect("the test's folder");
+    (parent, dir)
+}
+
+fn open_with(fields: &Map<String, Value>) -> Result<(), String> {
+    let (_parent, dir) = written(fields);
     open(&dir)
 }
 
@@ -138,6 +151,33 @@ fn what_a_description_may_say_is_what_the_table_says() {
         let opened = open_with(&case.fields);
         if opened.is_ok() != case.is_read {
             wrong.push(format!("{opened:?}: {:?}", case.fields));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn descriptors_of_other_words_are_found_when_the_wallet_is_unlocked() {
+    let mut wrong = Vec::new();
+    for case in table().unlocked {
+        let (_parent, dir) = written(&case.fields);
+        open(&dir).expect("watched without its words");
+        let folder = Folder::open(&dir).expect("opened before");
+        let unlocked = folder.unlock(None);
+        if unlocked.is_ok() != case.is_own {
+            wrong.push(format!(
+                "unlocked is {}: {:?}",
+                unlocked.is_ok(),
+                case.fields
+            ));
+        }
+        if unlocked.is_err() {
+            refused(unlocked, ErrorKind::Configuration, "another wallet");
+            refused(
+                folder.reveal(None),
+                ErrorKind::Configuration,
+                "another wallet",
+            );
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

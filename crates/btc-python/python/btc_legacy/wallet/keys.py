@@ -73,12 +73,16 @@ class Keyring:
         """Reads the descriptors; one that cannot be watched is an error of configuration."""
         self.network = network
         self._descriptors: dict[Keychain, Descriptor] = {}
+        # The fingerprints of the master keys that the descriptors name as their origin.
+        self.masters: set[str] = set()
         for account in accounts:
             for chain, text in (("receive", account.receive), ("change", account.change)):
                 keychain = Keychain(account.address_type, chain)
                 if keychain in self._descriptors:
                     raise _wrong(f"two accounts of type {account.address_type}: keep one")
                 self._descriptors[keychain] = _parse_descriptor(keychain, text, network)
+                if (master := master_of(text)) is not None:
+                    self.masters.add(master)
         if not self._descriptors:
             raise _wrong("no descriptor: give one account at least")
         self._check_first_scripts()
@@ -143,6 +147,25 @@ class Signer:
     def accounts(self) -> list[Account]:
         """The public descriptors of the four accounts."""
         return [self._account(address_type) for address_type in self._paths]
+
+    def check_accounts(self, keyring: Keyring, fingerprint: str | None) -> None:
+        """Refuses a keyring whose descriptors give other scripts than these words, or name others.
+
+        Without this, whoever can write wallet.json could have addresses of their own given out.
+        The first script is enough: no other key derives the same one. By their scripts, since the
+        same descriptor can be written in several ways.
+        """
+        own = Keyring(keyring.network, self.accounts())
+        masters = keyring.masters | ({fingerprint} - {None})
+        if masters <= {self.fingerprint} and all(
+            keyring.script(Place(keychain, 0)) == own.script(Place(keychain, 0))
+            for keychain in keyring.keychains
+        ):
+            return
+        raise _wrong(
+            "the words do not give the accounts of wallet.json: unlock with the secret of this "
+            "wallet"
+        )
 
     def key(self, place: Place) -> PrivateKey:
         """The secret key at this place."""

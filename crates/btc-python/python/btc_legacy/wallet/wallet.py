@@ -41,7 +41,7 @@ class Wallet:
         self._network = config.network
         self._change_chain = Keychain(description.change_type, "change")
         self._keyring = Keyring(config.network, description.accounts)
-        self._signer = _signer(config, self._keyring)
+        self._signer = _signer(config, self._keyring, description.fingerprint)
         self._mutex = threading.Lock()
         self._lock = Lock(folder)
         try:
@@ -174,21 +174,11 @@ class Wallet:
         return transaction
 
 
-def _signer(config: Config, keyring: Keyring) -> Signer | None:
+def _signer(config: Config, keyring: Keyring, fingerprint: str | None) -> Signer | None:
     if config.wallet_words is None:
         return None
     signer = Signer(config.network, config.wallet_words, config.wallet_passphrase or "")
-    theirs = Keyring(config.network, signer.accounts())
-    # By their scripts: the same descriptor can be written in several ways.
-    if any(
-        keyring.script(Place(keychain, 0)) != theirs.script(Place(keychain, 0))
-        for keychain in keyring.keychains
-    ):
-        raise BitcoinError(
-            ErrorKind.CONFIGURATION,
-            "the words do not give the accounts of wallet.json: unlock with the secret of this "
-            "wallet",
-        )
+    signer.check_accounts(keyring, fingerprint)
     return signer
 
 

@@ -1,9 +1,7 @@
 //! `WalletFile`: `wallet.json`, what is public and never changes about a wallet.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
-use bdk_chain::miniscript::{DescriptorPublicKey, ForEachKey};
 use bitcoin::bip32::Fingerprint;
 use btc_iface::{AddressType, BitcoinResult, Chain, Network};
 use serde::{Deserialize, Serialize};
@@ -70,7 +68,7 @@ impl WalletFile {
         };
         let keyring = file.check()?;
         if file.fingerprint.is_none() {
-            let mut origins = origins(&keyring).into_iter();
+            let mut origins = keyring.origins().into_iter();
             if let (Some(only), None) = (origins.next(), origins.next()) {
                 file.fingerprint = only;
             }
@@ -127,7 +125,7 @@ impl WalletFile {
                 fault::invalid(message)
             })?;
         if let Some(fingerprint) = self.fingerprint {
-            let mut others = origins(&keyring).into_iter().flatten();
+            let mut others = keyring.origins().into_iter().flatten();
             if let Some(other) = others.find(|origin| *origin != fingerprint) {
                 let message = format!(
                     "a descriptor comes from master key {other}, not from {fingerprint}; \
@@ -138,19 +136,4 @@ impl WalletFile {
         }
         Ok(keyring)
     }
-}
-
-/// The master keys that the descriptors name as their origin; `None` for one that names none.
-fn origins(keyring: &Keyring) -> BTreeSet<Option<Fingerprint>> {
-    let mut found = BTreeSet::new();
-    for (_, descriptor) in keyring.keychains() {
-        descriptor.for_each_key(|key| {
-            found.insert(match key {
-                DescriptorPublicKey::XPub(key) => key.origin.as_ref().map(|origin| origin.0),
-                _ => None,
-            });
-            true
-        });
-    }
-    found
 }

@@ -1,8 +1,9 @@
 //! `Keyring`: the public side of a wallet, every script of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use bdk_chain::miniscript::{Descriptor, DescriptorPublicKey};
+use bdk_chain::miniscript::{Descriptor, DescriptorPublicKey, ForEachKey};
+use bitcoin::bip32::Fingerprint;
 use bitcoin::{Address, ScriptBuf};
 use btc_iface::{
     BitcoinAddress, BitcoinError, BitcoinResult, Chain, ErrorKind, Network, Operation,
@@ -92,6 +93,21 @@ impl Keyring {
             let message = format!("the wallet has no account of type {}", keychain.0);
             BitcoinError::new(ErrorKind::Unsupported, Operation::Wallet, message)
         })
+    }
+
+    /// The master keys that the descriptors name as their origin; `None` for one that names none.
+    pub(crate) fn origins(&self) -> BTreeSet<Option<Fingerprint>> {
+        let mut found = BTreeSet::new();
+        for descriptor in self.descriptors.values() {
+            descriptor.for_each_key(|key| {
+                found.insert(match key {
+                    DescriptorPublicKey::XPub(key) => key.origin.as_ref().map(|origin| origin.0),
+                    _ => None,
+                });
+                true
+            });
+        }
+        found
     }
 
     /// The script at this index.
