@@ -5,6 +5,7 @@ mod crash;
 mod damage;
 mod descriptors;
 mod folder;
+mod labels;
 mod message;
 mod reservations;
 mod rules;
