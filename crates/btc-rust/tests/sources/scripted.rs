@@ -28,6 +28,8 @@ pub(crate) enum Act {
 pub(crate) struct Scripted {
     pub(crate) address: SocketAddr,
     story: Arc<Mutex<Story>>,
+    /// What it tells to the library, if that is something else.
+    other: Arc<Mutex<Option<Story>>>,
     /// The commands that it was sent, over all connections.
     heard: Arc<Mutex<Vec<String>>>,
 }
@@ -47,6 +49,7 @@ impl Scripted {
         let peer = Self {
             address: listener.local_addr().expect("bound"),
             story: Arc::new(Mutex::new(story)),
+            other: Arc::default(),
             heard: Arc::default(),
         };
         let (manner, server) = (Arc::new(manner), peer.clone());
@@ -68,6 +71,11 @@ impl Scripted {
         *self.story.lock().unwrap_or_else(PoisonError::into_inner) = story;
     }
 
+    /// Tells something else to the library than to the source itself.
+    pub(crate) fn tell_the_library(&self, story: Story) {
+        *self.other.lock().unwrap_or_else(PoisonError::into_inner) = Some(story);
+    }
+
     /// How often it was sent this command.
     pub(crate) fn heard(&self, command: &str) -> usize {
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
@@ -80,13 +88,15 @@ impl Scripted {
         manner: &dyn Fn(&NetworkMessage, Vec<NetworkMessage>) -> Vec<Act>,
     ) {
         let _ = stream.set_nodelay(true);
+        let mut is_library = false;
         while let Some(request) = read(&mut stream) {
             let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
             heard.push(request.cmd().to_owned());
             drop(heard);
-            let story = self.story.lock().unwrap_or_else(PoisonError::into_inner);
-            let answers = answers(&story, &request);
-            drop(story);
+            if let NetworkMessage::Version(version) = &request {
+                is_library = !version.user_agent.contains("btc:");
+            }
+            let answers = self.answers(&request, is_library);
             for act in manner(&request, answers) {
                 let bytes = match act {
                     Act::Say(answer) => message(answer),
@@ -102,6 +112,33 @@ impl Scripted {
                 }
             }
         }
+    }
+
+    fn answers(&self, request: &NetworkMessage, is_library: bool) -> Vec<NetworkMessage> {
+        let other = self.other.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(other), true) = (&*other, is_library) {
+            return answers(other, request);
+        }
+        drop(other);
+        let story = self.story.lock().unwrap_or_else(PoisonError::into_inner);
+        answers(&story, request)
+    }
+}
+
+/// Does something else instead of one kind of answer.
+pub(crate) fn instead(
+    command: &'static str,
+    act: impl Fn(NetworkMessage) -> Vec<Act> + Send + Sync + 'static,
+) -> impl Fn(&NetworkMessage, Vec<NetworkMessage>) -> Vec<Act> + Send + Sync + 'static {
+    move |_, answers| {
+        let acts = answers.into_iter().map(|answer| {
+            if answer.cmd() == command {
+                act(answer)
+            } else {
+                vec![Act::Say(answer)]
+            }
+        });
+        acts.flatten().collect()
     }
 }
 

@@ -6,12 +6,11 @@ use bitcoin::absolute::LockTime;
 use bitcoin::bip158::BlockFilterWriter;
 use bitcoin::block::{Header, Version};
 use bitcoin::consensus::encode::deserialize_hex;
-use bitcoin::constants::genesis_block;
 use bitcoin::hashes::Hash;
 use bitcoin::transaction::Version as TxVersion;
 use bitcoin::{
-    Amount, Block, BlockHash, FilterHash, FilterHeader, Network, OutPoint, Script, ScriptBuf,
-    Sequence, Transaction, TxIn, TxMerkleNode, TxOut, Witness, WitnessCommitment,
+    Amount, Block, BlockHash, FilterHash, FilterHeader, OutPoint, Script, ScriptBuf, Sequence,
+    Transaction, TxIn, TxMerkleNode, TxOut, Witness, WitnessCommitment,
 };
 use btc_regtest::Node;
 use serde_json::json;
@@ -60,11 +59,6 @@ impl Story {
             story.blocks.push(block);
         }
         story
-    }
-
-    /// Only the genesis block.
-    pub(crate) fn genesis() -> Self {
-        Self::from_blocks(vec![genesis_block(Network::Regtest)])
     }
 
     /// The beginning of the story, up to this height.
