@@ -28,7 +28,7 @@ const TRIALS: &[(&str, Test)] = &[
     ("without_estimate_and_mempool_it_is_the_floor", the_floor),
     ("the_floor_follows_minrelaytxfee", minimum_relay),
     ("a_mempool_of_more_than_a_block_decides", full_mempool),
-    ("a_node_told_not_to_estimate_is_an_error", blocks_only),
+    ("a_node_told_not_to_estimate_is_unsupported", blocks_only),
     ("both_make_the_same_of_any_mempool", any_mempool),
 ];
 
@@ -213,9 +213,15 @@ fn blocks_only() -> Outcome {
     let node = builder().arg("-blocksonly").start()?;
     for backend in Backend::REAL {
         let answer = backend.connect(&node_config(&node))?.estimate_fee(6);
-        let error = failure(answer, ErrorKind::InvalidResponse, backend.name());
-        assert!(error.message().contains("disabled"), "{error}");
+        let error = failure(answer, ErrorKind::Unsupported, backend.name());
+        for said in ["-blocksonly", "disabled"] {
+            assert!(error.message().contains(said), "{error}");
+        }
     }
+    let run = btc_tests::Program::new("fee 6")
+        .node(&node_config(&node))
+        .run();
+    run.code(1).says(&["-blocksonly", "name a fee rate"]);
     Ok(())
 }
 

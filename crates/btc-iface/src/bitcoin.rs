@@ -128,8 +128,9 @@ pub trait BitcoinInterface: Send + Sync {
     ///   with its source.
     ///
     /// # Errors
-    /// `InvalidInput`: a target of 0. `InvalidResponse`: a mempool too large to be read, or a node
-    /// that was told not to estimate (`-blocksonly`), whose mempool says nothing either.
+    /// `InvalidInput`: a target of 0. `InvalidResponse`: a mempool too large to be read.
+    /// `Unsupported`: a node that was told not to estimate (`-blocksonly`), whose mempool says
+    /// nothing either.
     ///
     /// # Effects
     /// None.

@@ -15,9 +15,9 @@ pub trait FeeEstimator: Send + Sync {
     /// rule of [`FeeEstimate`].
     ///
     /// # Errors
-    /// `InvalidInput`: a target of 0. `InvalidResponse`: a mempool too large to be read, or a node
-    /// that was told not to estimate (`-blocksonly`), whose mempool says nothing either.
-    /// `Unsupported`: a Python class without this method.
+    /// `InvalidInput`: a target of 0. `InvalidResponse`: a mempool too large to be read.
+    /// `Unsupported`: a node that was told not to estimate (`-blocksonly`), whose mempool says
+    /// nothing either; a Python class without this method.
     ///
     /// Errors name the operation `estimate_fee`.
     ///

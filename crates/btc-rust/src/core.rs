@@ -173,7 +173,8 @@ impl Core {
         let operation = Operation::EstimateFee;
         // Named, because the default was "conservative" before Bitcoin Core 28.
         let params = [json!(target_blocks), json!("economical")];
-        let answer: SmartFee = self.call(operation, "estimatesmartfee", &params)?;
+        let answer = self.rpc.call("estimatesmartfee", &params);
+        let answer: SmartFee = answer.map_err(error::from_estimate)?;
         match answer.feerate {
             Some(BtcAmount { sat: 0 }) => {
                 let message = "the node estimates a fee rate of 0, which nobody mines";

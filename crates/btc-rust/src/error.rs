@@ -18,6 +18,7 @@ pub(crate) mod code {
     pub(crate) const VERIFY_ALREADY_IN_CHAIN: i32 = -27;
     pub(crate) const IN_WARMUP: i32 = -28;
     pub(crate) const METHOD_NOT_FOUND: i32 = -32601;
+    pub(crate) const INTERNAL_ERROR: i32 = -32603;
 }
 
 /// What an RPC call's failure means.
@@ -70,6 +71,26 @@ fn from_core(operation: Operation, core: &CoreError) -> BitcoinError {
         ),
     };
     BitcoinError::new(kind, operation, message).with_context("code", core.code)
+}
+
+/// What a failed `estimatesmartfee` means: a node that sees no transactions but those in blocks
+/// makes no estimates, and has no mempool to go by instead.
+pub(crate) fn from_estimate(error: RpcError) -> BitcoinError {
+    let operation = Operation::EstimateFee;
+    match error {
+        RpcError::JsonRpc(JsonRpcError::Rpc(core))
+            if core.code == code::INTERNAL_ERROR && core.message.contains("disabled") =>
+        {
+            let message = format!(
+                "the node makes no fee estimates, as with -blocksonly, and its mempool says \
+                 nothing either; name a fee rate, or ask another node: {}",
+                core.message
+            );
+            BitcoinError::new(ErrorKind::Unsupported, operation, message)
+                .with_context("code", core.code)
+        }
+        other => from_rpc(operation, other),
+    }
 }
 
 /// Whether Core refuses a transaction because it was mined before.

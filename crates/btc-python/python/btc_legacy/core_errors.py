@@ -18,6 +18,7 @@ _KINDS = {
 }
 
 MISC_ERROR = -1
+INTERNAL_ERROR = -32603
 
 # python-bitcoinlib makes up this code when the body is not JSON; the HTTP status is in its text.
 NOT_JSON = -342

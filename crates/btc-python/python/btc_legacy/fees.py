@@ -8,9 +8,10 @@ from functools import cmp_to_key
 from typing import Any
 
 from btc_legacy import wire
+from btc_legacy.core_errors import INTERNAL_ERROR, MAX_REASON_CHARS
 from btc_legacy.errors import BitcoinError, ErrorKind
 from btc_legacy.protocol import FeeEstimate
-from btc_legacy.rpc import RpcClient
+from btc_legacy.rpc import RpcClient, RpcError
 
 # What a block takes: 4,000,000 weight units (BIP141).
 BLOCK_VBYTES = 1_000_000
@@ -81,7 +82,17 @@ def sat(where: str, btc: object) -> int:
 
 def _explain(rpc: RpcClient, target_blocks: int) -> FeeEstimate:
     # The mode is named because the default was "conservative" before Bitcoin Core 28.
-    answer = rpc.read("estimatesmartfee", target_blocks, "economical")
+    try:
+        answer = rpc.read("estimatesmartfee", target_blocks, "economical")
+    except RpcError as error:
+        if error.code != INTERNAL_ERROR or "disabled" not in error.reason:
+            raise
+        # A node that sees no transactions but those in blocks has no mempool to go by instead.
+        raise BitcoinError(
+            ErrorKind.UNSUPPORTED,
+            "the node makes no fee estimates, as with -blocksonly, and its mempool says nothing "
+            f"either: name a fee rate, or ask another node: {error.reason[:MAX_REASON_CHARS]}",
+        ) from error
     estimate = _object("the estimate", answer).get("feerate")
     info = _object("the mempool's summary", rpc.read("getmempoolinfo"))
     total_vbytes = wire.u64("bytes", info.get("bytes"))

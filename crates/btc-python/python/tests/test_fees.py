@@ -15,7 +15,7 @@ from btc_legacy.config import Config
 from btc_legacy.errors import BitcoinError, ErrorKind
 from btc_legacy.fees import BLOCK_VBYTES, Waiting, compare_rates, mempool_rate
 from tests import own_classes
-from tests.rpc_server import Answer, ScriptedNode, announced, raw_result, result
+from tests.rpc_server import Answer, ScriptedNode, announced, error, raw_result, result
 from tests.test_host import ask, started
 
 _ON_REGTEST = result({"chain": "regtest"})
@@ -219,6 +219,15 @@ def test_a_mempool_that_fits_is_not_asked_for() -> None:
         outcome, node = _explain(_NO_ESTIMATE, info, _mempool(), target=target)
         assert outcome["source"] == "minimum_relay"
         assert ("getrawmempool" in node.methods) is is_asked
+
+
+def test_a_node_that_makes_no_estimates_is_unsupported() -> None:
+    outcome, node = _explain(error(-32603, "Fee estimation disabled"))
+    assert _kind(outcome) is ErrorKind.UNSUPPORTED
+    assert "-blocksonly" in outcome.message
+    assert node.methods[-1] == "estimatesmartfee"
+    outcome, _ = _explain(error(-32603, "something else"))
+    assert _kind(outcome) is ErrorKind.INVALID_RESPONSE
 
 
 def test_a_mempool_too_long_to_read_is_an_error_that_says_so() -> None:

@@ -258,3 +258,19 @@ fn a_target_of_no_block_is_refused_without_asking_the_node() {
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert!(server.names().is_empty());
 }
+
+#[test]
+fn a_node_that_makes_no_estimates_is_unsupported() {
+    for (code, said, kind) in [
+        (-32603, "Fee estimation disabled", ErrorKind::Unsupported),
+        (-32603, "something else", ErrorKind::InvalidResponse),
+    ] {
+        let server = Server::start(move |request, _| {
+            (request.name == "estimatesmartfee").then_some(Reply::Error(code, said))
+        });
+        let error = server.connect().estimate_fee(6).expect_err(said);
+        assert_eq!(error.kind(), kind, "{error}");
+        let names = error.message().contains("-blocksonly");
+        assert_eq!(names, kind == ErrorKind::Unsupported, "{error}");
+    }
+}
