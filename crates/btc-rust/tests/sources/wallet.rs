@@ -302,6 +302,20 @@ impl Follower for Pocket<'_> {
             .collect()
     }
 
+    fn confirmed(&self) -> Vec<(Txid, BlockRef)> {
+        let tip = self.chain.tip().block_id();
+        let all = self.graph.graph();
+        all.list_canonical_txs(&self.chain, tip, CanonicalizationParams::default())
+            .filter_map(|it| match it.chain_position {
+                ChainPosition::Confirmed { anchor, .. } => {
+                    let BlockId { height, hash } = anchor.block_id;
+                    Some((it.tx_node.txid, BlockRef { height, hash }))
+                }
+                ChainPosition::Unconfirmed { .. } => None,
+            })
+            .collect()
+    }
+
     fn take(&mut self, piece: Piece) -> BitcoinResult<()> {
         (self.on_piece)(&piece);
         self.log.push(match &piece {

@@ -47,6 +47,10 @@ impl Follower for Ledger {
         self.view().unconfirmed().collect()
     }
 
+    fn confirmed(&self) -> Vec<(Txid, BlockRef)> {
+        self.view().confirmed().collect()
+    }
+
     fn take(&mut self, piece: Piece) -> BitcoinResult<()> {
         match piece {
             Piece::Disconnect { fork } => self.disconnect(fork),

@@ -65,6 +65,12 @@ impl View {
             .map(|(txid, _)| *txid)
     }
 
+    /// The transactions that count as confirmed, with their blocks.
+    pub fn confirmed(&self) -> impl Iterator<Item = (Txid, BlockRef)> {
+        let all = self.counted.iter();
+        all.filter_map(|(txid, block)| block.map(|(block, _)| (*txid, block)))
+    }
+
     /// None: it does not count. Otherwise the block it is in, if it is in one.
     #[expect(clippy::option_option, reason = "the two levels say different things")]
     pub(super) fn position_of(&self, txid: Txid) -> Option<Option<BlockRef>> {

@@ -6,11 +6,15 @@
 pub mod core;
 #[cfg(feature = "electrum")]
 pub mod electrum;
+#[cfg(feature = "electrum")]
+mod fixed;
 mod mempool;
 #[cfg(feature = "p2p")]
 pub mod p2p;
 mod pool;
 pub mod scan;
+#[cfg(feature = "electrum")]
+mod server;
 pub mod work;
 
 use std::sync::Arc;
@@ -89,6 +93,9 @@ pub trait Follower {
 
     /// The unconfirmed transactions that count now.
     fn unconfirmed(&self) -> Vec<Txid>;
+
+    /// The transactions that count as confirmed, with their blocks.
+    fn confirmed(&self) -> Vec<(Txid, BlockRef)>;
 
     /// Takes a piece of news. After [`Piece::Block`], [`watched`](Self::watched) may have grown.
     fn take(&mut self, piece: Piece) -> BitcoinResult<()>;
