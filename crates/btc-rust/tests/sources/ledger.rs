@@ -1,54 +1,22 @@
 //! The wallet's real books over each source: what is confirmed is the same, whoever told it.
 
 use bitcoin::{Amount, ScriptBuf};
-use btc_iface::{AddressType, Chain as KeyChain, Credentials, Network, NodeConfig};
+use btc_iface::{AddressType, Chain as KeyChain, Network};
 use btc_regtest::{Chain, ElectrumServer, Node};
 use btc_rust::wallet::keys::{Keyring, Signer};
-use btc_rust::wallet::ledger::{Ledger, View};
+use btc_rust::wallet::ledger::View;
 use btc_rust::wallet::source::ChainSource;
-use btc_rust::wallet::source::core::CoreSource;
 use btc_rust::wallet::source::electrum::ElectrumSource;
-use tempfile::TempDir;
 
+use crate::books::{Books, core};
 use crate::setup::{TIMEOUT, source};
 
 const WORDS: &str = "legal winner thank year wave sausage worth useful legal winner thank yellow";
-const GAP: u32 = 10;
-
-/// Books of the same wallet over one source.
-struct Books {
-    ledger: Ledger,
-    source: Box<dyn ChainSource>,
-    _folder: TempDir,
-}
-
-impl Books {
-    fn new(keyring: &Keyring, birthday: u32, source: Box<dyn ChainSource>) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("rust.sqlite");
-        Self {
-            ledger: Ledger::open(&path, keyring, birthday, GAP).expect("new books"),
-            source,
-            _folder: folder,
-        }
-    }
-
-    fn sync(&mut self) -> View {
-        let name = self.source.name();
-        self.source.follow(&mut self.ledger).expect(name);
-        (*self.ledger.view()).clone()
-    }
-}
 
 fn sources(node: &Node, server: &ElectrumServer) -> [Box<dyn ChainSource>; 3] {
-    let config = NodeConfig {
-        url: node.rpc_url(),
-        credentials: Credentials::CookieFile(node.cookie_file().expect("a cookie")),
-        ..NodeConfig::new(Network::Regtest)
-    };
     let electrum = ElectrumSource::connect(&server.url(), Network::Regtest, TIMEOUT);
     [
-        Box::new(CoreSource::connect(&config).expect("a node")),
+        Box::new(core(node)),
         Box::new(source(node)),
         Box::new(electrum.expect("a server")),
     ]

@@ -1,5 +1,6 @@
 //! Tests of the chain sources against private nodes and servers.
 
+mod books;
 mod broadcast;
 mod electrum;
 mod failures;

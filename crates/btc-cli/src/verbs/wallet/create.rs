@@ -16,6 +16,10 @@ use crate::output::Output;
 use crate::secret;
 use crate::verbs::Done;
 
+/// Blocks between the tip of the chain and the birthday of a new wallet: what another branch
+/// confirms in their place is the wallet's, too.
+const MARGIN: u32 = 144;
+
 pub(super) fn create(output: Output, options: &Create) -> Done {
     let place = Place::find(&options.setup)?;
     if !options.watch.is_empty() {
@@ -34,7 +38,7 @@ pub(super) fn create(output: Output, options: &Create) -> Done {
     let words = generate_words(options.word_count)?;
     let birthday = match options.setup.birthday {
         Some(birthday) => birthday,
-        None => tip(output, &place.config)?,
+        None => tip(output, &place.config)?.saturating_sub(MARGIN),
     };
     let origin = place.origin(words.clone(), &options.setup)?;
     place.make(output, &options.setup, origin, birthday, Some(&words))

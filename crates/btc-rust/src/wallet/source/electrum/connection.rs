@@ -201,7 +201,7 @@ impl HistoryServer for Connection {
 
     fn headers(&self, start: u32, count: u32) -> BitcoinResult<Vec<Header>> {
         // The library's own call panics at a count that the bytes do not keep.
-        let params = [start, count].map(|number| Param::U32(number));
+        let params = [start, count].map(Param::U32);
         let answer = self
             .client
             .raw_call("blockchain.block.headers", params)

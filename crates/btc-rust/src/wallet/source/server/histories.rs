@@ -11,7 +11,7 @@ use bitcoin::{OutPoint, ScriptBuf, Transaction, Txid};
 use btc_iface::BlockRef;
 
 use super::chain::Chain;
-use super::{Entry, HistoryServer, Memory, Trouble};
+use super::{Entry, HistoryServer, Memory, Trouble, ask};
 use crate::wallet::keys::Keychain;
 use crate::wallet::source::Follower;
 
@@ -42,7 +42,8 @@ impl Findings {
         follower.progress(0, total);
         let histories = server.histories(scripts, &mut |done| {
             follower.progress(u32::try_from(done).unwrap_or(u32::MAX), total);
-        })?;
+        });
+        let histories = ask(server, histories)?;
         if histories.len() != scripts.len() {
             return Err(server.lied("another number of histories").into());
         }
@@ -51,7 +52,7 @@ impl Findings {
         check_known(server, &chain, &confirmed, &listed, is_all)?;
         let found = Self::prove(server, memory, &chain, &listed, &confirmed, follower)?;
         check_each_other(server, memory, scripts, &histories)?;
-        let (height, header) = server.tip()?;
+        let (height, header) = ask(server, server.tip())?;
         if (height, header.block_hash()) != (chain.tip.height, chain.tip.hash) {
             return Err(Trouble::Moved);
         }
@@ -204,7 +205,7 @@ fn fetch<S: HistoryServer>(
         .map(|(txid, _)| *txid)
         .filter(|txid| !counted.contains(txid) && !memory.transactions.contains_key(txid))
         .collect();
-    let fetched = server.transactions(&missing)?;
+    let fetched = ask(server, server.transactions(&missing))?;
     if fetched.len() != missing.len() {
         return Err(server.lied("another number of transactions").into());
     }
@@ -259,7 +260,7 @@ fn anchor<S: HistoryServer>(
         })
         .copied()
         .collect();
-    let proofs = server.proofs(&open)?;
+    let proofs = ask(server, server.proofs(&open))?;
     if proofs.len() != open.len() {
         return Err(server.lied("another number of proofs").into());
     }

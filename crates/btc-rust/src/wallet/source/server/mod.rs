@@ -134,12 +134,23 @@ impl Memory {
     }
 }
 
-impl From<BitcoinError> for Trouble {
-    fn from(error: BitcoinError) -> Self {
+impl Trouble {
+    /// What a failed request means.
+    fn of<S: HistoryServer>(server: &S, error: BitcoinError) -> Self {
         match error.kind() {
-            ErrorKind::NotFound => Self::Moved,
+            // It may have been there a moment ago.
+            ErrorKind::NotFound => {
+                let lied = server.lied("something is announced, and then not there");
+                Self::Behind(lied.with_source(error))
+            }
             _ => Self::Failed(error),
         }
+    }
+}
+
+impl From<BitcoinError> for Trouble {
+    fn from(error: BitcoinError) -> Self {
+        Self::Failed(error)
     }
 }
 
@@ -190,6 +201,11 @@ pub(super) fn follow<S: HistoryServer>(
         gone,
         kept,
     })
+}
+
+/// The answer, or what its failure means.
+fn ask<S: HistoryServer, T>(server: &S, answer: BitcoinResult<T>) -> Result<T, Trouble> {
+    answer.map_err(|error| Trouble::of(server, error))
 }
 
 /// Looks until there is a result or no hope for one.

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use bitcoin::block::Header;
 use bitcoin::pow::{CompactTarget, Target, Work};
 use bitcoin::{BlockHash, Network};
-use btc_iface::{BitcoinResult, BlockRef, ErrorKind};
+use btc_iface::{BlockRef, ErrorKind};
 
 use super::run::Run;
-use super::{HistoryServer, Memory, Trouble};
+use super::{HistoryServer, Memory, Trouble, ask};
 use crate::wallet::source::fixed;
 use crate::wallet::source::work::{Branch, PERIOD, total_work};
 
@@ -42,7 +42,7 @@ impl Chain {
         wallet: &[BlockRef],
         progress: &mut Progress<'_>,
     ) -> Result<Self, Trouble> {
-        let (height, header) = server.tip()?;
+        let (height, header) = ask(server, server.tip())?;
         let tip = BlockRef {
             height,
             hash: header.block_hash(),
@@ -162,7 +162,7 @@ fn newest_shared<S: HistoryServer>(
     while at < wallet.len() {
         let some = &wallet[at..wallet.len().min(at + count)];
         let heights: Vec<u32> = some.iter().map(|block| block.height).collect();
-        let headers = server.headers_at(&heights)?;
+        let headers = ask(server, server.headers_at(&heights))?;
         for (block, header) in some.iter().zip(headers) {
             if header.block_hash() == block.hash {
                 return Ok((at, (*block, header)));
@@ -282,11 +282,12 @@ fn up_to<S: HistoryServer>(
     let is_long = total > S::HEADERS;
     let mut done = 0;
     while done < total {
-        let headers = server.headers(start + done, S::HEADERS.min(total - done))?;
+        let headers = server.headers(start + done, S::HEADERS.min(total - done));
+        let headers = ask(server, headers)?;
         let count = u32::try_from(headers.len()).unwrap_or(u32::MAX);
         if count == 0 {
-            // The chain has become shorter.
-            return Err(Trouble::Moved);
+            // The chain may have become shorter.
+            return Err(Trouble::Behind(server.lied("no headers up to its tip")));
         }
         if count > total - done {
             return Err(server.lied("more headers than asked for").into());
@@ -302,12 +303,10 @@ fn up_to<S: HistoryServer>(
     Ok(())
 }
 
-fn header_at<S: HistoryServer>(server: &S, height: u32) -> BitcoinResult<Header> {
-    let headers = server.headers_at(&[height])?;
-    headers
-        .first()
-        .copied()
-        .ok_or_else(|| server.lied("no header"))
+fn header_at<S: HistoryServer>(server: &S, height: u32) -> Result<Header, Trouble> {
+    let headers = ask(server, server.headers_at(&[height]))?;
+    let header = headers.first().copied();
+    header.ok_or_else(|| server.lied("no header").into())
 }
 
 /// Checks that the run has more work above `base` than the wallet's blocks up to `newest`, which

@@ -1,10 +1,9 @@
-//! Electrum servers that lie, and programs that are none.
+//! Answers that no Electrum server gives, and programs that are none.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use bitcoin::block::Header;
 use bitcoin::consensus::encode::serialize_hex;
 use bitcoin::constants::genesis_block;
 use btc_iface::{ErrorKind, Network};
@@ -50,12 +49,16 @@ fn serve(treat: impl Fn(TcpStream) + Send + Sync + 'static) -> String {
 }
 
 /// What an honest server of an empty chain answers.
-fn honest(method: &str, _: &Value) -> Option<Value> {
+fn honest(method: &str, params: &Value) -> Option<Value> {
     let header = serialize_hex(&genesis_block(Network::Regtest).header);
     Some(match method {
         "server.version" => json!(["honest", "1.4"]),
         "blockchain.headers.subscribe" => json!({"height": 0, "hex": header}),
         "blockchain.block.header" => json!(header),
+        "blockchain.block.headers" if params[0] == 0 => {
+            json!({"hex": header, "count": 1, "max": 2016})
+        }
+        "blockchain.block.headers" => json!({"hex": "", "count": 0, "max": 2016}),
         "blockchain.scripthash.get_history" => json!([]),
         _ => return None,
     })
@@ -129,54 +132,32 @@ fn servers_that_lie_are_found_out() {
 }
 
 #[test]
-fn a_block_without_work_is_not_believed() {
+fn headers_that_are_none_are_found_out() {
     let genesis = genesis_block(Network::Regtest).header;
-    let mut block = genesis;
-    block.prev_blockhash = genesis.block_hash();
-    let follow = |block: &Header| {
-        let hex = serialize_hex(block);
+    let header = serialize_hex(&genesis);
+    for lie in [
+        Value::Null,
+        json!("headers"),
+        json!({"hex": 7, "count": 1, "max": 2016}),
+        // A count that the bytes do not keep, half a header, too many, and no hexadecimal.
+        json!({"hex": "", "count": 2016, "max": 2016}),
+        json!({"hex": header[..80], "count": 1, "max": 2016}),
+        json!({"hex": header.repeat(3_000), "count": 3_000, "max": 2016}),
+        json!({"hex": "é".repeat(80), "count": 1, "max": 2016}),
+    ] {
+        let (told, tip) = (lie.clone(), header.clone());
         let url = fake(move |asked, params| match asked {
-            "blockchain.headers.subscribe" => Some(json!({"height": 1, "hex": hex})),
-            "blockchain.block.header" if params[0] == 1 => Some(json!(hex)),
+            "blockchain.headers.subscribe" => Some(json!({"height": 9, "hex": tip})),
+            "blockchain.block.headers" => Some(told.clone()),
             _ => honest(asked, params),
         });
         let electrum = ElectrumSource::connect(&url, Network::Regtest, SHORT);
-        Pocket::new("work").follow(&electrum.expect("it answers"))
-    };
-    while block.validate_pow(block.target()).is_ok() {
-        block.nonce += 1;
+        let electrum = electrum.expect("so far, so good");
+        let error = Pocket::new("headers").follow(&electrum).expect_err("a lie");
+        assert_eq!(error.kind(), ErrorKind::InvalidResponse, "{lie}: {error}");
+        let error = electrum.tip().expect_err("a lie");
+        assert_eq!(error.kind(), ErrorKind::InvalidResponse, "{lie}: {error}");
     }
-    let error = follow(&block).expect_err("no work");
-    assert_eq!(error.kind(), ErrorKind::InvalidResponse, "{error}");
-    while block.validate_pow(block.target()).is_err() {
-        block.nonce += 1;
-    }
-    follow(&block).expect("work");
-}
-
-#[test]
-fn a_confirmation_without_proof_is_not_believed() {
-    let coinbase = genesis_block(Network::Regtest).txdata[0].clone();
-    let mut forged = coinbase.clone();
-    forged.output[0].value = bitcoin::Amount::ONE_BTC;
-    let hex = serialize_hex(&forged);
-    let txid = forged.compute_txid().to_string();
-    let url = fake(move |asked, params| match asked {
-        "blockchain.scripthash.get_history" => {
-            // Of the genesis block, which is the only one there; a height above 0 is confirmed.
-            Some(json!([{"height": 1, "tx_hash": txid}]))
-        }
-        "blockchain.transaction.get" => Some(json!(hex)),
-        "blockchain.transaction.get_merkle" => {
-            Some(json!({"block_height": 1, "pos": 0, "merkle": []}))
-        }
-        _ => honest(asked, params),
-    });
-    let electrum = ElectrumSource::connect(&url, Network::Regtest, SHORT).expect("it answers");
-    let mut pocket = Pocket::new("proof");
-    let error = pocket.follow(&electrum).expect_err("no proof");
-    assert_eq!(error.kind(), ErrorKind::InvalidResponse, "{error}");
-    assert!(pocket.log.is_empty());
 }
 
 #[test]

@@ -1,0 +1,20 @@
+//! Servers that lie, and programs that are none.
+
+/// Each lie as a test of each kind of server.
+macro_rules! lies {
+    ($($name:ident),+ $(,)?) => {
+        mod electrum {
+            $(#[test]
+            fn $name() {
+                super::$name(super::Kind::Electrum);
+            })+
+        }
+    };
+}
+
+mod electrum;
+mod forge;
+mod headers;
+mod payments;
+mod scene;
+mod strangers;
