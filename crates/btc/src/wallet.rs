@@ -80,10 +80,19 @@ pub fn connect_source(config: &Config) -> BitcoinResult<Arc<dyn ChainSource>> {
         #[cfg(not(feature = "p2p"))]
         Some(WalletSource::P2p { .. }) => Err(connect::not_built("the source p2p", "p2p")),
         #[cfg(feature = "electrum")]
-        Some(WalletSource::Electrum { url }) => {
-            use btc_rust::wallet::source::electrum::ElectrumSource;
-            let source = ElectrumSource::connect(url, node.network, node.timeout)?;
-            Ok(Arc::new(source))
+        Some(WalletSource::Electrum {
+            url,
+            cert_file,
+            proxy,
+        }) => {
+            use btc_rust::wallet::source::electrum::{ElectrumConfig, ElectrumSource};
+            let config = ElectrumConfig {
+                timeout: node.timeout,
+                cert_file: cert_file.clone(),
+                proxy: proxy.clone(),
+                ..ElectrumConfig::new(url, node.network)
+            };
+            Ok(Arc::new(ElectrumSource::connect(&config)?))
         }
         #[cfg(not(feature = "electrum"))]
         Some(WalletSource::Electrum { .. }) => {

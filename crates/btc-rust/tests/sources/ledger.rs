@@ -6,15 +6,14 @@ use btc_regtest::{Chain, ElectrumServer, Node};
 use btc_rust::wallet::keys::{Keyring, Signer};
 use btc_rust::wallet::ledger::View;
 use btc_rust::wallet::source::ChainSource;
-use btc_rust::wallet::source::electrum::ElectrumSource;
 
 use crate::books::{Books, core};
-use crate::setup::{TIMEOUT, source};
+use crate::setup::{self, TIMEOUT, source};
 
 const WORDS: &str = "legal winner thank year wave sausage worth useful legal winner thank yellow";
 
 fn sources(node: &Node, server: &ElectrumServer) -> [Box<dyn ChainSource>; 3] {
-    let electrum = ElectrumSource::connect(&server.url(), Network::Regtest, TIMEOUT);
+    let electrum = setup::electrum(&server.url(), Network::Regtest, TIMEOUT);
     [
         Box::new(core(node)),
         Box::new(source(node)),

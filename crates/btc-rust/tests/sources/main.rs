@@ -11,6 +11,7 @@ mod lies;
 mod reorganisations;
 mod scans;
 mod scripted;
+mod secure;
 mod setup;
 mod story;
 mod strangers;

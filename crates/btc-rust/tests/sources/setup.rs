@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use bitcoin::{Amount, ScriptBuf};
-use btc_iface::Network;
+use btc_iface::{BitcoinResult, Network};
 use btc_regtest::{Chain, Node};
+use btc_rust::wallet::source::electrum::{ElectrumConfig, ElectrumSource};
 use btc_rust::wallet::source::p2p::{P2pConfig, P2pSource};
 use serde_json::json;
 
@@ -48,6 +49,18 @@ pub(crate) fn over(peers: &[&Scripted], required_peers: u8) -> P2pSource {
 
 pub(crate) fn source(node: &Node) -> P2pSource {
     P2pSource::start(config(vec![peer(node)])).expect("a right configuration")
+}
+
+/// Connects to an Electrum server without TLS and proxy.
+pub(crate) fn electrum(
+    url: &str,
+    network: Network,
+    timeout: Duration,
+) -> BitcoinResult<ElectrumSource> {
+    ElectrumSource::connect(&ElectrumConfig {
+        timeout,
+        ..ElectrumConfig::new(url, network)
+    })
 }
 
 /// Pays scripts of the wallet, at these indices, in one transaction.

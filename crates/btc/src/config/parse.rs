@@ -195,7 +195,15 @@ pub(super) fn electrum_url(text: &str) -> Result<String, String> {
         .or_else(|| text.strip_prefix("ssl://"));
     match authority {
         Some(authority) if is_authority(authority) => Ok(text.to_owned()),
-        _ => Err("use tcp://host:port".to_owned()),
+        _ => Err("use ssl://host:port or tcp://host:port".to_owned()),
+    }
+}
+
+pub(super) fn authority(text: &str) -> Result<String, String> {
+    if is_authority(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("use host:port".to_owned())
     }
 }
 

@@ -221,7 +221,17 @@ pub const VARIABLES: &[Variable] = &[
     variable(
         "ELECTRUM_URL",
         "none",
-        "the server for `electrum`, `tcp://host:port`",
+        "the server for `electrum`, `ssl://host:port` with TLS, or `tcp://host:port`",
+    ),
+    variable(
+        "ELECTRUM_CERT_FILE",
+        "the system's certificates",
+        "a file in PEM with the server's certificate, as it is its own, or one that has signed it",
+    ),
+    variable(
+        "ELECTRUM_PROXY",
+        "none",
+        "a SOCKS5 proxy for `electrum`, such as Tor's `127.0.0.1:9050`; it looks up the server's name",
     ),
     variable(
         "BITCOIND_EXE",

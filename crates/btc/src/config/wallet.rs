@@ -33,8 +33,12 @@ pub enum WalletSource {
     },
     /// An Electrum server.
     Electrum {
-        /// `tcp://host:port`.
+        /// `tcp://host:port`, or `ssl://host:port` with TLS.
         url: String,
+        /// Certificates to know the server by, in PEM; `None`: those that the system trusts.
+        cert_file: Option<PathBuf>,
+        /// `host:port` of a SOCKS5 proxy.
+        proxy: Option<String>,
     },
 }
 
@@ -79,17 +83,25 @@ fn source(layers: &Layers) -> BitcoinResult<WalletSource> {
     let name = layers.get("WALLET_SOURCE", parse::source)?;
     let peers = layers.get("P2P_PEERS", parse::peers)?;
     let url = layers.get("ELECTRUM_URL", parse::electrum_url)?;
+    let cert_file = layers.get("ELECTRUM_CERT_FILE", parse::path)?;
+    let proxy = layers.get("ELECTRUM_PROXY", parse::authority)?;
     match name {
         None | Some("core") => Ok(WalletSource::Core),
         Some("p2p") => Ok(WalletSource::P2p {
             peers: peers.unwrap_or_default(),
         }),
-        Some(_) => url
-            .map(|url| WalletSource::Electrum { url })
-            .ok_or_else(|| {
+        Some(_) => {
+            let url = url.ok_or_else(|| {
                 configuration(
-                    "WALLET_SOURCE=electrum needs a server; set ELECTRUM_URL to tcp://host:port",
+                    "WALLET_SOURCE=electrum needs a server; set ELECTRUM_URL to ssl://host:port or \
+                     tcp://host:port",
                 )
-            }),
+            })?;
+            Ok(WalletSource::Electrum {
+                url,
+                cert_file,
+                proxy,
+            })
+        }
     }
 }

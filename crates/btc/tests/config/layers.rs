@@ -50,6 +50,8 @@ fn every_key_of_the_file_is_the_variables_name_in_lower_case() {
         ("WALLET_SOURCE", "'electrum'"),
         ("P2P_PEERS", "'host:1'"),
         ("ELECTRUM_URL", "'tcp://host:1'"),
+        ("ELECTRUM_CERT_FILE", "'/server.pem'"),
+        ("ELECTRUM_PROXY", "'127.0.0.1:9050'"),
         ("BITCOIND_EXE", "'/bin/bitcoind'"),
     ];
     let names: Vec<_> = values.iter().map(|(name, _)| *name).collect();

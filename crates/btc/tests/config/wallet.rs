@@ -33,6 +33,32 @@ fn all_settings_arrive_and_the_passphrase_is_not_printed() {
 }
 
 #[test]
+fn an_electrum_server_is_reached_as_configured() {
+    let wallet = [("WALLET_DIR", "/w"), ("WALLET_SOURCE", "electrum")];
+    let source = |settings: &[(&str, &str)]| {
+        let config = from(&[&wallet[..], settings].concat());
+        config.wallet.expect("a folder is set").source
+    };
+    let plain = WalletSource::Electrum {
+        url: "tcp://127.0.0.1:50001".to_owned(),
+        cert_file: None,
+        proxy: None,
+    };
+    assert_eq!(source(&[("ELECTRUM_URL", "tcp://127.0.0.1:50001")]), plain);
+    let hidden = WalletSource::Electrum {
+        url: "ssl://example.onion:50002".to_owned(),
+        cert_file: Some("/c.pem".into()),
+        proxy: Some("127.0.0.1:9050".to_owned()),
+    };
+    let settings = [
+        ("ELECTRUM_URL", "ssl://example.onion:50002"),
+        ("ELECTRUM_CERT_FILE", "/c.pem"),
+        ("ELECTRUM_PROXY", "127.0.0.1:9050"),
+    ];
+    assert_eq!(source(&settings), hidden);
+}
+
+#[test]
 fn a_passphrase_file_is_read_without_its_last_line_break() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("pass");
@@ -71,6 +97,10 @@ fn what_contradicts_or_cannot_be_used_is_refused_by_name() {
         (vec![wallet, ("P2P_PEERS", "host")], "host:port"),
         (vec![wallet, ("P2P_PEERS", "a:1,,b:2")], "host:port"),
         (vec![wallet, ("ELECTRUM_URL", "host:50001")], "tcp://"),
+        (
+            vec![wallet, ("ELECTRUM_PROXY", "socks5://host:1")],
+            "host:port",
+        ),
     ] {
         let error = refused(&settings);
         assert_eq!(error.kind(), ErrorKind::Configuration, "{settings:?}");

@@ -15,6 +15,8 @@ mod pool;
 pub mod scan;
 #[cfg(feature = "electrum")]
 mod server;
+#[cfg(feature = "electrum")]
+mod tls;
 pub mod work;
 
 use std::sync::Arc;

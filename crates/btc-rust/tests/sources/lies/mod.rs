@@ -16,5 +16,5 @@ mod electrum;
 mod forge;
 mod headers;
 mod payments;
-mod scene;
+pub(crate) mod scene;
 mod strangers;

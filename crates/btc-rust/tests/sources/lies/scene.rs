@@ -10,12 +10,12 @@ use btc_iface::{AddressType, Chain as KeyChain, ErrorKind, Network};
 use btc_regtest::{Chain, ElectrumServer, Node};
 use btc_rust::wallet::keys::{Keyring, Signer};
 use btc_rust::wallet::source::ChainSource;
-use btc_rust::wallet::source::electrum::ElectrumSource;
 use serde_json::json;
 
 use super::electrum;
 use super::forge::{self, Lies};
 use crate::books::{Books, core};
+use crate::setup;
 
 const WORDS: &str = "legal winner thank year wave sausage worth useful legal winner thank yellow";
 /// What an answer may take; contradictions are looked at again as long.
@@ -114,7 +114,7 @@ impl<'n> Scene<'n> {
     pub(crate) fn source(&self) -> Box<dyn ChainSource> {
         match self.server {
             Server::Electrum(_) => {
-                let source = ElectrumSource::connect(&self.url, Network::Regtest, TIMEOUT);
+                let source = setup::electrum(&self.url, Network::Regtest, TIMEOUT);
                 Box::new(source.expect("it answers"))
             }
         }

@@ -8,9 +8,9 @@ use bitcoin::consensus::encode::serialize_hex;
 use bitcoin::constants::genesis_block;
 use btc_iface::{ErrorKind, Network};
 use btc_rust::wallet::source::ChainSource as _;
-use btc_rust::wallet::source::electrum::ElectrumSource;
 use serde_json::{Value, json};
 
+use crate::setup;
 use crate::wallet::Pocket;
 
 const SHORT: Duration = Duration::from_secs(2);
@@ -66,7 +66,7 @@ fn honest(method: &str, params: &Value) -> Option<Value> {
 
 #[test]
 fn an_honest_fake_is_followed() {
-    let electrum = ElectrumSource::connect(&fake(honest), Network::Regtest, SHORT);
+    let electrum = setup::electrum(&fake(honest), Network::Regtest, SHORT);
     let mut pocket = Pocket::new("fake");
     pocket
         .follow(&electrum.expect("it answers"))
@@ -122,7 +122,7 @@ fn servers_that_lie_are_found_out() {
                 honest(asked, params)
             }
         });
-        let electrum = ElectrumSource::connect(&url, Network::Regtest, SHORT);
+        let electrum = setup::electrum(&url, Network::Regtest, SHORT);
         let mut pocket = Pocket::new("lies");
         let error = pocket.follow(&electrum.expect("so far, so good"));
         let error = error.expect_err("a lie");
@@ -151,7 +151,7 @@ fn headers_that_are_none_are_found_out() {
             "blockchain.block.headers" => Some(told.clone()),
             _ => honest(asked, params),
         });
-        let electrum = ElectrumSource::connect(&url, Network::Regtest, SHORT);
+        let electrum = setup::electrum(&url, Network::Regtest, SHORT);
         let electrum = electrum.expect("so far, so good");
         let error = Pocket::new("headers").follow(&electrum).expect_err("a lie");
         assert_eq!(error.kind(), ErrorKind::InvalidResponse, "{lie}: {error}");
@@ -188,7 +188,7 @@ fn servers_that_are_none_do_not_hang() {
         (chatty, ErrorKind::Timeout),
     ];
     for (url, kind) in expected {
-        let error = ElectrumSource::connect(&url, Network::Regtest, SHORT).err();
+        let error = setup::electrum(&url, Network::Regtest, SHORT).err();
         let error = error.expect("no server");
         assert_eq!(error.kind(), kind, "{error}");
     }
@@ -205,7 +205,7 @@ fn a_broadcast_is_sent_once() {
         }
         honest(method, params)
     });
-    let electrum = ElectrumSource::connect(&url, Network::Regtest, SHORT).expect("it answers");
+    let electrum = setup::electrum(&url, Network::Regtest, SHORT).expect("it answers");
     let transaction = genesis_block(Network::Regtest).txdata[0].clone();
     let error = electrum.broadcast(&transaction).expect_err("no answer");
     assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");

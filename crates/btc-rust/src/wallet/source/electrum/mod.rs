@@ -10,15 +10,17 @@
 
 mod connection;
 mod guard;
+mod place;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bitcoin::{Transaction, Txid};
-use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, Network, Operation};
+use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, Operation};
 use electrum_client::{ElectrumApi, Error};
 
-use self::connection::{Connection, Place, reason};
+use self::connection::Connection;
+pub use self::place::ElectrumConfig;
+use self::place::{Place, reason};
 use super::server::{self, HistoryServer as _, Memory};
 use super::{ChainSource, Follower, Peer};
 
@@ -48,15 +50,14 @@ pub struct ElectrumSource {
 }
 
 impl ElectrumSource {
-    /// Connects to `tcp://host:port`. The timeout is for each answer; one that keeps coming may
-    /// take longer.
+    /// Connects to the server.
     ///
     /// # Errors
-    /// `Configuration`: another kind of URL, or a server on another network. `Unavailable`: it
-    /// cannot be reached. `Timeout`: it does not answer. `InvalidResponse`: it is no Electrum
-    /// server.
-    pub fn connect(url: &str, network: Network, timeout: Duration) -> BitcoinResult<Self> {
-        let place = Place::new(url, network, timeout)?;
+    /// `Configuration`: another kind of URL, a certificate that is not trusted, or a server on
+    /// another network. `Unavailable`: it cannot be reached. `Timeout`: it does not answer.
+    /// `InvalidResponse`: it is no Electrum server.
+    pub fn connect(config: &ElectrumConfig) -> BitcoinResult<Self> {
+        let place = Place::new(config)?;
         let connection = place.open().map_err(|it| it.during(Operation::Connect))?;
         Ok(Self {
             place,
