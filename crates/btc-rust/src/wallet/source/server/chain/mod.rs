@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::block::Header;
-use bitcoin::pow::{CompactTarget, Target, Work};
 use bitcoin::{BlockHash, Network};
 use btc_iface::{BlockRef, ErrorKind};
 
@@ -322,46 +321,19 @@ fn outweighs<S: HistoryServer>(
     let old = if before.contains(newest) {
         total_work(before.above(base.height).iter().take(count as usize))
     } else {
-        let params = server.network().params();
-        if params.allow_min_difficulty_blocks && !params.no_pow_retargeting {
-            period_start(server, run, base.height)?;
+        let branch = run.header(base.height).ok_or(Trouble::Moved)?;
+        let mut branch =
+            Branch::above(server.network(), base, branch).map_err(|flaw| server.lied(flaw))?;
+        if branch.most_work(count).is_none() {
+            branch = branch.with_period(&period_start(server, run, base.height)?);
         }
-        most_work(server.network(), run, base.height, newest.height)
+        branch.most_work(count).ok_or(Trouble::Moved)?
     };
     if total_work(run.above(base.height)) > old {
         Ok(())
     } else {
         Err(behind(server, run.tip(), newest))
     }
-}
-
-/// The most work that blocks above a height up to another can have, whichever they are: within
-/// the period the difficulty is one for all branches, and each retarget at most quadruples it.
-fn most_work(network: Network, run: &Run, from: u32, to: u32) -> Work {
-    let params = network.params();
-    let period = run.header(from - from % PERIOD);
-    let bits = match (period, run.header(from)) {
-        (Some(first), _) if params.allow_min_difficulty_blocks => first.bits,
-        (_, Some(header)) => header.bits,
-        // Not reached: the run begins at that height or below.
-        _ => return Work::from_be_bytes([u8::MAX; 32]),
-    };
-    let mut target = Target::from(bits);
-    let mut total = Work::from_be_bytes([0; 32]);
-    for height in from + 1..=to {
-        if height.is_multiple_of(PERIOD) && !params.no_pow_retargeting {
-            let bits = target.to_compact_lossy();
-            target = CompactTarget::from_next_work_required(bits, 0, params).into();
-        }
-        let most = Work::from_be_bytes([u8::MAX; 32]);
-        let work = target.to_work();
-        total = if work > most - total {
-            most
-        } else {
-            total + work
-        };
-    }
-    total
 }
 
 fn behind<S: HistoryServer>(server: &S, tip: BlockRef, known: BlockRef) -> Trouble {

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use bitcoin::block::Version;
 use bitcoin::constants::genesis_block;
 use bitcoin::hashes::Hash;
+use bitcoin::pow::CompactTarget;
 use bitcoin::{ScriptBuf, Transaction, TxMerkleNode, Txid};
 use btc_iface::{BitcoinError, BitcoinResult, Operation};
 
