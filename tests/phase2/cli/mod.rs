@@ -1,5 +1,6 @@
 //! The program: the wallet's verbs as people and scripts meet them.
 
+mod birthday;
 mod mainnet;
 mod modes;
 mod money;
@@ -29,7 +30,8 @@ type Failed = Box<dyn std::error::Error + Send + Sync>;
 const SOMEBODY: &str = "bcrt1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqdku202";
 
 pub(crate) fn add(suite: &mut Suite, phase: &Arc<Phase>) {
-    let groups: [&[(&str, Case)]; 5] = [
+    let groups: [&[(&str, Case)]; 6] = [
+        birthday::CASES,
         setup::CASES,
         money::CASES,
         raise::CASES,

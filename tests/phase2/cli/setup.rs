@@ -18,7 +18,7 @@ pub(super) const CASES: &[(&str, Case)] = &[
 ];
 
 /// The program over a wallet's folder below a temporary one.
-fn program(node: &NodeConfig, dir: &std::path::Path, arguments: &[&str]) -> Program {
+pub(super) fn program(node: &NodeConfig, dir: &std::path::Path, arguments: &[&str]) -> Program {
     Program::with(arguments).node(node).env("WALLET_DIR", dir)
 }
 
@@ -37,6 +37,7 @@ fn create_and_restore(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
     // Another branch may confirm what these words are paid a day's blocks further down.
     let birthday = chain.height().saturating_sub(144);
     assert_eq!(made["birthday"].as_u64(), Some(birthday.into()));
+    assert_eq!(made["warnings"], serde_json::json!([]));
     let info = over(&["wallet", "info", "--json"]).run().code(0).json();
     assert_eq!(info["fingerprint"], made["fingerprint"]);
     assert_eq!(
@@ -196,6 +197,7 @@ fn offline(_: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
     let birthday = ["wallet", "create", "--plain", "--birthday", "7", "--json"];
     let made = program(&gone, &second, &birthday).run().code(0);
     assert_eq!(made.json()["birthday"], 7);
+    assert_eq!(made.json()["warnings"], serde_json::json!([]));
     let third = home.path().join("third");
     let other = NodeConfig {
         network: Network::Signet,

@@ -35,7 +35,7 @@ pub(crate) enum LabelsVerb {
 
 #[derive(Debug, Args)]
 pub(crate) struct Setup {
-    /// The height from which on blocks matter [default: the tip, for new words; 0, for others]
+    /// The height from which on blocks matter [default: 144 below the tip, for new words; 0, for others]
     #[arg(long)]
     pub(crate) birthday: Option<u32>,
     /// How many unused addresses in a row are watched

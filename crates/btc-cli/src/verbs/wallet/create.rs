@@ -9,16 +9,12 @@ use btc::types::network;
 use btc::{Config, Network, Secret};
 use serde_json::json;
 
-use super::{is_unreachable, remark, settings};
+use super::{birthday, remark, settings};
 use crate::exit::{Code, Failure};
 use crate::flags::{Create, Restore, Setup};
 use crate::output::Output;
 use crate::secret;
 use crate::verbs::Done;
-
-/// Blocks between the tip of the chain and the birthday of a new wallet: what another branch
-/// confirms in their place is the wallet's, too.
-const MARGIN: u32 = 144;
 
 pub(super) fn create(output: Output, options: &Create) -> Done {
     let place = Place::find(&options.setup)?;
@@ -38,7 +34,7 @@ pub(super) fn create(output: Output, options: &Create) -> Done {
     let words = generate_words(options.word_count)?;
     let birthday = match options.setup.birthday {
         Some(birthday) => birthday,
-        None => tip(output, &place.config)?.saturating_sub(MARGIN),
+        None => birthday::of_new_words(output, &place.config)?,
     };
     let origin = place.origin(words.clone(), &options.setup)?;
     place.make(output, &options.setup, origin, birthday, Some(&words))
@@ -141,7 +137,14 @@ impl Place {
             "network": network::name(self.network),
             "fingerprint": wallet.fingerprint.map(|fingerprint| fingerprint.to_string()),
             "birthday": birthday,
+            "warnings": [],
         });
+        if setup.birthday.is_some()
+            && let Some(warning) = birthday::warning(&self.config, birthday)
+        {
+            remark(output, &format!("warning: {warning}"));
+            value["warnings"] = json!([warning]);
+        }
         let made = format!(
             "a {} wallet in {}",
             network::name(self.network),
@@ -161,23 +164,6 @@ impl Place {
             None => made,
         })?;
         Ok(Code::Ok)
-    }
-}
-
-/// The tip of the chain, which new words cannot be older than; 0 when nobody can be asked.
-fn tip(output: Output, config: &Config) -> Result<u32, Failure> {
-    match btc::connect_source(config).and_then(|source| source.tip()) {
-        Ok(tip) => Ok(tip.height),
-        Err(error) if is_unreachable(&error) => {
-            let message = format!(
-                "nobody can be asked for the height of the chain, so the wallet will look at all \
-                 of it; --birthday changes that ({})",
-                error.message()
-            );
-            remark(output, &message);
-            Ok(0)
-        }
-        Err(error) => Err(error.into()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The verbs of the wallet, one group a file.
 
 mod address;
+mod birthday;
 mod coins;
 mod create;
 mod labels;
