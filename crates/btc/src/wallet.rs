@@ -68,11 +68,12 @@ pub fn connect_source(config: &Config) -> BitcoinResult<Arc<dyn ChainSource>> {
     match source {
         None | Some(WalletSource::Core) => Ok(Arc::new(CoreSource::connect(node)?)),
         #[cfg(feature = "p2p")]
-        Some(WalletSource::P2p { peers }) => {
+        Some(WalletSource::P2p { peers, pending_for }) => {
             use btc_rust::wallet::source::p2p::{P2pConfig, P2pSource};
             let config = P2pConfig {
                 peers: peers.clone(),
                 timeout: node.timeout,
+                pending_for: *pending_for,
                 ..P2pConfig::new(node.network)
             };
             Ok(Arc::new(P2pSource::start(config)?))

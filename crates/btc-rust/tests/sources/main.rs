@@ -4,6 +4,7 @@ mod books;
 mod broadcast;
 mod electrum;
 mod failures;
+mod gossip;
 mod ledger;
 mod liars;
 mod liars_chain;

@@ -356,7 +356,10 @@ impl Follower for Pocket<'_> {
                 gone,
                 kept,
             } => {
-                assert!(arrived.is_empty(), "of no use to these sources");
+                for (transaction, _) in arrived {
+                    let _ = self.graph.insert_tx(transaction.clone());
+                    self.see(transaction.compute_txid());
+                }
                 for txid in gone {
                     let now = self.later();
                     let _ = self.graph.insert_evicted_at(txid, now);

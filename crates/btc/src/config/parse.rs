@@ -106,6 +106,11 @@ pub(super) fn window(text: &str) -> Result<Duration, String> {
     }
 }
 
+pub(super) fn pending_hours(text: &str) -> Result<Option<Duration>, String> {
+    let hours = number(text, 0, 336)?;
+    Ok((hours > 0).then(|| Duration::from_secs(3_600 * hours)))
+}
+
 pub(super) fn calls(text: &str) -> Result<u64, String> {
     number(text, 1, 1_000_000)
 }

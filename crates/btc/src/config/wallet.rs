@@ -1,6 +1,7 @@
 //! Which wallet is configured, how it is unlocked, and where it learns about the chain.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use btc_iface::{BitcoinResult, CoinSelection, Secret};
 
@@ -30,6 +31,9 @@ pub enum WalletSource {
     P2p {
         /// `host:port` of peers to connect to.
         peers: Vec<String>,
+        /// How long an announced payment counts unconfirmed; `None`: announcements are not
+        /// listened to.
+        pending_for: Option<Duration>,
     },
     /// An Electrum server.
     Electrum {
@@ -82,6 +86,7 @@ pub(super) fn resolve(layers: &Layers) -> BitcoinResult<Option<WalletSettings>> 
 fn source(layers: &Layers) -> BitcoinResult<WalletSource> {
     let name = layers.get("WALLET_SOURCE", parse::source)?;
     let peers = layers.get("P2P_PEERS", parse::peers)?;
+    let pending_for = layers.get("P2P_PENDING_HOURS", parse::pending_hours)?;
     let url = layers.get("ELECTRUM_URL", parse::electrum_url)?;
     let cert_file = layers.get("ELECTRUM_CERT_FILE", parse::path)?;
     let proxy = layers.get("ELECTRUM_PROXY", parse::authority)?;
@@ -89,6 +94,7 @@ fn source(layers: &Layers) -> BitcoinResult<WalletSource> {
         None | Some("core") => Ok(WalletSource::Core),
         Some("p2p") => Ok(WalletSource::P2p {
             peers: peers.unwrap_or_default(),
+            pending_for: pending_for.flatten(),
         }),
         Some(_) => {
             let url = url.ok_or_else(|| {

@@ -49,6 +49,7 @@ fn every_key_of_the_file_is_the_variables_name_in_lower_case() {
         ("WALLET_SELECTION", "'largest-first'"),
         ("WALLET_SOURCE", "'electrum'"),
         ("P2P_PEERS", "'host:1'"),
+        ("P2P_PENDING_HOURS", "24"),
         ("ELECTRUM_URL", "'tcp://host:1'"),
         ("ELECTRUM_CERT_FILE", "'/server.pem'"),
         ("ELECTRUM_PROXY", "'127.0.0.1:9050'"),

@@ -1,5 +1,7 @@
 //! The wallet's settings.
 
+use std::time::Duration;
+
 use btc::config::WalletSource;
 use btc::{CoinSelection, ErrorKind};
 
@@ -19,6 +21,7 @@ fn all_settings_arrive_and_the_passphrase_is_not_printed() {
         ("WALLET_SELECTION", "oldest-first"),
         ("WALLET_SOURCE", "p2p"),
         ("P2P_PEERS", "127.0.0.1:18444, [::1]:18444"),
+        ("P2P_PENDING_HOURS", "24"),
     ]);
     let printed = format!("{config:?}");
     let wallet = config.wallet.expect("a folder is set");
@@ -27,7 +30,8 @@ fn all_settings_arrive_and_the_passphrase_is_not_printed() {
     let peers = ["127.0.0.1:18444", "[::1]:18444"]
         .map(str::to_owned)
         .to_vec();
-    assert_eq!(wallet.source, WalletSource::P2p { peers });
+    let pending_for = Some(Duration::from_secs(24 * 3_600));
+    assert_eq!(wallet.source, WalletSource::P2p { peers, pending_for });
     assert_eq!(wallet.passphrase.expect("set").expose(), "hunter2");
     assert!(!printed.contains("hunter2"), "{printed}");
 }
@@ -96,6 +100,7 @@ fn what_contradicts_or_cannot_be_used_is_refused_by_name() {
         (vec![wallet, ("WALLET_SOURCE", "electrum")], "ELECTRUM_URL"),
         (vec![wallet, ("P2P_PEERS", "host")], "host:port"),
         (vec![wallet, ("P2P_PEERS", "a:1,,b:2")], "host:port"),
+        (vec![wallet, ("P2P_PENDING_HOURS", "337")], "0 to 336"),
         (vec![wallet, ("ELECTRUM_URL", "host:50001")], "tcp://"),
         (
             vec![wallet, ("ELECTRUM_PROXY", "socks5://host:1")],

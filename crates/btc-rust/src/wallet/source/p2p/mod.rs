@@ -18,8 +18,10 @@
 //! - One peer alone can withhold: a filter that hides a payment is not seen as false while no
 //!   other peer is asked, unless its block is fetched for another reason. Name your own node, or
 //!   several. Of peers found by DNS two must agree at least.
-//! - Unconfirmed transactions of others are not seen. The wallet's own count as long as a
-//!   configured peer has them in its mempool; peers found by DNS are not asked.
+//! - Unconfirmed transactions of others are seen only while they are listened for
+//!   ([`P2pConfig::pending_for`]), and nothing of them is checked. Named peers are asked which of
+//!   the unconfirmed they still have; peers found by DNS are not, since it would tell them whose
+//!   they are.
 //! - Why a peer refuses a transaction is not said on the network.
 
 mod agree;
@@ -32,6 +34,7 @@ mod council;
 mod course;
 mod errors;
 mod failure;
+mod gossip;
 mod headers;
 mod peers;
 mod place;
@@ -49,6 +52,7 @@ use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, Operation};
 
 pub use self::config::P2pConfig;
 use self::failure::Failure;
+use self::gossip::{Gossip, Heard};
 use self::headers::{Headers, Undone};
 use self::peers::Peers;
 pub use self::probe::handshake;
@@ -88,6 +92,7 @@ pub struct P2pSource {
     config: P2pConfig,
     peers: Arc<Peers>,
     slot: Mutex<Slot>,
+    gossip: Option<Gossip>,
 }
 
 impl P2pSource {
@@ -104,10 +109,45 @@ impl P2pSource {
         } else {
             Peers::named(network, timeout, &config.peers)
         };
+        let peers = Arc::new(peers);
+        let gossip = config.pending_for.map(|time| Gossip::new(&peers, time));
         Ok(Self {
             config,
-            peers: Arc::new(peers),
+            peers,
             slot: Mutex::default(),
+            gossip,
+        })
+    }
+
+    /// Tells what is unconfirmed: of the transactions that count, those that a peer still has, and
+    /// those that were announced and pay the wallet.
+    fn tell_pending(&self, follower: &mut dyn Follower) -> BitcoinResult<()> {
+        let heard = match &self.gossip {
+            None => Heard::default(),
+            Some(gossip) => gossip.heard(follower.watched(), follower.owned()),
+        };
+        let counted = follower.unconfirmed();
+        if counted.is_empty() && heard.fresh.is_empty() {
+            return Ok(());
+        }
+        let mut all = counted.clone();
+        all.extend(heard.fresh.keys().filter(|txid| !counted.contains(txid)));
+        let present = self.peers.present(&all);
+        let is_present = |txid: &Txid| match &present {
+            _ if heard.expired.contains(txid) => false,
+            Some(present) => present.contains(txid),
+            // Strangers are not asked: what they announce is all that is known.
+            None if self.peers.are_found() => heard.fresh.contains_key(txid),
+            None => true,
+        };
+        let (kept, gone) = counted.iter().copied().partition(is_present);
+        let arrived = heard.fresh.iter();
+        let arrived = arrived.filter(|(txid, _)| !counted.contains(txid) && is_present(txid));
+        let arrived = arrived.map(|(_, it)| it.clone()).collect();
+        follower.take(Piece::Mempool {
+            arrived,
+            gone,
+            kept,
         })
     }
 
@@ -263,21 +303,8 @@ impl ChainSource for P2pSource {
                 }
             }
         }
-        let unconfirmed = follower.unconfirmed();
-        if !unconfirmed.is_empty() {
-            let gone = self.peers.lacking(&unconfirmed);
-            let kept = unconfirmed
-                .into_iter()
-                .filter(|txid| !gone.contains(txid))
-                .collect();
-            let arrived = Vec::new();
-            follower.take(Piece::Mempool {
-                arrived,
-                gone,
-                kept,
-            })?;
-        }
-        Ok(())
+        drop(slot);
+        self.tell_pending(follower)
     }
 
     fn broadcast(&self, transaction: &Transaction) -> BitcoinResult<Txid> {

@@ -164,24 +164,24 @@ impl Peers {
         self.candidates().len()
     }
 
-    /// Those of the transactions that no peer has any more. When none can be asked, nothing is
-    /// missing; peers that the user did not name are not asked, since it would tell them whose the
-    /// transactions are.
-    pub(super) fn lacking(&self, txids: &[Txid]) -> Vec<Txid> {
+    /// Those of the transactions that a peer has in its mempool. `None`: none could be asked; peers
+    /// that the user did not name are not, since it would tell them whose the transactions are.
+    pub(super) fn present(&self, txids: &[Txid]) -> Option<HashSet<Txid>> {
         let mut lacking = txids.to_vec();
-        let mut answers = 0;
+        let mut is_asked = false;
         for address in self.in_order() {
-            if lacking.is_empty() || self.are_found() {
+            if self.are_found() || (is_asked && lacking.is_empty()) {
                 break;
             }
             let open = self.open(&address).ok().filter(|open| open.hello.relays);
             let answer = open.and_then(|mut open| open.lacking(&lacking).ok());
             if let Some(answer) = answer {
-                answers += 1;
+                is_asked = true;
                 lacking = answer;
             }
         }
-        if answers == 0 { Vec::new() } else { lacking }
+        let all = txids.iter().copied();
+        is_asked.then(|| all.filter(|txid| !lacking.contains(txid)).collect())
     }
 
     pub(super) const fn are_found(&self) -> bool {

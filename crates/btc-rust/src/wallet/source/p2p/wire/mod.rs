@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bitcoin::consensus::{deserialize, serialize};
 use bitcoin::p2p::message::{NetworkMessage, RawNetworkMessage};
+use bitcoin::p2p::message_blockdata::Inventory;
 use bitcoin::p2p::message_network::VersionMessage;
 use bitcoin::p2p::{Address, Magic, ServiceFlags};
 use btc_iface::Network;
@@ -114,6 +115,32 @@ impl Conversation {
     /// The next exchange has the whole timeout again.
     pub(super) fn renew(&mut self) {
         self.deadline = Instant::now() + self.timeout;
+    }
+
+    /// Another handle on the connection, by which another thread can end it.
+    pub(super) fn handle(&self) -> Result<TcpStream, Failure> {
+        Ok(self.stream.try_clone()?)
+    }
+
+    /// The size of the next message and it, if it has one of these commands; waits this long.
+    /// Pings are answered.
+    pub(super) fn next(
+        &mut self,
+        commands: &[&str],
+        idle: Duration,
+    ) -> Result<(usize, Option<NetworkMessage>), Failure> {
+        self.deadline = Instant::now() + idle;
+        let (bytes, message) = self.receive(commands)?;
+        if let Some(NetworkMessage::Ping(nonce)) = message {
+            self.send(NetworkMessage::Pong(nonce))?;
+            return Ok((bytes, None));
+        }
+        Ok((bytes, message))
+    }
+
+    /// Asks for what was announced.
+    pub(super) fn ask_for(&mut self, items: Vec<Inventory>) -> Result<(), Failure> {
+        self.send(NetworkMessage::GetData(items))
     }
 
     /// Returns when the peer has worked off everything that was sent before.
