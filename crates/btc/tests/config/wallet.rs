@@ -30,7 +30,7 @@ fn all_settings_arrive_and_the_passphrase_is_not_printed() {
     let peers = ["127.0.0.1:18444", "[::1]:18444"]
         .map(str::to_owned)
         .to_vec();
-    let pending_for = Some(Duration::from_secs(24 * 3_600));
+    let pending_for = Some(Duration::from_hours(24));
     assert_eq!(wallet.source, WalletSource::P2p { peers, pending_for });
     assert_eq!(wallet.passphrase.expect("set").expose(), "hunter2");
     assert!(!printed.contains("hunter2"), "{printed}");
