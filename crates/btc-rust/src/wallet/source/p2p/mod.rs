@@ -136,8 +136,7 @@ impl P2pSource {
         let is_present = |txid: &Txid| match &present {
             _ if heard.expired.contains(txid) => false,
             Some(present) => present.contains(txid),
-            // Strangers are not asked: what they announce is all that is known.
-            None if self.peers.are_found() => heard.fresh.contains_key(txid),
+            // Strangers are not asked, and those that were named are away.
             None => true,
         };
         let (kept, gone) = counted.iter().copied().partition(is_present);
