@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use btc::bitcoin::{Amount, OutPoint, Txid};
 use btc::rust::wallet::RustWallet;
 use btc::{AddressType, Chain, NodeConfig, WalletBalance, WalletInterface};
-use btc_regtest::{Chain as Factory, ElectrumServer, Node};
+use btc_regtest::{Chain as Factory, ElectrumServer, EsploraServer, Node};
 use btc_tests::{Backend, Outcome, Suite, WalletFolder, builder, node_config};
 
 /// What a wallet found: its coins with their place, its balance, its history.
@@ -83,9 +83,10 @@ fn all_follow_a_reorganisation() -> Outcome {
     Ok(())
 }
 
-/// A node that serves everybody, and an Electrum server over it.
+/// A node that serves everybody, and an Electrum and an Esplora server over it.
 struct Lab {
     server: ElectrumServer,
+    esplora: EsploraServer,
     config: NodeConfig,
     node: Node,
 }
@@ -99,6 +100,7 @@ impl Lab {
             .start()?;
         Ok(Self {
             server: ElectrumServer::start(&node)?,
+            esplora: EsploraServer::start(&node)?,
             config: node_config(&node),
             node,
         })
@@ -122,6 +124,13 @@ impl Lab {
                 vec![
                     ("WALLET_SOURCE", "electrum".to_owned()),
                     ("ELECTRUM_URL", self.server.url()),
+                ],
+            ),
+            (
+                "esplora",
+                vec![
+                    ("WALLET_SOURCE", "esplora".to_owned()),
+                    ("ESPLORA_URL", self.esplora.url()),
                 ],
             ),
         ]

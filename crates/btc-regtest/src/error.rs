@@ -91,6 +91,12 @@ pub enum NodeError {
         /// The server's error, or what happened to the connection.
         reason: String,
     },
+    /// The node told an Esplora server something that it cannot use.
+    #[error("the Esplora server cannot use what the node tells: {reason}")]
+    Esplora {
+        /// Why.
+        reason: String,
+    },
     /// The Electrum server did not arrive where the node is.
     #[error(
         "the Electrum server still lacks {awaited} after {secs} s; when blocks were taken back, \

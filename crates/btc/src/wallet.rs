@@ -99,6 +99,25 @@ pub fn connect_source(config: &Config) -> BitcoinResult<Arc<dyn ChainSource>> {
         Some(WalletSource::Electrum { .. }) => {
             Err(connect::not_built("the source electrum", "electrum"))
         }
+        #[cfg(feature = "esplora")]
+        Some(WalletSource::Esplora {
+            url,
+            cert_file,
+            proxy,
+        }) => {
+            use btc_rust::wallet::source::esplora::{EsploraConfig, EsploraSource};
+            let config = EsploraConfig {
+                timeout: node.timeout,
+                cert_file: cert_file.clone(),
+                proxy: proxy.clone(),
+                ..EsploraConfig::new(url, node.network)
+            };
+            Ok(Arc::new(EsploraSource::connect(&config)?))
+        }
+        #[cfg(not(feature = "esplora"))]
+        Some(WalletSource::Esplora { .. }) => {
+            Err(connect::not_built("the source esplora", "esplora"))
+        }
     }
 }
 

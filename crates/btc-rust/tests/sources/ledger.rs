@@ -2,7 +2,7 @@
 
 use bitcoin::{Amount, ScriptBuf};
 use btc_iface::{AddressType, Chain as KeyChain, Network};
-use btc_regtest::{Chain, ElectrumServer, Node};
+use btc_regtest::{Chain, ElectrumServer, EsploraServer, Node};
 use btc_rust::wallet::keys::{Keyring, Signer};
 use btc_rust::wallet::ledger::View;
 use btc_rust::wallet::source::ChainSource;
@@ -12,12 +12,16 @@ use crate::setup::{self, TIMEOUT, source};
 
 const WORDS: &str = "legal winner thank year wave sausage worth useful legal winner thank yellow";
 
-fn sources(node: &Node, server: &ElectrumServer) -> [Box<dyn ChainSource>; 3] {
+/// The servers that are not the node itself.
+type Servers<'s> = (&'s ElectrumServer, &'s EsploraServer);
+
+fn sources(node: &Node, (server, esplora): Servers<'_>) -> [Box<dyn ChainSource>; 4] {
     let electrum = setup::electrum(&server.url(), Network::Regtest, TIMEOUT);
     [
         Box::new(core(node)),
         Box::new(source(node)),
         Box::new(electrum.expect("a server")),
+        Box::new(setup::esplora(&esplora.url(), TIMEOUT)),
     ]
 }
 
@@ -26,14 +30,15 @@ fn assert_agree(
     books: &mut [Books],
     keyring: &Keyring,
     birthday: u32,
-    (node, server): (&Node, &ElectrumServer),
+    (node, servers): (&Node, Servers<'_>),
 ) -> View {
+    let (server, _) = servers;
     server.wait_for_tip(node).expect("it follows");
     let mut views: Vec<_> = books
         .iter_mut()
         .map(|books| (books.source.name(), books.sync()))
         .collect();
-    for source in sources(node, server) {
+    for source in sources(node, servers) {
         let name = source.name();
         views.push((name, Books::new(keyring, birthday, source).sync()));
     }
@@ -51,6 +56,8 @@ fn all_sources_tell_the_same() {
     let builder = Node::builder().listen(true).block_filters(true);
     let node = builder.spender_index(true).start().expect("a node");
     let server = ElectrumServer::start(&node).expect("a server");
+    let esplora = EsploraServer::start(&node).expect("a server");
+    let servers = (&server, &esplora);
     let signer = Signer::from_words(Network::Regtest, WORDS, "").expect("right words");
     let keyring = Keyring::new(Network::Regtest, &signer.accounts()).expect("own accounts");
     let script = |chain, index| -> ScriptBuf {
@@ -59,7 +66,7 @@ fn all_sources_tell_the_same() {
     };
     let mut chain = Chain::new(&node, 1).expect("a chain");
     let birthday = 104;
-    let mut books: Vec<_> = sources(&node, &server)
+    let mut books: Vec<_> = sources(&node, servers)
         .into_iter()
         .map(|source| Books::new(&keyring, birthday, source))
         .collect();
@@ -72,7 +79,7 @@ fn all_sources_tell_the_same() {
         chain.pay(&outputs, 2).expect("the node takes it");
         chain.mine(1).expect("a block");
     };
-    let both = (&node, &server);
+    let both = (&node, servers);
 
     chain.mine(102).expect("blocks");
     pay(&mut chain, &[0]);

@@ -3,6 +3,7 @@
 mod books;
 mod broadcast;
 mod electrum;
+mod esplora;
 mod failures;
 mod gossip;
 mod ledger;

@@ -6,6 +6,7 @@ use bitcoin::{Amount, ScriptBuf};
 use btc_iface::{BitcoinResult, Network};
 use btc_regtest::{Chain, Node};
 use btc_rust::wallet::source::electrum::{ElectrumConfig, ElectrumSource};
+use btc_rust::wallet::source::esplora::{EsploraConfig, EsploraSource};
 use btc_rust::wallet::source::p2p::{P2pConfig, P2pSource};
 use serde_json::json;
 
@@ -61,6 +62,15 @@ pub(crate) fn electrum(
         timeout,
         ..ElectrumConfig::new(url, network)
     })
+}
+
+/// Connects to an Esplora server of regtest without TLS and proxy.
+pub(crate) fn esplora(url: &str, timeout: Duration) -> EsploraSource {
+    let config = EsploraConfig {
+        timeout,
+        ..EsploraConfig::new(url, Network::Regtest)
+    };
+    EsploraSource::connect(&config).expect("it answers")
 }
 
 /// Pays scripts of the wallet, at these indices, in one transaction.

@@ -179,10 +179,10 @@ pub(super) fn selection(text: &str) -> Result<CoinSelection, String> {
 }
 
 pub(super) fn source(text: &str) -> Result<&'static str, String> {
-    ["core", "p2p", "electrum"]
+    ["core", "p2p", "electrum", "esplora"]
         .into_iter()
         .find(|name| *name == text)
-        .ok_or_else(|| "use core, p2p or electrum".to_owned())
+        .ok_or_else(|| "use core, p2p, electrum or esplora".to_owned())
 }
 
 pub(super) fn peers(text: &str) -> Result<Vec<String>, String> {
@@ -201,6 +201,18 @@ pub(super) fn electrum_url(text: &str) -> Result<String, String> {
     match authority {
         Some(authority) if is_authority(authority) => Ok(text.to_owned()),
         _ => Err("use ssl://host:port or tcp://host:port".to_owned()),
+    }
+}
+
+pub(super) fn esplora_url(text: &str) -> Result<String, String> {
+    let place = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    match place {
+        Some(place) if !place.is_empty() && !place.contains(['@', '?', '#', ' ']) => {
+            Ok(text.to_owned())
+        }
+        _ => Err("use https://host/path".to_owned()),
     }
 }
 

@@ -211,7 +211,7 @@ pub const VARIABLES: &[Variable] = &[
     variable(
         "WALLET_SOURCE",
         "core",
-        "where the Rust wallet learns about the chain: `core` (the node), `p2p` (block filters from peers), `electrum`",
+        "where the Rust wallet learns about the chain: `core` (the node), `p2p` (block filters from peers), `electrum`, `esplora`",
     ),
     variable(
         "P2P_PEERS",
@@ -237,6 +237,21 @@ pub const VARIABLES: &[Variable] = &[
         "ELECTRUM_PROXY",
         "none",
         "a SOCKS5 proxy for `electrum`, such as Tor's `127.0.0.1:9050`; it looks up the server's name",
+    ),
+    variable(
+        "ESPLORA_URL",
+        "none",
+        "the server for `esplora`, `https://host/path`",
+    ),
+    variable(
+        "ESPLORA_CERT_FILE",
+        "the system's certificates",
+        "a file in PEM with the certificate that has signed the server's",
+    ),
+    variable(
+        "ESPLORA_PROXY",
+        "none",
+        "a SOCKS5 proxy for `esplora`, which looks up the server's name",
     ),
     variable(
         "BITCOIND_EXE",

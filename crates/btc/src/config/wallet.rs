@@ -44,6 +44,15 @@ pub enum WalletSource {
         /// `host:port` of a SOCKS5 proxy.
         proxy: Option<String>,
     },
+    /// An Esplora server.
+    Esplora {
+        /// `https://host/path`, or `http://` without TLS.
+        url: String,
+        /// Certificates that sign the server's, in PEM; `None`: those that the system trusts.
+        cert_file: Option<PathBuf>,
+        /// `host:port` of a SOCKS5 proxy.
+        proxy: Option<String>,
+    },
 }
 
 /// The wallet, or nothing when `WALLET_DIR` is not set.
@@ -87,16 +96,28 @@ fn source(layers: &Layers) -> BitcoinResult<WalletSource> {
     let name = layers.get("WALLET_SOURCE", parse::source)?;
     let peers = layers.get("P2P_PEERS", parse::peers)?;
     let pending_for = layers.get("P2P_PENDING_HOURS", parse::pending_hours)?;
-    let url = layers.get("ELECTRUM_URL", parse::electrum_url)?;
-    let cert_file = layers.get("ELECTRUM_CERT_FILE", parse::path)?;
-    let proxy = layers.get("ELECTRUM_PROXY", parse::authority)?;
+    let electrum = Server {
+        url: layers.get("ELECTRUM_URL", parse::electrum_url)?,
+        cert_file: layers.get("ELECTRUM_CERT_FILE", parse::path)?,
+        proxy: layers.get("ELECTRUM_PROXY", parse::authority)?,
+    };
+    let esplora = Server {
+        url: layers.get("ESPLORA_URL", parse::esplora_url)?,
+        cert_file: layers.get("ESPLORA_CERT_FILE", parse::path)?,
+        proxy: layers.get("ESPLORA_PROXY", parse::authority)?,
+    };
     match name {
         None | Some("core") => Ok(WalletSource::Core),
         Some("p2p") => Ok(WalletSource::P2p {
             peers: peers.unwrap_or_default(),
             pending_for: pending_for.flatten(),
         }),
-        Some(_) => {
+        Some("electrum") => {
+            let Server {
+                url,
+                cert_file,
+                proxy,
+            } = electrum;
             let url = url.ok_or_else(|| {
                 configuration(
                     "WALLET_SOURCE=electrum needs a server; set ELECTRUM_URL to ssl://host:port or \
@@ -109,5 +130,29 @@ fn source(layers: &Layers) -> BitcoinResult<WalletSource> {
                 proxy,
             })
         }
+        Some(_) => {
+            let Server {
+                url,
+                cert_file,
+                proxy,
+            } = esplora;
+            let url = url.ok_or_else(|| {
+                configuration(
+                    "WALLET_SOURCE=esplora needs a server; set ESPLORA_URL to https://host/path",
+                )
+            })?;
+            Ok(WalletSource::Esplora {
+                url,
+                cert_file,
+                proxy,
+            })
+        }
     }
+}
+
+/// How a server is reached, of which the URL is what makes it one.
+struct Server {
+    url: Option<String>,
+    cert_file: Option<PathBuf>,
+    proxy: Option<String>,
 }

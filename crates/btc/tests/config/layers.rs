@@ -53,6 +53,9 @@ fn every_key_of_the_file_is_the_variables_name_in_lower_case() {
         ("ELECTRUM_URL", "'tcp://host:1'"),
         ("ELECTRUM_CERT_FILE", "'/server.pem'"),
         ("ELECTRUM_PROXY", "'127.0.0.1:9050'"),
+        ("ESPLORA_URL", "'https://host/api'"),
+        ("ESPLORA_CERT_FILE", "'/authority.pem'"),
+        ("ESPLORA_PROXY", "'127.0.0.1:9050'"),
         ("BITCOIND_EXE", "'/bin/bitcoind'"),
     ];
     let names: Vec<_> = values.iter().map(|(name, _)| *name).collect();

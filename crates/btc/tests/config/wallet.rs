@@ -63,6 +63,23 @@ fn an_electrum_server_is_reached_as_configured() {
 }
 
 #[test]
+fn an_esplora_server_is_reached_as_configured() {
+    let config = from(&[
+        ("WALLET_DIR", "/w"),
+        ("WALLET_SOURCE", "esplora"),
+        ("ESPLORA_URL", "https://example.org/api"),
+        ("ESPLORA_CERT_FILE", "/c.pem"),
+        ("ESPLORA_PROXY", "127.0.0.1:9050"),
+    ]);
+    let expected = WalletSource::Esplora {
+        url: "https://example.org/api".to_owned(),
+        cert_file: Some("/c.pem".into()),
+        proxy: Some("127.0.0.1:9050".to_owned()),
+    };
+    assert_eq!(config.wallet.expect("a folder is set").source, expected);
+}
+
+#[test]
 fn a_passphrase_file_is_read_without_its_last_line_break() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("pass");
@@ -95,7 +112,7 @@ fn what_contradicts_or_cannot_be_used_is_refused_by_name() {
         ),
         (
             vec![wallet, ("WALLET_SOURCE", "core-rpc")],
-            "core, p2p or electrum",
+            "core, p2p, electrum or esplora",
         ),
         (vec![wallet, ("WALLET_SOURCE", "electrum")], "ELECTRUM_URL"),
         (vec![wallet, ("P2P_PEERS", "host")], "host:port"),

@@ -39,6 +39,7 @@ impl ChainSource for Later {
             None | Some(WalletSource::Core) => "core",
             Some(WalletSource::P2p { .. }) => "p2p",
             Some(WalletSource::Electrum { .. }) => "electrum",
+            Some(WalletSource::Esplora { .. }) => "esplora",
         }
     }
 

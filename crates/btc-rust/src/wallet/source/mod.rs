@@ -6,16 +6,18 @@
 pub mod core;
 #[cfg(feature = "electrum")]
 pub mod electrum;
-#[cfg(feature = "electrum")]
+#[cfg(feature = "esplora")]
+pub mod esplora;
+#[cfg(any(feature = "electrum", feature = "esplora"))]
 mod fixed;
 mod mempool;
 #[cfg(feature = "p2p")]
 pub mod p2p;
 mod pool;
 pub mod scan;
-#[cfg(feature = "electrum")]
+#[cfg(any(feature = "electrum", feature = "esplora"))]
 mod server;
-#[cfg(feature = "electrum")]
+#[cfg(any(feature = "electrum", feature = "esplora"))]
 mod tls;
 pub mod work;
 
@@ -132,7 +134,7 @@ pub struct Ancestry {
 
 /// Where a wallet learns about the chain, and where its transactions go.
 pub trait ChainSource: Send + Sync {
-    /// `core`, `p2p` or `electrum`.
+    /// `core`, `p2p`, `electrum` or `esplora`.
     fn name(&self) -> &'static str;
 
     /// Whether the source can tell that a transaction has left the mempool. Where it cannot, an

@@ -24,6 +24,8 @@ pub(crate) struct Lies {
     pub(crate) transactions: HashMap<Txid, Transaction>,
     /// Merkle branches with positions.
     pub(crate) proofs: HashMap<Txid, (Vec<TxMerkleNode>, u64)>,
+    /// The true headers from the genesis block on, for a server that has to tell them in between.
+    pub(crate) honest: Vec<Header>,
 }
 
 /// A payment to this script by a stranger; nobody has signed it.

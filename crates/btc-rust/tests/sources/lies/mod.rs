@@ -9,10 +9,17 @@ macro_rules! lies {
                 super::$name(super::Kind::Electrum);
             })+
         }
+        mod esplora {
+            $(#[test]
+            fn $name() {
+                super::$name(super::Kind::Esplora);
+            })+
+        }
     };
 }
 
 mod electrum;
+mod esplora;
 mod forge;
 mod headers;
 mod payments;

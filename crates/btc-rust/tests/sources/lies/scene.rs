@@ -7,13 +7,13 @@ use bitcoin::block::Header;
 use bitcoin::consensus::encode::deserialize_hex;
 use bitcoin::{Amount, ScriptBuf, Transaction, Txid};
 use btc_iface::{AddressType, Chain as KeyChain, ErrorKind, Network};
-use btc_regtest::{Chain, ElectrumServer, Node};
+use btc_regtest::{Chain, ElectrumServer, EsploraServer, Node};
 use btc_rust::wallet::keys::{Keyring, Signer};
 use btc_rust::wallet::source::ChainSource;
 use serde_json::json;
 
-use super::electrum;
 use super::forge::{self, Lies};
+use super::{electrum, esplora};
 use crate::books::{Books, core};
 use crate::setup;
 
@@ -30,6 +30,7 @@ pub(crate) const LIE: ErrorKind = ErrorKind::InvalidResponse;
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
     Electrum,
+    Esplora,
 }
 
 pub(crate) struct Scene<'n> {
@@ -43,6 +44,7 @@ pub(crate) struct Scene<'n> {
 
 enum Server {
     Electrum(ElectrumServer),
+    Esplora(EsploraServer),
 }
 
 pub(crate) fn node() -> Node {
@@ -63,6 +65,11 @@ impl<'n> Scene<'n> {
                 let server = ElectrumServer::start(node).expect("a server");
                 let url = electrum::liar(&server, Arc::clone(&lies));
                 (Server::Electrum(server), url)
+            }
+            Kind::Esplora => {
+                let server = esplora::liar(node, Arc::clone(&lies));
+                let url = server.url();
+                (Server::Esplora(server), url)
             }
         };
         let mut scene = Self {
@@ -103,20 +110,28 @@ impl<'n> Scene<'n> {
     pub(crate) fn settle(&self) {
         match &self.server {
             Server::Electrum(server) => server.wait_for_tip(self.node).expect("it follows"),
+            // It answers with what the node has.
+            Server::Esplora(_) => {}
         }
     }
 
     /// From now on the server tells these lies.
-    pub(crate) fn lie(&self, lies: Lies) {
+    pub(crate) fn lie(&self, mut lies: Lies) {
+        if !lies.headers.is_empty() {
+            lies.honest = (0..=self.height())
+                .map(|height| self.header(height))
+                .collect();
+        }
         *self.lies.lock().unwrap_or_else(PoisonError::into_inner) = lies;
     }
 
     pub(crate) fn source(&self) -> Box<dyn ChainSource> {
-        match self.server {
+        match &self.server {
             Server::Electrum(_) => {
                 let source = setup::electrum(&self.url, Network::Regtest, TIMEOUT);
                 Box::new(source.expect("it answers"))
             }
+            Server::Esplora(server) => Box::new(setup::esplora(&server.url(), TIMEOUT)),
         }
     }
 

@@ -1,7 +1,7 @@
 //! TLS, and SOCKS5 proxies, before a real Electrum server.
 
 mod certificates;
-mod front;
+pub(crate) mod front;
 mod limits;
-mod proxy;
+pub(crate) mod proxy;
 mod socks;

@@ -10,6 +10,7 @@
 
 mod connection;
 mod guard;
+mod pin;
 mod place;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

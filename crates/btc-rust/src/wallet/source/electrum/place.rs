@@ -15,7 +15,7 @@ use rustls::pki_types::ServerName;
 
 use super::connection::Connection;
 use super::guard::Guard;
-use crate::wallet::source::tls;
+use super::pin;
 
 /// What servers of today and of long ago speak. Later versions change what we do not use.
 const PROTOCOL: [&str; 2] = ["1.4", "1.4.3"];
@@ -94,7 +94,7 @@ impl Place {
         let tls = if is_tls {
             let name = ServerName::try_from(host.clone())
                 .map_err(|cause| wrong("no certificate can have such a name").with_source(cause))?;
-            let config = tls::client(config.cert_file.as_deref())?;
+            let config = pin::client(config.cert_file.as_deref())?;
             Some(Tls { config, name })
         } else {
             None
