@@ -159,7 +159,10 @@ fn p2p_a_chain_shorter_than_the_wallets_is_an_error_after_a_while() {
             assert_eq!(pocket.tip(), tip);
             let begun = Instant::now();
             pocket.follow(&source).expect("the honest serves");
-            assert!(begun.elapsed() < SHORT * 2 / 3, "it is not waited for again");
+            assert!(
+                begun.elapsed() < SHORT * 2 / 3,
+                "it is not waited for again"
+            );
         }
     }
     // It catches up while it is waited for.

@@ -34,7 +34,7 @@ pub(super) fn hand_over(
                     Err(_) => is_unknown = true,
                 }
             }
-            Err(failure) => unreached = Some(failed(address, failure)),
+            Err(failure) => unreached = Some(failed(address, &failure)),
         }
         if is_taken && !peers.are_found() {
             break;

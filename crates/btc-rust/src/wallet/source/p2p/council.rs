@@ -39,11 +39,10 @@ pub(super) fn consult(
         let mut lost = |address: &str, failure| drop(peers.blame(address, failure));
         let serving = align(serving, network, &mut lost);
         let total = serving.len();
-        let Some(tip) = best(&serving, known) else {
-            continue;
-        };
-        let (mut leading, behind): (Vec<_>, Vec<_>) =
-            serving.into_iter().partition(|it| it.claim.tip == tip);
+        let tip = best(&serving, known);
+        let (mut leading, behind): (Vec<_>, Vec<_>) = serving
+            .into_iter()
+            .partition(|it| Some(it.claim.tip) == tip);
         let is_enough = leading.len() >= need;
         let is_compared = leading.len() >= 2 || behind.is_empty();
         if is_enough && (is_compared || begun.elapsed() >= PROPAGATION) {

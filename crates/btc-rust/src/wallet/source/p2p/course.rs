@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, Operation};
+use btc_iface::{BitcoinError, BlockRef, ErrorKind, Operation};
 
 use super::agree::Question;
 use super::blocks::Fetcher;
 use super::claim::Serving;
 use super::council::{PROPAGATION, consult, weigh};
-use super::errors;
+use super::errors::failed;
 use super::failure::Failure;
 use super::headers::{Headers, Undone};
 use super::place::{self, first_block, genesis, lowest_block, next_block};
@@ -197,22 +197,28 @@ impl P2pSource {
     }
 
     /// Starts a node over the first of these peers.
-    fn open(&self, serving: &mut [Serving], base: BlockRef) -> BitcoinResult<Session> {
+    fn open(&self, serving: &mut [Serving], base: BlockRef) -> Result<Session, Stop> {
         let network = self.config.network;
         let Some(peer) = serving.first_mut() else {
-            let message = "no peer is left";
-            let kind = ErrorKind::Unavailable;
-            return Err(BitcoinError::new(kind, Operation::Sync, message));
+            return Err(Loss::Ended.into());
         };
         peer.open.renew();
         let lie = |flaw| Failure::Lie(format!("{flaw}"));
         let header = peer.open.header_of(base);
-        let headers = header
-            .and_then(|header| Headers::above(network, base, &header).map_err(lie))
-            .map_err(|failure| {
-                let text = errors::failed(&peer.address, failure);
-                text.during(Operation::Sync)
-            })?;
+        let headers = header.and_then(|it| Headers::above(network, base, &it).map_err(lie));
+        let headers = match headers {
+            Ok(headers) => headers,
+            Err(failure) => {
+                // Whatever it was, another one is asked first.
+                let failure = if failure.is_lie() {
+                    failure
+                } else {
+                    Failure::Refused("a header")
+                };
+                let error = failed(&peer.address, &self.peers.blame(&peer.address, failure));
+                return Err(Stop::TooFew(error.during(Operation::Sync)));
+            }
+        };
         tracing::debug!(base = base.height, peer = peer.address, "a node starts");
         let setup = Setup {
             network,
@@ -220,7 +226,7 @@ impl P2pSource {
             headers,
             timeout: self.config.timeout,
         };
-        Session::start(setup).map_err(no_thread)
+        Ok(Session::start(setup).map_err(no_thread)?)
     }
 }
 

@@ -7,15 +7,13 @@ use btc_iface::{BitcoinError, ErrorKind, Network, Operation};
 use super::failure::{Failure, name};
 
 /// The error for a peer that a conversation failed with.
-pub(super) fn failed(address: &str, failure: Failure) -> BitcoinError {
+pub(super) fn failed(address: &str, failure: &Failure) -> BitcoinError {
     let message = format!("the peer {failure}; check its address and the network");
-    BitcoinError::new(kind(&failure), Operation::Connect, message)
-        .with_context("peer", address)
-        .with_source(failure)
+    BitcoinError::new(kind(failure), Operation::Connect, message).with_context("peer", address)
 }
 
 /// What a failure is to the caller.
-pub(super) const fn kind(failure: &Failure) -> ErrorKind {
+const fn kind(failure: &Failure) -> ErrorKind {
     match failure {
         Failure::Unreachable(_) | Failure::Closed | Failure::Behind | Failure::Refused(_) => {
             ErrorKind::Unavailable

@@ -46,7 +46,7 @@ pub(super) fn serve(
 /// `InvalidResponse`: it does not speak the protocol.
 pub fn handshake(address: &str, network: Network, timeout: Duration) -> BitcoinResult<Peer> {
     let open = Conversation::open(address, network, timeout)
-        .map_err(|failure| failed(address, failure))?;
+        .map_err(|failure| failed(address, &failure))?;
     Ok(Peer {
         address: address.to_owned(),
         user_agent: Some(open.hello.user_agent.clone()),
