@@ -9,6 +9,7 @@ mod gossip;
 mod ledger;
 mod liars;
 mod liars_chain;
+mod liars_pairs;
 mod lies;
 mod reorganisations;
 mod scans;
