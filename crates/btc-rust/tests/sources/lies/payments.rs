@@ -13,6 +13,7 @@ lies! {
     a_payment_in_a_block_that_was_made_up_is_refused,
     a_payment_of_another_amount_than_it_has_is_refused,
     a_payment_that_nobody_confirmed_counts_for_nothing_that_can_be_spent,
+    a_spend_that_nobody_signed_takes_no_coin_away,
     a_confirmed_payment_that_the_wallet_knows_cannot_be_withheld,
     a_confirmed_payment_that_the_wallet_knows_cannot_be_moved,
     a_payment_that_is_withheld_in_part_is_missed,
@@ -100,6 +101,35 @@ fn a_payment_that_nobody_confirmed_counts_for_nothing_that_can_be_spent(kind: Ki
     scene.lie(Lies::default());
     assert_eq!(books.sync().balance, before.balance);
     scene.heal(&mut others);
+}
+
+fn a_spend_that_nobody_signed_takes_no_coin_away(kind: Kind) {
+    let node = node();
+    let scene = Scene::new(kind, &node, 19);
+    let mut books = scene.books();
+    let before = books.sync();
+    for index in 0..3 {
+        let script = scene.script(index);
+        let coin = before
+            .coins
+            .iter()
+            .find(|coin| coin.script_pubkey == script);
+        let coin = coin.expect("it was paid").outpoint;
+        // To a stranger, and back to the wallet, which would not miss the coin at once.
+        for to in [scene.script(5), bitcoin::ScriptBuf::new_op_return([1])] {
+            let mut spend = invented(1, to);
+            spend.input[0].previous_output = coin;
+            let (txid, height) = scene.history_of(index);
+            let told = vec![(txid, height), (spend.compute_txid(), 0)];
+            let mut lies = scene.confirmed(5, &spend, 0);
+            lies.histories.insert(script.clone(), told);
+            scene.lie(lies);
+            assert_eq!(books.sync().coins, before.coins);
+            let mut new = scene.books();
+            assert_eq!(new.sync().coins, before.coins);
+        }
+    }
+    scene.heal(&mut books);
 }
 
 fn a_confirmed_payment_that_the_wallet_knows_cannot_be_withheld(kind: Kind) {

@@ -7,11 +7,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bdk_chain::bdk_core::spk_client::FullScanResponse;
 use bdk_chain::{BlockId, CheckPoint, ConfirmationBlockTime, TxUpdate};
 use bitcoin::block::Header;
+use bitcoin::secp256k1::Secp256k1;
 use bitcoin::{OutPoint, ScriptBuf, Transaction, Txid};
 use btc_iface::BlockRef;
 
 use super::chain::Chain;
-use super::{Entry, HistoryServer, Memory, Trouble, ask};
+use super::{Entry, HistoryServer, Memory, Trouble, ask, signed};
 use crate::wallet::keys::Keychain;
 use crate::wallet::source::Follower;
 
@@ -200,24 +201,10 @@ fn fetch<S: HistoryServer>(
     follower: &dyn Follower,
 ) -> Result<(), Trouble> {
     let counted: HashSet<Txid> = follower.unconfirmed().into_iter().collect();
-    let missing: Vec<Txid> = wanted
-        .iter()
-        .map(|(txid, _)| *txid)
-        .filter(|txid| !counted.contains(txid) && !memory.transactions.contains_key(txid))
-        .collect();
-    let fetched = ask(server, server.transactions(&missing))?;
-    if fetched.len() != missing.len() {
-        return Err(server.lied("another number of transactions").into());
-    }
+    let missing = wanted.iter().map(|(txid, _)| *txid);
+    let missing: Vec<Txid> = missing.filter(|txid| !counted.contains(txid)).collect();
+    fetch_missing(server, memory, missing)?;
     let watched: HashSet<&ScriptBuf> = follower.watched().iter().collect();
-    for (txid, transaction) in missing.into_iter().zip(fetched) {
-        if transaction.compute_txid() != txid {
-            return Err(server
-                .lied("another transaction than the one asked for")
-                .into());
-        }
-        memory.transactions.insert(txid, Arc::new(transaction));
-    }
     let mut owned: HashSet<OutPoint> = follower.owned().into_iter().collect();
     for (txid, _) in &*wanted {
         let transaction = memory.transactions.get(txid);
@@ -227,14 +214,79 @@ fn fetch<S: HistoryServer>(
     }
     let concerns = |transaction: &Transaction| {
         let mut outputs = transaction.output.iter();
-        let mut inputs = transaction.input.iter();
-        outputs.any(|output| watched.contains(&output.script_pubkey))
-            || inputs.any(|input| owned.contains(&input.previous_output))
+        outputs.any(|output| watched.contains(&output.script_pubkey)) || spends(transaction, &owned)
     };
-    wanted.retain(|(txid, _)| {
-        let transaction = memory.transactions.get(txid);
-        transaction.is_none_or(|transaction| concerns(transaction))
-    });
+    wanted.retain(|(txid, _)| memory.transactions.get(txid).is_none_or(|it| concerns(it)));
+    leave_out_unsigned(server, memory, wanted, &owned)
+}
+
+/// Takes out unconfirmed transactions that spend coins of the wallet's without their signatures.
+fn leave_out_unsigned<S: HistoryServer>(
+    server: &S,
+    memory: &mut Memory,
+    wanted: &mut Vec<(Txid, Option<u32>)>,
+    owned: &HashSet<OutPoint>,
+) -> Result<(), Trouble> {
+    let unconfirmed = wanted.iter().filter(|(_, height)| height.is_none());
+    let spending: Vec<Arc<Transaction>> = unconfirmed
+        .filter_map(|(txid, _)| memory.transactions.get(txid))
+        .filter(|transaction| spends(transaction, owned))
+        .map(Arc::clone)
+        .collect();
+    if spending.is_empty() {
+        return Ok(());
+    }
+    let inputs = spending.iter().flat_map(|it| &it.input);
+    let parents: BTreeSet<Txid> = inputs.map(|input| input.previous_output.txid).collect();
+    fetch_missing(server, memory, parents)?;
+    let secp = Secp256k1::verification_only();
+    let mut unsigned = HashSet::new();
+    for transaction in spending {
+        let spent = transaction.input.iter().map(|input| {
+            let OutPoint { txid, vout } = input.previous_output;
+            let parent = memory.transactions.get(&txid)?;
+            parent.output.get(vout as usize).cloned()
+        });
+        let spent: Option<Vec<_>> = spent.collect();
+        let is_signed =
+            spent.is_some_and(|spent| signed::is_signed(&secp, &transaction, &spent, owned));
+        if !is_signed {
+            let txid = transaction.compute_txid();
+            tracing::warn!(%txid, server = S::KIND, "a spend that the wallet's keys did not sign");
+            unsigned.insert(txid);
+        }
+    }
+    wanted.retain(|(txid, _)| !unsigned.contains(txid));
+    Ok(())
+}
+
+fn spends(transaction: &Transaction, owned: &HashSet<OutPoint>) -> bool {
+    let mut inputs = transaction.input.iter();
+    inputs.any(|input| owned.contains(&input.previous_output))
+}
+
+/// Fetches those of these transactions that are not in memory.
+fn fetch_missing<S: HistoryServer>(
+    server: &S,
+    memory: &mut Memory,
+    txids: impl IntoIterator<Item = Txid>,
+) -> Result<(), Trouble> {
+    let missing = txids.into_iter();
+    let missing: Vec<Txid> = missing
+        .filter(|txid| !memory.transactions.contains_key(txid))
+        .collect();
+    let fetched = ask(server, server.transactions(&missing))?;
+    if fetched.len() != missing.len() {
+        return Err(server.lied("another number of transactions").into());
+    }
+    for (txid, transaction) in missing.into_iter().zip(fetched) {
+        if transaction.compute_txid() != txid {
+            return Err(server
+                .lied("another transaction than the one asked for")
+                .into());
+        }
+        memory.transactions.insert(txid, Arc::new(transaction));
+    }
     Ok(())
 }
 

@@ -9,6 +9,7 @@
 //!   work than they have, and contains every fixed block.
 //! - Each confirmation, by a Merkle proof against a header of that chain. Heights below the
 //!   followed headers are proven by the headers up to the next known block.
+//! - The signatures of unconfirmed transactions that spend coins of the wallet's.
 //! - That histories are complete, as far as it shows: a confirmed transaction that the wallet
 //!   knows, or that another script's history has, must be in them.
 //!
@@ -25,6 +26,7 @@ mod chain;
 mod histories;
 mod proof;
 mod run;
+mod signed;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
