@@ -8,6 +8,7 @@ mod wallet;
 
 use std::path::PathBuf;
 
+use btc::bitcoin::Txid;
 use clap::{Parser, Subcommand};
 
 pub(crate) use self::analyze::Analyze;
@@ -84,6 +85,22 @@ pub(crate) enum Verb {
     Send(Send),
     /// Raise the fee of an unconfirmed transaction
     Bump(Bump),
+    /// Send payments again that the node has lost: this one, or all that are missing
+    Rebroadcast {
+        /// The payment
+        txid: Option<Txid>,
+    },
+    /// Give up a payment that no node has any more; its coins are free again
+    Abandon {
+        /// The payment
+        txid: Txid,
+    },
+    /// Read the chain again from a height on
+    Rescan {
+        /// The first block that is read again
+        #[arg(long = "from", value_name = "HEIGHT")]
+        from_height: u32,
+    },
     /// Unsigned and partly signed transactions (BIP174)
     #[command(subcommand)]
     Psbt(PsbtVerb),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use btc::bitcoin::{OutPoint, Txid};
+use btc::rust::wallet::folder::RESTORE_GAP_LIMIT;
 use btc::{AddressType, CoinSelection};
 use clap::{Args, Subcommand};
 
@@ -38,8 +39,8 @@ pub(crate) struct Setup {
     /// The height from which on blocks matter [default: the tip, for new words; 0, for others]
     #[arg(long)]
     pub(crate) birthday: Option<u32>,
-    /// How many unused addresses in a row are watched
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    /// How many unused addresses in a row are watched, and looked at when it is restored
+    #[arg(long, default_value_t = RESTORE_GAP_LIMIT, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) gap_limit: u32,
     /// The type of change outputs
     #[arg(long, default_value = "p2wpkh", value_parser = address_type)]

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use bitcoin::block::Header;
 use bitcoin::consensus::encode;
-use bitcoin::{BlockHash, Txid};
+use bitcoin::{BlockHash, Transaction, Txid};
 use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, Operation};
 use serde::Deserialize;
 use serde_json::json;
@@ -63,6 +63,25 @@ struct MempoolEntry {
 struct EntryFees {
     /// Its own, whatever `prioritisetransaction` adds for this node alone.
     base: BtcAmount,
+}
+
+/// What `getmempoolinfo` says of the mempool's state.
+#[derive(Deserialize)]
+struct MempoolLoad {
+    loaded: bool,
+}
+
+/// What `submitpackage` answers.
+#[derive(Deserialize)]
+struct Package {
+    package_msg: String,
+    #[serde(rename = "tx-results")]
+    results: HashMap<String, PackageResult>,
+}
+
+#[derive(Deserialize)]
+struct PackageResult {
+    error: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -177,6 +196,40 @@ impl Core {
     /// one before, and read only when it has changed.
     pub(crate) fn mempool(&self) -> BitcoinResult<Box<RawValue>> {
         self.call(Operation::Sync, "getrawmempool", &[])
+    }
+
+    /// Whether the mempool is whole: a node that has just started reads it from disk first.
+    pub(crate) fn is_mempool_loaded(&self) -> BitcoinResult<bool> {
+        let info: MempoolLoad = self.call(Operation::Sync, "getmempoolinfo", &[])?;
+        Ok(info.loaded)
+    }
+
+    /// Hands a parent and the child that pays for it to the node, together.
+    pub(crate) fn submit_package(&self, transactions: &[&Transaction]) -> BitcoinResult<()> {
+        let operation = Operation::BroadcastTransaction;
+        let package: Vec<String> = transactions
+            .iter()
+            .map(|transaction| encode::serialize_hex(*transaction))
+            .collect();
+        let answer: Package = match self.call(operation, "submitpackage", &[json!(package)]) {
+            // A node from before Bitcoin Core 26 has no such method.
+            Err(error) if error.message().contains("Method not found") => {
+                let message = "the node takes no packages; update it";
+                return Err(BitcoinError::new(
+                    ErrorKind::Unsupported,
+                    operation,
+                    message,
+                ));
+            }
+            answer => answer?,
+        };
+        if answer.package_msg == "success" {
+            return Ok(());
+        }
+        let reasons = answer.results.into_values().filter_map(|it| it.error);
+        let reasons: Vec<String> = reasons.collect();
+        let message = format!("{} ({})", answer.package_msg, reasons.join(", "));
+        Err(BitcoinError::new(ErrorKind::Rejected, operation, message))
     }
 
     /// The bytes of a transaction of the mempool, or none when it has left it.

@@ -137,6 +137,7 @@ impl Place {
             "network": network::name(self.network),
             "fingerprint": wallet.fingerprint.map(|fingerprint| fingerprint.to_string()),
             "birthday": birthday,
+            "gap_limit": setup.gap_limit,
         });
         let made = format!(
             "a {} wallet in {}",

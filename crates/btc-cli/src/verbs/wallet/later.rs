@@ -59,6 +59,14 @@ impl ChainSource for Later {
         self.source()?.broadcast(transaction)
     }
 
+    fn is_mempool_loaded(&self) -> BitcoinResult<bool> {
+        self.source()?.is_mempool_loaded()
+    }
+
+    fn submit_package(&self, parent: &Transaction, child: &Transaction) -> BitcoinResult<()> {
+        self.source()?.submit_package(parent, child)
+    }
+
     fn ancestry(&self, txid: Txid) -> BitcoinResult<Option<Ancestry>> {
         self.source()?.ancestry(txid)
     }

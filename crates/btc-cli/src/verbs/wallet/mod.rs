@@ -11,10 +11,12 @@ mod peers;
 mod psbt;
 mod send;
 mod setup;
+mod stuck;
 mod summary;
 
 use std::sync::Arc;
 
+use btc::bitcoin::Txid;
 use btc::rust::wallet::RustWallet;
 use btc::{BitcoinImplementationType, BitcoinInterface, Config, ErrorKind, WalletInterface};
 use serde_json::json;
@@ -60,6 +62,18 @@ pub(super) fn send(output: Output, options: &Send) -> Done {
 
 pub(super) fn bump(output: Output, options: &Bump) -> Done {
     send::bump(output, options)
+}
+
+pub(super) fn rebroadcast(output: Output, txid: Option<Txid>) -> Done {
+    stuck::rebroadcast(output, txid)
+}
+
+pub(super) fn abandon(output: Output, txid: Txid) -> Done {
+    stuck::abandon(output, txid)
+}
+
+pub(super) fn rescan(output: Output, from_height: u32) -> Done {
+    stuck::rescan(output, from_height)
 }
 
 pub(super) fn psbt(output: Output, verb: &PsbtVerb) -> Done {

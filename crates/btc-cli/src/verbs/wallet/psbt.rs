@@ -3,8 +3,8 @@
 use std::fs;
 use std::io::Read;
 
-use btc::bitcoin::Psbt;
 use btc::bitcoin::hex::DisplayHex;
+use btc::bitcoin::{Psbt, Txid};
 use btc::rust::wallet::RustWallet;
 use btc::rust::wallet::build::{combine_psbts, extract_psbt, finalize_psbt, parse_psbt};
 use btc::{Config, Network, WalletInterface};
@@ -29,7 +29,7 @@ pub(super) fn run(output: Output, verb: &PsbtVerb) -> Done {
             let wallet = open(&config)?;
             follow(&wallet)?;
             let psbt = preview(&wallet, &request(payment, &config)?)?;
-            promise(output, &wallet, network(&config)?, &psbt)
+            promise(output, &wallet, network(&config)?, &psbt, &[])
         }
         PsbtVerb::Bump(options) => bump(output, options),
         PsbtVerb::Show { psbt } => show(output, &read(psbt)?),
@@ -80,12 +80,20 @@ fn bump(output: Output, options: &Raise) -> Done {
     let wallet = open(&config)?;
     follow(&wallet)?;
     let psbt = raised(&wallet, options)?;
-    promise(output, &wallet, network(&config)?, &psbt)
+    let replaced = (!options.child).then_some(options.txid);
+    let replaces: Vec<Txid> = replaced.into_iter().collect();
+    promise(output, &wallet, network(&config)?, &psbt, &replaces)
 }
 
 /// Reserves the coins of an unsigned transaction, then prints it.
-fn promise(output: Output, wallet: &RustWallet, network: Network, psbt: &Psbt) -> Done {
-    wallet.reserve(psbt, psbt.unsigned_tx.compute_txid())?;
+fn promise(
+    output: Output,
+    wallet: &RustWallet,
+    network: Network,
+    psbt: &Psbt,
+    replaces: &[Txid],
+) -> Done {
+    wallet.reserve(psbt, replaces)?;
     let summary = Summary::of_psbt(psbt, network, Some(wallet));
     remark(output, summary.to_text().trim_end());
     remark(output, "its coins are reserved for 10 minutes");

@@ -1,12 +1,13 @@
 //! `btc send` and `btc bump`: pays, and raises the fee of what is not confirmed.
 
 use btc::bitcoin::hex::FromHex;
-use btc::bitcoin::{Address, Psbt, ScriptBuf};
+use btc::bitcoin::{Address, Psbt, ScriptBuf, Txid};
 use btc::rust::wallet::RustWallet;
-use btc::rust::wallet::build::MAX_FEE_RATE_SAT_PER_VB;
+use btc::rust::wallet::build::MAX_FEE_RATE;
 use btc::{
     BitcoinError, BitcoinImplementationType, BitcoinInterface, BitcoinTransaction, Coin, CoinState,
-    Config, ErrorKind, Label, LabelKind, Network, Operation, TransactionRequest, WalletInterface,
+    Config, ErrorKind, FeeRate, Label, LabelKind, Network, Operation, TransactionRequest,
+    WalletInterface,
 };
 use serde_json::json;
 
@@ -37,6 +38,7 @@ pub(super) fn send(output: Output, options: &Send) -> Done {
             let request = request(&options.payment, &config)?;
             let psbt = preview(&wallet, &request)?;
             let consent = Consent {
+                replaces: &[],
                 is_dry_run: options.dry_run,
                 is_granted: options.yes,
                 allows_high_fee: options.payment.allow_high_fee,
@@ -67,7 +69,9 @@ pub(super) fn bump(output: Output, options: &Bump) -> Done {
     let label = known
         .find(|entry| Some(entry.txid) == replaced)
         .and_then(|entry| entry.label);
+    let replaces: Vec<Txid> = replaced.into_iter().collect();
     let consent = Consent {
+        replaces: &replaces,
         is_dry_run: options.dry_run,
         is_granted: options.yes,
         allows_high_fee: options.raise.allow_high_fee,
@@ -78,7 +82,7 @@ pub(super) fn bump(output: Output, options: &Bump) -> Done {
 
 /// A replacement or a child, built without reserving.
 pub(super) fn raised(wallet: &RustWallet, options: &Raise) -> Result<Psbt, BitcoinError> {
-    let (txid, fee_rate) = (options.txid, options.fee_rate);
+    let (txid, fee_rate) = (options.txid, FeeRate::from_sat_per_vb(options.fee_rate));
     if options.child {
         wallet.preview_child(txid, fee_rate, options.allow_high_fee)
     } else {
@@ -88,6 +92,8 @@ pub(super) fn raised(wallet: &RustWallet, options: &Raise) -> Result<Psbt, Bitco
 
 /// How far a transaction may go.
 struct Consent<'a> {
+    /// The payments that it replaces.
+    replaces: &'a [Txid],
     is_dry_run: bool,
     is_granted: bool,
     allows_high_fee: bool,
@@ -119,10 +125,10 @@ fn conclude(
     let transaction = complete(wallet, &mut psbt, consent.allows_high_fee)?;
     let summary = summary.signed(&transaction);
     announce(output, network, consent.is_granted, &summary)?;
-    wallet.reserve(&psbt, transaction.txid)?;
+    wallet.reserve(&psbt, consent.replaces)?;
     if let Err(error) = wallet.broadcast_transaction(&transaction) {
         if error.kind() == ErrorKind::Rejected {
-            wallet.release(transaction.txid)?;
+            wallet.release(&psbt.unsigned_tx)?;
         }
         return Err(error.into());
     }
@@ -172,9 +178,9 @@ fn send_plainly(
         Some(fee_rate) => fee_rate,
         None => estimated(bitcoin)?,
     };
-    if fee_rate > MAX_FEE_RATE_SAT_PER_VB && !payment.allow_high_fee {
+    if FeeRate::from_sat_per_vb(fee_rate) > MAX_FEE_RATE && !payment.allow_high_fee {
         return Err(usage(format!(
-            "a fee rate of {fee_rate} sat/vB is above {MAX_FEE_RATE_SAT_PER_VB}; check its unit, \
+            "a fee rate of {fee_rate} sat/vB is above {MAX_FEE_RATE}; check its unit, \
              or allow a high fee (--allow-high-fee)"
         )));
     }
@@ -248,7 +254,7 @@ pub(super) fn request(payment: &Payment, config: &Config) -> Result<TransactionR
         .map(Vec::from_hex)
         .transpose()
         .map_err(|_| usage("--data is not hexadecimal, two digits a byte".to_owned()))?;
-    let fee_rate_sat_per_vb = if let Some(fee_rate) = payment.fee_rate {
+    let fee_rate = if let Some(fee_rate) = payment.fee_rate {
         fee_rate
     } else {
         let plain = Config {
@@ -262,7 +268,7 @@ pub(super) fn request(payment: &Payment, config: &Config) -> Result<TransactionR
         recipients: payment.recipients.clone(),
         data,
         drain_to: payment.drain_to.clone(),
-        fee_rate_sat_per_vb,
+        fee_rate: FeeRate::from_sat_per_vb(fee_rate),
         coins: payment.coins.clone(),
         only_coins: payment.only_coins,
         avoid: payment.avoid.clone(),

@@ -1,7 +1,7 @@
 //! A child that pays for its parent.
 
 use bitcoin::Transaction;
-use btc_iface::{BitcoinResult, SnapshotCoin};
+use btc_iface::{BitcoinResult, FeeRate, SnapshotCoin};
 
 use super::cover::{Needs, Rest};
 use super::deterministic::{check_distinct, deterministic_order};
@@ -33,7 +33,7 @@ pub struct Ancestor {
 }
 
 /// Drafts a transaction that spends the wallet's outputs of `parent` to the wallet itself, with a
-/// fee that makes up for what the parent and its ancestors lack at `fee_rate` in sat/vB.
+/// fee that makes up for what the parent and its ancestors lack at `fee_rate`.
 ///
 /// # Behavior
 /// - The largest output is spent, and further ones while that is not enough. What is left goes to
@@ -51,7 +51,7 @@ pub fn accelerate(
     parent: &Parent<'_>,
     tip_height: u32,
     change: ChangePlace,
-    fee_rate: u64,
+    fee_rate: FeeRate,
     allow_high_fee: bool,
 ) -> BitcoinResult<Draft> {
     check_rate(fee_rate, allow_high_fee)?;
@@ -59,11 +59,11 @@ pub fn accelerate(
     let lacking_sat = lacking_sat(parent, fee_rate);
     if lacking_sat == 0 {
         return Err(wrong(format!(
-            "the transaction and its ancestors pay {fee_rate} sat/vB already; give a higher rate"
+            "the transaction and its ancestors pay {fee_rate} already; give a higher rate"
         )));
     }
     // Nodes count whole vB: one more than the child's weight may say.
-    let extra_sat = lacking_sat + u128::from(fee_rate);
+    let extra_sat = lacking_sat + fee_rate.fee_sat(1);
     let needs = Needs::fee_only(extra_sat, fee_rate)?;
     let mut coins = parent.coins.to_vec();
     coins.sort_unstable_by(deterministic_order);
@@ -115,14 +115,14 @@ fn check_coins(parent: &Parent<'_>) -> BitcoinResult<()> {
 }
 
 /// What parent and ancestors lack to have the rate, in satoshi.
-fn lacking_sat(parent: &Parent<'_>, fee_rate: u64) -> u128 {
+fn lacking_sat(parent: &Parent<'_>, fee_rate: FeeRate) -> u128 {
     let itself = Ancestor {
         weight_wu: parent.transaction.weight().to_wu(),
         fee_sat: parent.fee_sat,
     };
     let all = parent.ancestors.iter().chain([&itself]);
     all.map(|it| {
-        let wanted_sat = u128::from(it.weight_wu.div_ceil(4)) * u128::from(fee_rate);
+        let wanted_sat = fee_rate.fee_sat(it.weight_wu.div_ceil(4));
         wanted_sat.saturating_sub(u128::from(it.fee_sat))
     })
     .fold(0, u128::saturating_add)

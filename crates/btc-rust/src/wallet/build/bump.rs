@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use bitcoin::{OutPoint, Transaction, TxOut};
-use btc_iface::{BitcoinError, BitcoinResult, Chain, CoinState, Operation, SnapshotCoin};
+use btc_iface::{BitcoinError, BitcoinResult, Chain, CoinState, FeeRate, Operation, SnapshotCoin};
 
 use super::cover::{Needs, Rest};
 use super::deterministic::{check_distinct, deterministic_order};
@@ -32,11 +32,11 @@ pub struct Original<'a> {
 /// What a replacement shall pay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewFee {
-    /// The fee rate in sat/vB.
-    pub rate_sat_per_vb: u64,
-    /// What nodes want for relaying a replacement besides what the original paid, in sat/kvB
+    /// The fee rate.
+    pub rate: FeeRate,
+    /// What nodes want for relaying a replacement besides what the original paid
     /// (Bitcoin Core RPC `getnetworkinfo`, `incrementalfee`).
-    pub incremental_sat_per_kvb: u64,
+    pub incremental: FeeRate,
     /// Accept a rate above 1,000 sat/vB.
     pub allow_high_fee: bool,
 }
@@ -62,7 +62,7 @@ pub fn bump(
     change: ChangePlace,
     fee: NewFee,
 ) -> BitcoinResult<Draft> {
-    let rate = fee.rate_sat_per_vb;
+    let rate = fee.rate;
     check_rate(rate, fee.allow_high_fee)?;
     let old_fee_sat = old_fee_sat(original)?;
     check_change(keyring, original)?;
@@ -144,7 +144,7 @@ fn check_change(keyring: &Keyring, original: &Original<'_>) -> BitcoinResult<()>
 }
 
 /// A replacement may add confirmed coins only (BIP125, rule 2), which no descendant's output is.
-fn usable(original: &Original<'_>, further: &[Candidate], rate: u64) -> Vec<SnapshotCoin> {
+fn usable(original: &Original<'_>, further: &[Candidate], rate: FeeRate) -> Vec<SnapshotCoin> {
     let spent: HashSet<OutPoint> = original.inputs.iter().map(|it| it.outpoint).collect();
     let mut coins: Vec<SnapshotCoin> = further
         .iter()
@@ -164,25 +164,26 @@ fn check_rules(
     weight_wu: u64,
     fee: NewFee,
 ) -> BitcoinResult<()> {
-    let old_weight_wu = u128::from(original.transaction.weight().to_wu());
-    let relay_sat = (u128::from(weight_wu.div_ceil(4)) * u128::from(fee.incremental_sat_per_kvb))
-        .div_ceil(1_000);
-    let least_sat = u128::from(old_fee_sat) + u128::from(original.descendants_fee_sat) + relay_sat;
-    let above_old_rate = u128::from(old_fee_sat) * 4 / old_weight_wu + 1;
-    let rate = u128::from(fee.rate_sat_per_vb);
-    if u128::from(fee_sat) >= least_sat && rate >= above_old_rate {
+    let old_vb = u128::from(original.transaction.weight().to_wu().div_ceil(4));
+    let size_vb = weight_wu.div_ceil(4);
+    let least_sat = u128::from(old_fee_sat)
+        + u128::from(original.descendants_fee_sat)
+        + fee.incremental.fee_sat(size_vb);
+    // The next rate above that of the original.
+    let above_old = u128::from(old_fee_sat) * 1_000 / old_vb + 1;
+    if u128::from(fee_sat) >= least_sat && u128::from(fee.rate.sat_per_kvb()) >= above_old {
         return Ok(());
     }
-    let min_rate = (least_sat * 4)
-        .div_ceil(u128::from(weight_wu))
-        .max(above_old_rate);
-    Err(too_low(fee.rate_sat_per_vb, min_rate))
+    let min_sat_per_kvb = (least_sat * 1_000)
+        .div_ceil(u128::from(size_vb))
+        .max(above_old);
+    let min_rate = FeeRate::from_sat_per_kvb(u64::try_from(min_sat_per_kvb).unwrap_or(u64::MAX));
+    Err(too_low(fee.rate, min_rate))
 }
 
-fn too_low(rate: u64, min_rate: u128) -> BitcoinError {
+fn too_low(rate: FeeRate, min_rate: FeeRate) -> BitcoinError {
     let message = format!(
-        "nodes do not take a replacement at {rate} sat/vB for this transaction; pay {min_rate} \
-         sat/vB at least"
+        "nodes do not take a replacement at {rate} for this transaction; pay {min_rate} at least"
     );
-    wrong(message).with_context("min_fee_rate_sat_per_vb", min_rate)
+    wrong(message).with_context("min_fee_rate_sat_per_kvb", min_rate.sat_per_kvb())
 }

@@ -1,7 +1,9 @@
 //! What coins must cover, how many of them do, and what becomes of the rest.
 
 use bitcoin::{Script, TxOut};
-use btc_iface::{AddressType, BitcoinError, BitcoinResult, ErrorKind, Operation, SnapshotCoin};
+use btc_iface::{
+    AddressType, BitcoinError, BitcoinResult, ErrorKind, FeeRate, Operation, SnapshotCoin,
+};
 
 use super::outputs::{change_dust_limit_sat, dust_limit_sat, sum_sat};
 use super::weight::{MAX_STANDARD_WEIGHT_WU, Weigher, script_bytes};
@@ -12,7 +14,7 @@ use super::{MAX_MONEY_SAT, wrong};
 pub(super) struct Needs {
     outputs: Weigher,
     outputs_sat: u64,
-    fee_rate: u64,
+    fee_rate: FeeRate,
 }
 
 /// The coins that pay for it: how many of the optional ones, and what they come to.
@@ -40,8 +42,8 @@ pub(super) struct Split {
 }
 
 impl Needs {
-    /// These outputs, at this rate in sat/vB.
-    pub(super) fn new(outputs: &[TxOut], fee_rate: u64) -> Self {
+    /// These outputs, at this rate.
+    pub(super) fn new(outputs: &[TxOut], fee_rate: FeeRate) -> Self {
         let mut weigher = Weigher::default();
         for it in outputs {
             weigher.add_output(it.script_pubkey.len());
@@ -57,7 +59,7 @@ impl Needs {
     ///
     /// # Errors
     /// `Rejected`: more than there can be.
-    pub(super) fn fee_only(extra_sat: u128, fee_rate: u64) -> BitcoinResult<Self> {
+    pub(super) fn fee_only(extra_sat: u128, fee_rate: FeeRate) -> BitcoinResult<Self> {
         let outputs_sat = u64::try_from(extra_sat)
             .ok()
             .filter(|extra_sat| *extra_sat <= MAX_MONEY_SAT)

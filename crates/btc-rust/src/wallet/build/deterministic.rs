@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::HashSet;
 
 use bitcoin::hashes::Hash;
-use btc_iface::{BitcoinResult, SnapshotCoin, WalletSnapshot};
+use btc_iface::{BitcoinResult, FeeRate, SnapshotCoin, WalletSnapshot};
 
 use super::cover::{Needs, Rest};
 use super::draft::{ChangePlace, Draft, lock_time_at, unsigned};
@@ -50,7 +50,7 @@ pub fn plan(
         sorted = copy;
         &sorted
     };
-    let needs = Needs::new(&paid, fee_rate);
+    let needs = Needs::new(&paid, FeeRate::from_sat_per_vb(fee_rate));
     let taken = needs.take(&[], coins)?;
     check_distinct(&coins[..taken.count])?;
 

@@ -24,7 +24,7 @@ pub use self::outputs::{dust_limit_sat, parse_address};
 pub use self::psbt::{
     combine_psbts, extract_psbt, finalize_psbt, format_psbt, parse_psbt, sign_psbt, to_psbt,
 };
-pub use self::request::{Candidate, Hold, MAX_DATA_BYTES, MAX_FEE_RATE_SAT_PER_VB, draft_request};
+pub use self::request::{Candidate, Hold, MAX_DATA_BYTES, MAX_FEE_RATE, draft_request};
 pub use self::sign::{sign, to_bitcoin_transaction};
 pub use self::weight::{MAX_STANDARD_WEIGHT_WU, Weigher, input_weight_wu, output_weight_wu};
 

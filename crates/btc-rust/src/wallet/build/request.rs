@@ -5,7 +5,9 @@ use std::collections::{HashMap, HashSet};
 use bitcoin::script::PushBytesBuf;
 use bitcoin::secp256k1::rand::RngCore;
 use bitcoin::{OutPoint, ScriptBuf, TxOut};
-use btc_iface::{BitcoinResult, Coin, CoinSelection, CoinState, SnapshotCoin, TransactionRequest};
+use btc_iface::{
+    BitcoinResult, Coin, CoinSelection, CoinState, FeeRate, SnapshotCoin, TransactionRequest,
+};
 
 use super::cover::{Needs, Rest, Split};
 use super::deterministic::{check_distinct, deterministic_order};
@@ -15,8 +17,8 @@ use super::select::{Choice, Target, choose, is_economic, shuffle};
 use super::wrong;
 use crate::wallet::keys::Keyring;
 
-/// The largest fee rate that needs no `allow_high_fee`, in sat/vB.
-pub const MAX_FEE_RATE_SAT_PER_VB: u64 = 1_000;
+/// The largest fee rate that needs no `allow_high_fee`, unless another one is configured.
+pub const MAX_FEE_RATE: FeeRate = FeeRate::from_sat_per_vb(1_000);
 
 /// The most bytes of data in an output that all nodes relay.
 pub const MAX_DATA_BYTES: usize = 80;
@@ -145,7 +147,7 @@ struct Plan {
     drain_script: Option<ScriptBuf>,
     /// Everything goes to `drain_script`.
     is_drain: bool,
-    fee_rate: u64,
+    fee_rate: FeeRate,
     needs: Needs,
 }
 
@@ -155,7 +157,7 @@ impl Plan {
         if nobody && request.data.is_none() && request.drain_to.is_none() {
             return Err(wrong("nothing to do; name a recipient, data or drain_to"));
         }
-        let fee_rate = request.fee_rate_sat_per_vb;
+        let fee_rate = request.fee_rate;
         check_rate(fee_rate, request.allow_high_fee)?;
         let pairs = request.recipients.iter();
         let pairs = pairs.map(|it| (it.address.as_str(), it.value_sat));
@@ -245,13 +247,13 @@ impl Plan {
 }
 
 /// Refuses a rate of 0, and one that is likely an amount or a rate in another unit.
-pub(super) fn check_rate(fee_rate: u64, allow_high_fee: bool) -> BitcoinResult<()> {
-    if fee_rate == 0 {
-        return Err(wrong("a fee rate of 0 sat/vB; give 1 at least"));
+pub(super) fn check_rate(fee_rate: FeeRate, allow_high_fee: bool) -> BitcoinResult<()> {
+    if fee_rate == FeeRate::default() {
+        return Err(wrong("a fee rate of 0 sat/vB; give more"));
     }
-    if fee_rate > MAX_FEE_RATE_SAT_PER_VB && !allow_high_fee {
+    if fee_rate > MAX_FEE_RATE && !allow_high_fee {
         let message = format!(
-            "a fee rate of {fee_rate} sat/vB is above {MAX_FEE_RATE_SAT_PER_VB}; check its unit, \
+            "a fee rate of {fee_rate} is above {MAX_FEE_RATE}; check its unit, \
              or allow a high fee (--allow-high-fee)"
         );
         return Err(wrong(message));

@@ -19,6 +19,9 @@ use crate::wallet::keys::{Keyring, Signer};
 use crate::wallet::reservations::Reservations;
 use crate::wallet::secret::{self, WalletSecret};
 
+/// How many unused addresses in a row a wallet looks at by default, when it is made and when it is
+/// restored from its words.
+pub const RESTORE_GAP_LIMIT: u32 = 1_000;
 /// The name of the file with what is public.
 pub const WALLET_JSON: &str = "wallet.json";
 /// The name of the Rust wallet's lock.

@@ -23,7 +23,7 @@ impl Follower for Ledger {
     }
 
     fn is_first_scan(&self) -> bool {
-        self.position.first_scan.is_some()
+        self.position.is_first_scan
     }
 
     fn scanned(&self) -> Option<BlockRef> {
@@ -90,11 +90,11 @@ impl Follower for Ledger {
             }
         }
         // A first scan that begins now looks for all that is watched now.
-        let watched = self.watched.len();
-        let first_scan = read.scanned.map_or(Some(watched), |_| read.first_scan);
+        let by_use = self.watched_by_use();
         self.set_position(Position {
             scanned: read.scanned,
-            first_scan: read.first_scan.and(first_scan),
+            watched: read.scanned.map_or(by_use, |_| read.watched),
+            is_first_scan: read.is_first_scan,
             in_blocks: None,
         });
         self.save()?;
@@ -102,19 +102,18 @@ impl Follower for Ledger {
     }
 
     fn at_tip(&mut self) -> BitcoinResult<bool> {
-        let Some(watched_before) = self.position.first_scan else {
-            return Ok(false);
-        };
-        let has_moved = self.watched.len() > watched_before;
+        let watched = self.watched_by_use();
+        let has_moved = watched > self.position.watched;
         self.set_position(if has_moved {
+            // What came into the window late may have been paid early.
             Position {
                 scanned: None,
-                first_scan: Some(self.watched.len()),
+                watched,
                 ..self.position
             }
         } else {
             Position {
-                first_scan: None,
+                is_first_scan: false,
                 ..self.position
             }
         });
@@ -133,6 +132,7 @@ impl Ledger {
     /// Undoes everything above the fork. Its transactions count again when they turn up in a
     /// block or in the mempool, and not before.
     fn disconnect(&mut self, fork: BlockRef) -> BitcoinResult<()> {
+        self.undone_to = Some(self.undone_to.map_or(fork.height, |it| it.min(fork.height)));
         let changes = self.blocks.truncate(fork.height);
         self.stage_chain(changes);
         self.give_up_above(fork.height, &HashSet::new());
@@ -168,6 +168,20 @@ impl Ledger {
             in_blocks,
             ..self.position
         });
+    }
+
+    /// Says that blocks from this height on are to be read again.
+    ///
+    /// # Errors
+    /// `Internal`: it cannot be written.
+    pub fn read_again_from(&mut self, height: u32) -> BitcoinResult<()> {
+        let below = |block: &BlockRef| block.height < height && block.height >= self.birthday;
+        let scanned = self.blocks.descending().find(below);
+        self.set_position(Position {
+            scanned,
+            ..self.position
+        });
+        self.save()
     }
 
     fn connect(&mut self, height: u32, block: &Block) -> BitcoinResult<()> {
@@ -261,6 +275,8 @@ impl Ledger {
             })?;
             self.stage_chain(changes);
             if let Some(dropped) = dropped {
+                let fork = dropped.saturating_sub(1);
+                self.undone_to = Some(self.undone_to.map_or(fork, |it| it.min(fork)));
                 self.give_up_above(dropped.saturating_sub(1), &present);
                 let is_left = |block: &BlockRef| block.height < dropped;
                 let fork = self.blocks.descending().find(is_left);
@@ -272,11 +288,13 @@ impl Ledger {
             // server is believed. Blocks are read from where they were read last.
             let in_blocks = self.position.in_blocks.unwrap_or(InBlocks {
                 scanned: self.position.scanned,
-                first_scan: self.position.first_scan,
+                watched: self.position.watched,
+                is_first_scan: self.position.is_first_scan,
             });
             self.set_position(Position {
                 scanned: Some(self.blocks.tip()),
-                first_scan: None,
+                watched: self.watched_by_use(),
+                is_first_scan: false,
                 in_blocks: Some(in_blocks),
             });
         }

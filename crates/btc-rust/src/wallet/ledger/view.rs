@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use bdk_chain::{BlockId, CanonicalizationParams, ChainPosition};
 use bitcoin::{OutPoint, ScriptBuf, Transaction, Txid};
-use btc_iface::{BlockRef, CoinState, HistoryEntry, WalletBalance};
+use btc_iface::{
+    BlockRef, CoinState, HistoryEntry, PaymentState, PendingTransaction, WalletBalance,
+};
 
 use super::chain::Blocks;
+use super::payments::{self, Facts, Payments, Standing};
 use super::{Graph, Keychain};
 
 /// Confirmations from which on a coinbase output may be spent.
@@ -53,8 +56,14 @@ pub struct View {
     pub coins: Vec<Unspent>,
     /// Their sums.
     pub balance: WalletBalance,
+    /// The wallet's own unconfirmed transactions that its coins may come from, ascending by txid.
+    pub pending: Vec<PendingTransaction>,
+    /// The outputs that open payments spend, with the payment.
+    pub held: HashMap<OutPoint, Txid>,
     /// Every transaction that counts, with its block and the block's time in seconds.
     counted: HashMap<Txid, Option<(BlockRef, u64)>>,
+    /// Where each own payment stands.
+    standings: HashMap<Txid, Standing>,
 }
 
 impl View {
@@ -65,6 +74,11 @@ impl View {
             .map(|(txid, _)| *txid)
     }
 
+    /// Where an own payment stands that is not settled.
+    pub fn standing(&self, txid: Txid) -> Option<Standing> {
+        self.standings.get(&txid).copied()
+    }
+
     /// None: it does not count. Otherwise the block it is in, if it is in one.
     #[expect(clippy::option_option, reason = "the two levels say different things")]
     pub(super) fn position_of(&self, txid: Txid) -> Option<Option<BlockRef>> {
@@ -72,7 +86,7 @@ impl View {
         Some(position.map(|(block, _)| block))
     }
 
-    pub(super) fn of(graph: &Graph, blocks: &Blocks) -> Self {
+    pub(super) fn of(graph: &Graph, blocks: &Blocks, payments: &Payments) -> Self {
         let tip = blocks.tip();
         let tip_id = BlockId {
             height: tip.height,
@@ -81,6 +95,9 @@ impl View {
         let mut counted = HashMap::new();
         let mut spent = HashSet::new();
         let mut unconfirmed = HashMap::new();
+        let inputs = payments.values().flat_map(|it| &it.transaction.input);
+        let wanted: HashSet<_> = inputs.map(|input| input.previous_output).collect();
+        let mut spent_by = HashMap::new();
         let params = CanonicalizationParams::default();
         for canonical in graph.graph().list_canonical_txs(blocks, tip_id, params) {
             let node = canonical.tx_node;
@@ -96,6 +113,11 @@ impl View {
                         height: anchor.block_id.height,
                         hash: anchor.block_id.hash,
                     };
+                    if !wanted.is_empty() {
+                        let inputs = node.tx.input.iter().map(|input| input.previous_output);
+                        let decided = inputs.filter(|spent| wanted.contains(spent));
+                        spent_by.extend(decided.map(|spent| (spent, node.txid)));
+                    }
                     Some((block, anchor.confirmation_time))
                 }
                 ChainPosition::Unconfirmed { .. } => {
@@ -108,6 +130,13 @@ impl View {
             counted.insert(node.txid, position);
         }
         let trusted = trusted(graph, &counted, &unconfirmed);
+        let facts = Facts {
+            counted: &counted,
+            spent_by: &spent_by,
+        };
+        let standings = payments::standings(payments, &facts);
+        let held = payments::holds(payments, &standings);
+        let pending = pending(graph, &unconfirmed, &trusted);
         let mut coins = Vec::new();
         let mut balance = WalletBalance::default();
         for ((keychain, index), outpoint) in graph.index.outpoints() {
@@ -137,6 +166,10 @@ impl View {
             };
             // Real coins never come near the limit; a hostile source's must not wrap.
             *bucket = bucket.saturating_add(value_sat);
+            if held.contains_key(outpoint) {
+                let sum_sat = balance.held_by_missing_sat;
+                balance.held_by_missing_sat = sum_sat.saturating_add(value_sat);
+            }
             coins.push(Unspent {
                 outpoint: *outpoint,
                 value_sat,
@@ -155,7 +188,10 @@ impl View {
             tip,
             coins,
             balance,
+            pending,
+            held,
             counted,
+            standings,
         }
     }
 }
@@ -168,23 +204,39 @@ fn is_seen(graph: &Graph, txid: Txid) -> bool {
 }
 
 /// The history as of this view.
-pub(super) fn history(graph: &Graph, view: &View) -> Vec<HistoryEntry> {
-    let mut entries: Vec<_> = view
-        .counted
-        .iter()
-        .filter_map(|(txid, position)| {
-            let node = graph.graph().get_tx_node(*txid)?;
-            let (sent, received) = graph.index.sent_and_received(&node.tx, ..);
-            Some(HistoryEntry {
-                txid: *txid,
-                sent_sat: sent.to_sat(),
-                received_sat: received.to_sat(),
-                fee_sat: fee_sat(graph, &node.tx),
-                block: position.map(|(block, _)| block),
-                time_secs: position.map(|(_, time)| time).or(node.first_seen),
-                label: None,
-            })
+pub(super) fn history(graph: &Graph, view: &View, payments: &Payments) -> Vec<HistoryEntry> {
+    let entry = |txid: Txid, state: PaymentState, position: Option<(BlockRef, u64)>| {
+        let node = graph.graph().get_tx_node(txid)?;
+        let (sent, received) = graph.index.sent_and_received(&node.tx, ..);
+        let handed_over = payments.get(&txid).map(|it| it.row.handed_over_ms / 1_000);
+        Some(HistoryEntry {
+            txid,
+            sent_sat: sent.to_sat(),
+            received_sat: received.to_sat(),
+            fee_sat: fee_sat(graph, &node.tx),
+            state,
+            block: position.map(|(block, _)| block),
+            time_secs: position
+                .map(|(_, time)| time)
+                .or(node.first_seen)
+                .or(handed_over),
+            label: None,
         })
+    };
+    let counted = view.counted.iter().map(|(txid, position)| {
+        let state = match position {
+            Some(_) => PaymentState::Confirmed,
+            None => PaymentState::InMempool,
+        };
+        (*txid, state, *position)
+    });
+    let others = view.standings.iter().filter_map(|(txid, standing)| {
+        let is_shown = !view.counted.contains_key(txid) && standing.replaced_by.is_none();
+        is_shown.then_some((*txid, standing.state, None))
+    });
+    let mut entries: Vec<_> = counted
+        .chain(others)
+        .filter_map(|(txid, state, position)| entry(txid, state, position))
         .collect();
     entries.sort_unstable_by_key(|entry| {
         let height = entry.block.map_or(u32::MAX, |block| block.height);
@@ -218,6 +270,37 @@ fn is_immature(graph: &Graph, outpoint: &OutPoint, block: BlockRef, tip: BlockRe
             .graph()
             .get_tx(outpoint.txid)
             .is_some_and(|transaction| transaction.is_coinbase())
+}
+
+/// The trusted transactions as a snapshot lists them.
+fn pending(
+    graph: &Graph,
+    unconfirmed: &HashMap<Txid, Arc<Transaction>>,
+    trusted: &HashSet<Txid>,
+) -> Vec<PendingTransaction> {
+    let mut pending: Vec<_> = trusted
+        .iter()
+        .filter_map(|txid| {
+            let transaction = unconfirmed.get(txid)?;
+            let inputs = transaction.input.iter();
+            let mut spends: Vec<_> = inputs
+                .map(|input| input.previous_output.txid)
+                .filter(|parent| trusted.contains(parent))
+                .collect();
+            spends.sort_unstable();
+            spends.dedup();
+            Some(PendingTransaction {
+                txid: *txid,
+                version: transaction.version.0,
+                size_vb: transaction.weight().to_wu().div_ceil(4),
+                // The inputs of a trusted transaction are the wallet's, so the fee is known.
+                fee_sat: fee_sat(graph, transaction)?,
+                spends,
+            })
+        })
+        .collect();
+    pending.sort_unstable_by_key(|it| it.txid);
+    pending
 }
 
 /// The unconfirmed transactions all of whose inputs spend coins of this wallet that are confirmed

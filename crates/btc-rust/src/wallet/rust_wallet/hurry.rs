@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bitcoin::{OutPoint, Psbt, Transaction, Txid};
-use btc_iface::{BitcoinError, BitcoinResult, Chain, ErrorKind, Operation, SnapshotCoin};
+use btc_iface::{BitcoinError, BitcoinResult, Chain, ErrorKind, FeeRate, Operation, SnapshotCoin};
 
 use super::RustWallet;
 use super::interface::not_found;
@@ -13,9 +13,9 @@ use crate::wallet::build::{self, Ancestor, Change, Draft, NewFee, Original, Pare
 use crate::wallet::ledger::Ledger;
 use crate::wallet::reservations::{Booking, now_ms};
 
-/// What every node accepts as the extra pay for relaying a replacement, in sat/kvB. Bitcoin Core
+/// What every node accepts as the extra pay for relaying a replacement. Bitcoin Core
 /// asked for this much before version 30, and for a tenth of it since.
-const INCREMENTAL_SAT_PER_KVB: u64 = 1_000;
+const INCREMENTAL: FeeRate = FeeRate::from_sat_per_vb(1);
 
 impl RustWallet {
     /// Builds what `WalletInterface::bump_fee` would, and reserves nothing.
@@ -25,7 +25,7 @@ impl RustWallet {
     pub fn preview_bump(
         &self,
         txid: Txid,
-        fee_rate: u64,
+        fee_rate: FeeRate,
         allow_high_fee: bool,
     ) -> BitcoinResult<Psbt> {
         let ledger = self.ledger();
@@ -43,7 +43,7 @@ impl RustWallet {
     pub fn preview_child(
         &self,
         txid: Txid,
-        fee_rate: u64,
+        fee_rate: FeeRate,
         allow_high_fee: bool,
     ) -> BitcoinResult<Psbt> {
         let ledger = self.ledger();
@@ -55,23 +55,38 @@ impl RustWallet {
     }
 
     /// `WalletInterface::bump_fee`.
-    pub(super) fn replace(&self, txid: Txid, fee_rate: u64) -> BitcoinResult<Psbt> {
+    pub(super) fn replace(
+        &self,
+        txid: Txid,
+        fee_rate: FeeRate,
+        _drops: &[Txid],
+    ) -> BitcoinResult<Psbt> {
         let mut ledger = self.ledger();
         let (_, psbt) = self.book(&mut ledger, |ledger, booking| {
             let (draft, psbt) = self.draft_replacement(ledger, booking, txid, fee_rate, false)?;
-            Ok((draft, psbt.unsigned_tx.compute_txid(), psbt))
+            Ok((draft, psbt))
         })?;
         Ok(psbt)
     }
 
     /// `WalletInterface::accelerate`.
-    pub(super) fn pay_for(&self, txid: Txid, fee_rate: u64) -> BitcoinResult<Psbt> {
+    pub(super) fn pay_for(&self, txid: Txid, fee_rate: FeeRate) -> BitcoinResult<Psbt> {
         let mut ledger = self.ledger();
         let (_, psbt) = self.book(&mut ledger, |ledger, booking| {
             let (draft, psbt) = self.draft_child(ledger, booking, txid, fee_rate, false)?;
-            Ok((draft, psbt.unsigned_tx.compute_txid(), psbt))
+            Ok((draft, psbt))
         })?;
         Ok(psbt)
+    }
+
+    /// `WalletInterface::cancel`.
+    pub(super) fn call_back(
+        &self,
+        _txid: Txid,
+        _fee_rate: Option<FeeRate>,
+        _drops: &[Txid],
+    ) -> BitcoinResult<Psbt> {
+        Err(wrong("not yet"))
     }
 
     fn draft_replacement(
@@ -79,7 +94,7 @@ impl RustWallet {
         ledger: &Ledger,
         booking: &Booking<'_>,
         txid: Txid,
-        fee_rate: u64,
+        fee_rate: FeeRate,
         allow_high_fee: bool,
     ) -> BitcoinResult<(Draft, Psbt)> {
         let transaction = unconfirmed(ledger, txid)?;
@@ -98,8 +113,8 @@ impl RustWallet {
             descendants_fee_sat: Fees::of(ledger).of_descendants(ledger, txid),
         };
         let fee = NewFee {
-            rate_sat_per_vb: fee_rate,
-            incremental_sat_per_kvb: INCREMENTAL_SAT_PER_KVB,
+            rate: fee_rate,
+            incremental: INCREMENTAL,
             allow_high_fee,
         };
         let view = ledger.view();
@@ -111,7 +126,7 @@ impl RustWallet {
         let further: Vec<_> = view
             .coins
             .iter()
-            .map(|coin| candidate(coin, reserved.get(&coin.outpoint)))
+            .map(|coin| candidate(coin, &view, reserved.get(&coin.outpoint)))
             .collect();
         let place = self.change_place(ledger, booking)?;
         let draft = build::bump(
@@ -132,7 +147,7 @@ impl RustWallet {
         ledger: &Ledger,
         booking: &Booking<'_>,
         txid: Txid,
-        fee_rate: u64,
+        fee_rate: FeeRate,
         allow_high_fee: bool,
     ) -> BitcoinResult<(Draft, Psbt)> {
         let transaction = unconfirmed(ledger, txid)?;

@@ -4,8 +4,8 @@ use bitcoin::secp256k1::rand::thread_rng;
 use bitcoin::{OutPoint, Psbt, Transaction, Txid};
 use btc_iface::{
     AddressType, BitcoinAddress, BitcoinError, BitcoinResult, BitcoinTransaction, Chain, Coin,
-    ErrorKind, HistoryEntry, Label, LabelKind, Operation, SignedMessage, TransactionRequest,
-    WalletBalance, WalletInterface,
+    ErrorKind, FeeRate, HistoryEntry, Label, LabelKind, Operation, SignedMessage,
+    TransactionRequest, WalletBalance, WalletInterface,
 };
 
 use super::RustWallet;
@@ -32,7 +32,7 @@ impl RustWallet {
         let candidates: Vec<_> = view
             .coins
             .iter()
-            .map(|coin| candidate(coin, reserved.get(&coin.outpoint)))
+            .map(|coin| candidate(coin, &view, reserved.get(&coin.outpoint)))
             .collect();
         build::draft_request(
             self.keyring(),
@@ -51,10 +51,11 @@ impl RustWallet {
         booking: &Booking<'_>,
     ) -> BitcoinResult<ChangePlace> {
         let address_type = self.folder.file().change_type;
-        let chain = (address_type, Chain::Change);
+        let next = booking.next_index((address_type, Chain::Change))?;
+        let promised = booking.reserved_change(address_type)?;
         Ok(ChangePlace {
             address_type,
-            index: Self::fresh_index(ledger, chain, booking.next_index(chain)?),
+            index: Self::change_index(ledger, address_type, next, promised),
         })
     }
 
@@ -89,7 +90,9 @@ impl RustWallet {
 
 impl WalletInterface for RustWallet {
     fn sync(&self) -> BitcoinResult<u32> {
-        Ok(self.follow()?.height)
+        let height = self.follow()?.height;
+        self.send_due();
+        Ok(height)
     }
 
     fn balance(&self) -> BitcoinResult<WalletBalance> {
@@ -111,6 +114,7 @@ impl WalletInterface for RustWallet {
                     label => label,
                 };
                 let reservation = reserved.get(&coin.outpoint);
+                let payment = view.held.get(&coin.outpoint).map(ToString::to_string);
                 Ok(Coin {
                     outpoint: coin.outpoint,
                     value_sat: coin.value_sat,
@@ -122,7 +126,7 @@ impl WalletInterface for RustWallet {
                     state: coin.state,
                     block: coin.block,
                     label,
-                    reserved_for: reservation.map(|it| it.reason.clone()),
+                    reserved_for: payment.or_else(|| reservation.map(|it| it.reason.clone())),
                     reserved_until_ms: reservation.and_then(|it| it.until_ms),
                 })
             })
@@ -169,7 +173,7 @@ impl WalletInterface for RustWallet {
         let (_, psbt) = self.book(&mut ledger, |ledger, booking| {
             let draft = self.draft_request(ledger, booking, request)?;
             let psbt = self.to_psbt(ledger, &draft)?;
-            Ok((draft, psbt.unsigned_tx.compute_txid(), psbt))
+            Ok((draft, psbt))
         })?;
         Ok(psbt)
     }
@@ -195,12 +199,36 @@ impl WalletInterface for RustWallet {
         build::extract_psbt(psbt, allow_high_fee)
     }
 
-    fn bump_fee(&self, txid: Txid, fee_rate: u64) -> BitcoinResult<Psbt> {
-        self.replace(txid, fee_rate)
+    fn bump_fee(&self, txid: Txid, fee_rate: FeeRate, drops: &[Txid]) -> BitcoinResult<Psbt> {
+        self.replace(txid, fee_rate, drops)
     }
 
-    fn accelerate(&self, txid: Txid, fee_rate: u64) -> BitcoinResult<Psbt> {
+    fn accelerate(&self, txid: Txid, fee_rate: FeeRate) -> BitcoinResult<Psbt> {
         self.pay_for(txid, fee_rate)
+    }
+
+    fn cancel(&self, txid: Txid, fee_rate: Option<FeeRate>, drops: &[Txid]) -> BitcoinResult<Psbt> {
+        self.call_back(txid, fee_rate, drops)
+    }
+
+    fn rebroadcast(&self, txid: Option<Txid>) -> BitcoinResult<Vec<(Txid, Option<BitcoinError>)>> {
+        self.send_again(txid)
+    }
+
+    fn abandon(&self, txid: Txid) -> BitcoinResult<Vec<Txid>> {
+        self.give_up(txid)
+    }
+
+    fn rescan(&self, from_height: u32) -> BitcoinResult<u32> {
+        self.read_again(from_height)
+    }
+
+    fn hold(&self, coins: &[OutPoint], reason: &str, until_ms: Option<u64>) -> BitcoinResult<()> {
+        self.hold_coins(coins, reason, until_ms)
+    }
+
+    fn release_hold(&self, reason: &str) -> BitcoinResult<usize> {
+        self.reservations().release_hold(reason)
     }
 
     fn lock(&self, outpoint: OutPoint) -> BitcoinResult<()> {

@@ -1,19 +1,19 @@
 //! `RustWallet`: an open wallet with its books, its reservations, its keys and a chain source.
 
+mod hand_over;
 mod hurry;
 mod interface;
 mod operations;
+mod payments;
 mod promise;
 mod twin;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bitcoin::consensus::encode;
-use bitcoin::{Transaction, Txid};
 use btc_iface::{
-    AddressType, BitcoinError, BitcoinResult, BitcoinTransaction, BlockRef, CoinSelection,
-    ErrorKind, Network, Operation, Secret,
+    AddressType, BitcoinError, BitcoinResult, BlockRef, CoinSelection, ErrorKind, Network,
+    Operation, Secret,
 };
 use serde::Serialize;
 
@@ -22,10 +22,9 @@ use super::keys::{Keychain, Keyring, Signer};
 use super::ledger::Ledger;
 use super::reservations::{self, Reservations};
 use super::secret;
-use super::source::{ChainSource, Follower, Peer, Piece};
-use crate::convert;
+use super::source::{ChainSource, Peer};
 
-/// How a coin that a transaction was built on stays reserved.
+/// How long the coins of a built transaction stay reserved, in milliseconds.
 pub const RESERVATION_MS: u64 = 10 * 60 * 1000;
 
 /// An open wallet. May be used by several threads at once; while one of them follows the chain,
@@ -143,70 +142,25 @@ impl RustWallet {
     }
 
     fn follow_with(&self, ledger: &mut Ledger) -> BitcoinResult<()> {
-        // The other implementation may have given out addresses since.
-        let all_next = self.reservations().all_next()?;
+        self.read_shared(ledger)?;
+        self.source.follow(ledger)?;
+        if !self.source.sees_mempool() {
+            ledger.assume_in_mempool(reservations::now_ms() / 1_000)?;
+        }
+        self.settle(ledger)
+    }
+
+    /// Reads what the other implementation may have given out or handed over since.
+    fn read_shared(&self, ledger: &mut Ledger) -> BitcoinResult<()> {
+        let reservations = self.reservations();
+        let all_next = reservations.all_next()?;
+        let payments = reservations.payments()?;
         for (keychain, next) in all_next {
             if self.keyring().descriptor(keychain).is_ok() {
                 ledger.set_next(keychain, next)?;
             }
         }
-        self.source.follow(ledger)
-    }
-
-    /// Hands a transaction to the network through the wallet's source; what is known already is
-    /// success.
-    ///
-    /// # Errors
-    /// As `BitcoinInterface::broadcast_transaction`.
-    ///
-    /// # Effects
-    /// Money moves when it is mined. The books have the transaction before it is sent.
-    pub fn broadcast_transaction(&self, transaction: &BitcoinTransaction) -> BitcoinResult<Txid> {
-        let operation = Operation::BroadcastTransaction;
-        let bytes = convert::encode_transaction(transaction).map_err(|cause| {
-            BitcoinError::new(ErrorKind::InvalidInput, operation, cause.to_string())
-        })?;
-        let sent = self.noting(&bytes, |whole| self.source.broadcast(whole));
-        sent.map_err(|error| error.during(operation))
-    }
-
-    /// Writes a transaction down before `send` hands it to the network, and crosses it out again
-    /// when it is refused. Whether an unclear outcome was one shows at the next sync.
-    pub(crate) fn noting<T>(
-        &self,
-        bytes: &[u8],
-        send: impl FnOnce(&Transaction) -> BitcoinResult<T>,
-    ) -> BitcoinResult<T> {
-        let transaction: Transaction = encode::deserialize(bytes).map_err(|cause| {
-            let message = "the bytes are no transaction";
-            BitcoinError::new(
-                ErrorKind::InvalidInput,
-                Operation::BroadcastTransaction,
-                message,
-            )
-            .with_source(cause)
-        })?;
-        let is_noted = self.note(&transaction)?;
-        let outcome = send(&transaction);
-        if is_noted && matches!(&outcome, Err(error) if error.kind() == ErrorKind::Rejected) {
-            self.ledger().take(Piece::Mempool {
-                arrived: Vec::new(),
-                gone: vec![transaction.compute_txid()],
-                kept: Vec::new(),
-            })?;
-        }
-        outcome
-    }
-
-    /// Whether the transaction is the wallet's and was not known before.
-    fn note(&self, transaction: &Transaction) -> BitcoinResult<bool> {
-        let mut ledger = self.ledger();
-        let known = ledger.transaction(transaction.compute_txid());
-        if known.is_some_and(|known| known.is_counted) || !ledger.concerns(transaction) {
-            return Ok(false);
-        }
-        ledger.insert_unconfirmed(transaction.clone(), reservations::now_ms() / 1000)?;
-        Ok(true)
+        ledger.set_payments(payments, |txid| reservations.payment_transaction(txid))
     }
 
     /// The peers of the source.
@@ -235,7 +189,8 @@ impl RustWallet {
     /// The first index of a chain that was neither given out nor seen used.
     fn fresh_index(ledger: &Ledger, keychain: Keychain, next: u32) -> u32 {
         let after_used = ledger.highest_used(keychain).map_or(0, |used| used + 1);
-        next.max(after_used)
+        // The shared file may have been lost; the books remember too.
+        next.max(after_used).max(ledger.promised(keychain))
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {

@@ -1,9 +1,9 @@
 //! The wallet's share of the effect-free twins.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use btc_iface::{
-    AddressType, BitcoinAddress, BitcoinResult, Chain, Operation, PlannedTransaction,
+    AddressType, BitcoinAddress, BitcoinResult, Chain, Operation, PlannedTransaction, SnapshotCoin,
     WalletSnapshot, WalletState,
 };
 
@@ -44,13 +44,20 @@ impl RustWallet {
         let known: HashSet<_> = view
             .coins
             .iter()
-            .filter(|coin| is_spendable(coin))
+            .filter(|coin| is_spendable(coin) && !view.held.contains_key(&coin.outpoint))
             .map(snapshot_coin)
             .collect();
+        let ours: HashMap<_, _> = view.pending.iter().map(|it| (it.txid, it)).collect();
+        let theirs: HashMap<_, _> = snapshot.pending.iter().map(|it| (it.txid, it)).collect();
+        // What an unconfirmed coin comes with decides about its choice.
+        let is_known = |coin: &&SnapshotCoin| {
+            let txid = coin.outpoint.txid;
+            known.contains(*coin) && ours.get(&txid) == theirs.get(&txid)
+        };
         let unknown_coins = snapshot
             .coins
             .iter()
-            .filter(|coin| !known.contains(coin))
+            .filter(|coin| !is_known(coin))
             .map(|coin| coin.outpoint)
             .collect();
         let draft = build::plan(self.keyring(), snapshot, outputs, fee_rate)?;
@@ -71,10 +78,10 @@ impl RustWallet {
         let mut ledger = self.ledger();
         self.follow_with(&mut ledger)
             .map_err(|error| error.during(operation))?;
-        let reservations = self.reservations();
-        let reserved = reservations.reserved(now_ms())?;
-        let next = reservations.next_index((self.folder.file().change_type, Chain::Change))?;
-        Ok(self.snapshot_without(&ledger, &reserved, next))
+        let mut reservations = self.reservations();
+        // Dropped without a commit, it has no effect.
+        let booking = reservations.begin(now_ms())?;
+        self.snapshot(&ledger, &booking)
     }
 
     /// `WalletTwin::wallet_state`.

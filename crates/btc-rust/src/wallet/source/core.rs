@@ -186,6 +186,14 @@ impl ChainSource for CoreSource {
         Ok(txid)
     }
 
+    fn is_mempool_loaded(&self) -> BitcoinResult<bool> {
+        self.core.is_mempool_loaded()
+    }
+
+    fn submit_package(&self, parent: &Transaction, child: &Transaction) -> BitcoinResult<()> {
+        self.core.submit_package(&[parent, child])
+    }
+
     fn ancestry(&self, txid: Txid) -> BitcoinResult<Option<Ancestry>> {
         self.core.ancestry(&txid)
     }

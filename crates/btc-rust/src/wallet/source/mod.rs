@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use bdk_chain::bdk_core::spk_client::FullScanResponse;
 use bitcoin::{Block, OutPoint, ScriptBuf, Transaction, Txid};
-use btc_iface::{BitcoinResult, BlockRef};
+use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, Operation};
 
 use super::keys::Keychain;
 
@@ -143,6 +143,27 @@ pub trait ChainSource: Send + Sync {
     /// # Errors
     /// `Rejected`: refused, with the reason. What is known already is success.
     fn broadcast(&self, transaction: &Transaction) -> BitcoinResult<Txid>;
+
+    /// Whether the mempool that the source sees is whole: a node that has just started reads it
+    /// from disk first.
+    fn is_mempool_loaded(&self) -> BitcoinResult<bool> {
+        Ok(true)
+    }
+
+    /// Hands a transaction that is too cheap by itself to the network together with a child that
+    /// pays for it.
+    ///
+    /// # Errors
+    /// `Unsupported`: this source, or its node, takes no packages. `Rejected`: refused.
+    ///
+    /// Source: Bitcoin Core RPC `submitpackage`.
+    fn submit_package(&self, _parent: &Transaction, _child: &Transaction) -> BitcoinResult<()> {
+        Err(BitcoinError::new(
+            ErrorKind::Unsupported,
+            Operation::BroadcastTransaction,
+            "this chain source takes no packages",
+        ))
+    }
 
     /// What an unconfirmed transaction and its ancestors pay, where the source sees the mempool.
     fn ancestry(&self, _txid: Txid) -> BitcoinResult<Option<Ancestry>> {

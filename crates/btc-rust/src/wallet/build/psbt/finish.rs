@@ -4,7 +4,7 @@ use bdk_chain::miniscript::psbt::PsbtExt;
 use bitcoin::{Psbt, Transaction};
 use btc_iface::{BitcoinResult, BitcoinTransaction};
 
-use super::super::request::MAX_FEE_RATE_SAT_PER_VB;
+use super::super::request::MAX_FEE_RATE;
 use super::super::sign::to_bitcoin_transaction;
 use super::super::weight::fee_of_weight_sat;
 use super::super::{MAX_MONEY_SAT, wrong};
@@ -73,7 +73,7 @@ pub fn extract_psbt(psbt: &Psbt, allow_high_fee: bool) -> BitcoinResult<BitcoinT
         .ok_or_else(|| wrong("the outputs are worth more than the inputs; build it again"))?;
     let transaction = final_transaction(psbt);
     let weight_wu = transaction.weight().to_wu();
-    let is_high = u128::from(fee_sat) > fee_of_weight_sat(weight_wu, MAX_FEE_RATE_SAT_PER_VB)
+    let is_high = u128::from(fee_sat) > fee_of_weight_sat(weight_wu, MAX_FEE_RATE)
         || u128::from(fee_sat) * 10 > u128::from(inputs_sat);
     if is_high && !allow_high_fee {
         return Err(wrong(format!(
