@@ -1,5 +1,6 @@
 //! Tests of the wallet's files, on real disks and with processes that are killed.
 
+mod beside;
 mod child;
 mod crash;
 mod damage;

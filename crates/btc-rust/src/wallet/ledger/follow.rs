@@ -184,6 +184,21 @@ impl Ledger {
         self.save()
     }
 
+    /// Says that blocks above this one were examined with too few scripts.
+    ///
+    /// # Errors
+    /// `Internal`: it cannot be written.
+    pub fn rewind_to(&mut self, block: Option<BlockRef>) -> BitcoinResult<()> {
+        let known = self.blocks.descending();
+        let known = known.filter(|it| block.is_some_and(|block| it.height <= block.height));
+        let scanned = known.max_by_key(|it| it.height);
+        self.set_position(Position {
+            scanned: scanned.filter(|it| it.height >= self.birthday),
+            ..self.position
+        });
+        self.save()
+    }
+
     fn connect(&mut self, height: u32, block: &Block) -> BitcoinResult<()> {
         if height < self.birthday {
             return Ok(());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bitcoin::{OutPoint, Transaction, Txid};
 use btc_iface::{BitcoinResult, BlockRef, PaymentState};
 
-use super::Ledger;
+use super::{Ledger, View};
 use crate::wallet::reservations::PaymentRow;
 
 /// A payment that is not settled, with its transaction.
@@ -209,7 +209,11 @@ impl Ledger {
 
     /// The open payments that descend from this transaction, parents first.
     pub fn open_descendants(&self, txid: Txid) -> Vec<Txid> {
-        let view = self.view();
+        self.open_descendants_in(&self.view(), txid)
+    }
+
+    /// The same by a view of another moment. A payment that it does not know was handed over since.
+    pub fn open_descendants_in(&self, view: &View, txid: Txid) -> Vec<Txid> {
         let mut family = vec![txid];
         let mut next = 0;
         while let Some(parent) = family.get(next).copied() {
@@ -217,18 +221,16 @@ impl Ledger {
             for (child, payment) in &self.payments {
                 let inputs = payment.transaction.input.iter();
                 let mut parents = inputs.map(|input| input.previous_output.txid);
-                let is_open = view.standing(*child).is_some_and(|it| it.is_open());
+                let is_open = match view.standing(*child) {
+                    Some(standing) => standing.is_open(),
+                    None => payment.row.abandoned_ms.is_none(),
+                };
                 if is_open && parents.any(|it| it == parent) && !family.contains(child) {
                     family.push(*child);
                 }
             }
         }
         family.split_off(1)
-    }
-
-    /// The open payment that spends this output.
-    pub fn open_spender(&self, outpoint: OutPoint) -> Option<Txid> {
-        self.view().held.get(&outpoint).copied()
     }
 
     /// The lowest height to which blocks were undone since this was asked last.

@@ -9,7 +9,7 @@ use btc_iface::{BitcoinError, BitcoinResult, BitcoinTransaction, ErrorKind, Oper
 
 use super::RustWallet;
 use crate::convert;
-use crate::wallet::ledger::Ledger;
+use crate::wallet::ledger::{Ledger, OwnPayment, View};
 use crate::wallet::reservations::{self, Booking, LOCKED};
 use crate::wallet::source::Follower;
 
@@ -100,10 +100,8 @@ impl RustWallet {
         let mut reservations = self.reservations();
         // Dropped without a commit, it has no effect.
         let booking = reservations.begin(reservations::now_ms())?;
-        ledger.set_payments(booking.payments()?, |txid| {
-            booking.payment_transaction(txid)
-        })?;
-        let checked = check(&ledger, &booking, &transaction)?;
+        let view = self.current_view(&mut ledger, &booking)?;
+        let checked = check(&ledger, &view, &booking, &transaction)?;
         Ok(checked.err().map(|error| error.message().to_owned()))
     }
 
@@ -112,21 +110,19 @@ impl RustWallet {
         let mut ledger = self.ledger();
         let mut reservations = self.reservations();
         let booking = reservations.begin(reservations::now_ms())?;
-        ledger.set_payments(booking.payments()?, |txid| {
-            booking.payment_transaction(txid)
-        })?;
+        let view = self.current_view(&mut ledger, &booking)?;
         if booking.has_payment(txid)? {
             let known = ledger.payments().get(&txid);
             if known.is_some_and(|payment| payment.row.abandoned_ms.is_some()) {
                 // Its coins may be another payment's by now.
-                check(&ledger, &booking, transaction)??;
+                check(&ledger, &view, &booking, transaction)??;
             }
             booking.set_abandoned(txid, None)?;
             booking.set_next_broadcast(txid, next_broadcast_ms(booking.now_ms()))?;
             booking.commit()?;
             return Ok(Handed::Again);
         }
-        check(&ledger, &booking, transaction)??;
+        check(&ledger, &view, &booking, transaction)??;
         if !spends_own(&ledger, transaction) {
             return Ok(Handed::Foreign);
         }
@@ -162,6 +158,7 @@ impl RustWallet {
         if error.is_none() && ledger.concerns(transaction) {
             ledger.insert_unconfirmed(transaction.clone(), reservations::now_ms() / 1_000)?;
         }
+        self.publish_change(&ledger);
         Ok(())
     }
 }
@@ -187,6 +184,7 @@ fn spends_own(ledger: &Ledger, transaction: &Transaction) -> bool {
 /// is not said to replace, and none that is reserved for another transaction.
 fn check(
     ledger: &Ledger,
+    view: &View,
     booking: &Booking<'_>,
     transaction: &Transaction,
 ) -> BitcoinResult<Result<(), BitcoinError>> {
@@ -196,9 +194,8 @@ fn check(
     let inputs: HashSet<OutPoint> = inputs.collect();
     let named = ledger.named(booking.replaces(token)?);
     let names_it = |other: Txid| ledger.named([other]).contains(&txid);
-    let view = ledger.view();
     for (other, payment) in ledger.payments() {
-        let is_open = view.standing(*other).is_some_and(|it| it.is_open());
+        let is_open = is_open(view, payment);
         let mut spent = payment.transaction.input.iter();
         let conflicts = spent.any(|input| inputs.contains(&input.previous_output));
         // What replaces it was handed over after it.
@@ -208,7 +205,7 @@ fn check(
         if !named.contains(other) {
             return Ok(Err(conflict(*other, "which is not confirmed")));
         }
-        let descendants = ledger.open_descendants(*other);
+        let descendants = ledger.open_descendants_in(view, *other);
         if let Some(lost) = descendants.iter().find(|it| !named.contains(*it)) {
             return Ok(Err(conflict(*lost, "which would be lost with it")));
         }
@@ -228,6 +225,14 @@ fn check(
         }
     }
     Ok(Ok(()))
+}
+
+/// Whether a payment is open. One that the view does not know was handed over since.
+fn is_open(view: &View, payment: &OwnPayment) -> bool {
+    match view.standing(payment.row.txid) {
+        Some(standing) => standing.is_open(),
+        None => payment.row.abandoned_ms.is_none(),
+    }
 }
 
 /// Whether a coin is reserved for a replacement of this payment that is not handed over yet.

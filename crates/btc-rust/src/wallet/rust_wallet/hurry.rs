@@ -28,7 +28,7 @@ impl RustWallet {
         fee_rate: FeeRate,
         allow_high_fee: bool,
     ) -> BitcoinResult<Psbt> {
-        let ledger = self.ledger();
+        let ledger = self.settled_ledger();
         let mut reservations = self.reservations();
         // Dropped without a commit, it has no effect.
         let booking = reservations.begin(now_ms())?;
@@ -46,7 +46,7 @@ impl RustWallet {
         fee_rate: FeeRate,
         allow_high_fee: bool,
     ) -> BitcoinResult<Psbt> {
-        let ledger = self.ledger();
+        let ledger = self.settled_ledger();
         let mut reservations = self.reservations();
         // Dropped without a commit, it has no effect.
         let booking = reservations.begin(now_ms())?;
@@ -61,8 +61,8 @@ impl RustWallet {
         fee_rate: FeeRate,
         _drops: &[Txid],
     ) -> BitcoinResult<Psbt> {
-        let mut ledger = self.ledger();
-        let (_, psbt) = self.book(&mut ledger, |ledger, booking| {
+        let mut ledger = self.settled_ledger();
+        let (_, psbt) = self.book(&mut ledger, |ledger, _, booking| {
             let (draft, psbt) = self.draft_replacement(ledger, booking, txid, fee_rate, false)?;
             Ok((draft, psbt))
         })?;
@@ -71,8 +71,8 @@ impl RustWallet {
 
     /// `WalletInterface::accelerate`.
     pub(super) fn pay_for(&self, txid: Txid, fee_rate: FeeRate) -> BitcoinResult<Psbt> {
-        let mut ledger = self.ledger();
-        let (_, psbt) = self.book(&mut ledger, |ledger, booking| {
+        let mut ledger = self.settled_ledger();
+        let (_, psbt) = self.book(&mut ledger, |ledger, _, booking| {
             let (draft, psbt) = self.draft_child(ledger, booking, txid, fee_rate, false)?;
             Ok((draft, psbt))
         })?;

@@ -11,7 +11,7 @@ use btc_iface::{
 use super::RustWallet;
 use super::operations::candidate;
 use crate::wallet::build::{self, ChangePlace, Draft};
-use crate::wallet::ledger::Ledger;
+use crate::wallet::ledger::{Ledger, View};
 use crate::wallet::reservations::{self, Booking, Reservation};
 use crate::wallet::{labels, message};
 
@@ -24,15 +24,15 @@ impl RustWallet {
     pub(super) fn draft_request(
         &self,
         ledger: &Ledger,
+        view: &View,
         booking: &Booking<'_>,
         request: &TransactionRequest,
     ) -> BitcoinResult<Draft> {
-        let view = ledger.view();
         let reserved = booking.reserved()?;
         let candidates: Vec<_> = view
             .coins
             .iter()
-            .map(|coin| candidate(coin, &view, reserved.get(&coin.outpoint)))
+            .map(|coin| candidate(coin, view, reserved.get(&coin.outpoint)))
             .collect();
         build::draft_request(
             self.keyring(),
@@ -96,12 +96,12 @@ impl WalletInterface for RustWallet {
     }
 
     fn balance(&self) -> BitcoinResult<WalletBalance> {
-        Ok(self.ledger().view().balance)
+        Ok(self.published().view.balance)
     }
 
     fn unspent(&self) -> BitcoinResult<Vec<Coin>> {
+        let view = self.published().view;
         let mut ledger = self.ledger();
-        let view = ledger.view();
         let connection = ledger.store().connection();
         let reserved = self.reservations().reserved(reservations::now_ms())?;
         view.coins
@@ -134,7 +134,7 @@ impl WalletInterface for RustWallet {
     }
 
     fn history(&self) -> BitcoinResult<Vec<HistoryEntry>> {
-        let mut ledger = self.ledger();
+        let mut ledger = self.settled_ledger();
         let mut entries = ledger.history();
         let connection = ledger.store().connection();
         for entry in &mut entries {
@@ -170,8 +170,8 @@ impl WalletInterface for RustWallet {
 
     fn create_psbt(&self, request: &TransactionRequest) -> BitcoinResult<Psbt> {
         let mut ledger = self.ledger();
-        let (_, psbt) = self.book(&mut ledger, |ledger, booking| {
-            let draft = self.draft_request(ledger, booking, request)?;
+        let (_, psbt) = self.book(&mut ledger, |ledger, view, booking| {
+            let draft = self.draft_request(ledger, view, booking, request)?;
             let psbt = self.to_psbt(ledger, &draft)?;
             Ok((draft, psbt))
         })?;
@@ -179,11 +179,12 @@ impl WalletInterface for RustWallet {
     }
 
     fn preview(&self, request: &TransactionRequest) -> BitcoinResult<Psbt> {
-        let ledger = self.ledger();
+        let mut ledger = self.ledger();
         let mut reservations = self.reservations();
         // Dropped without a commit, it has no effect.
         let booking = reservations.begin(reservations::now_ms())?;
-        let draft = self.draft_request(&ledger, &booking, request)?;
+        let view = self.current_view(&mut ledger, &booking)?;
+        let draft = self.draft_request(&ledger, &view, &booking, request)?;
         self.to_psbt(&ledger, &draft)
     }
 
@@ -232,7 +233,7 @@ impl WalletInterface for RustWallet {
     }
 
     fn lock(&self, outpoint: OutPoint) -> BitcoinResult<()> {
-        let view = self.ledger().view();
+        let view = self.published().view;
         if !view.coins.iter().any(|coin| coin.outpoint == outpoint) {
             return Err(
                 not_found("not an unspent output of the wallet").with_context("coin", outpoint)

@@ -1,5 +1,6 @@
 //! `RustWallet`: an open wallet with its books, its reservations, its keys and a chain source.
 
+mod following;
 mod hand_over;
 mod hurry;
 mod interface;
@@ -9,6 +10,7 @@ mod promise;
 mod twin;
 
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use btc_iface::{
@@ -17,26 +19,31 @@ use btc_iface::{
 };
 use serde::Serialize;
 
+use self::following::Published;
 use super::folder::Folder;
 use super::keys::{Keychain, Keyring, Signer};
 use super::ledger::Ledger;
-use super::reservations::{self, Reservations};
+use super::reservations::Reservations;
 use super::secret;
 use super::source::{ChainSource, Peer};
 
 /// How long the coins of a built transaction stay reserved, in milliseconds.
 pub const RESERVATION_MS: u64 = 10 * 60 * 1000;
 
-/// An open wallet. May be used by several threads at once; while one of them follows the chain,
-/// the others wait for the books.
+/// An open wallet. May be used by several threads at once: while one of them follows the chain, the
+/// others read and pay from the newest finished view.
 pub struct RustWallet {
     folder: Folder,
     signer: Option<Signer>,
     source: Arc<dyn ChainSource>,
     selection: CoinSelection,
-    // Where both are taken, the ledger comes first.
+    // Where several are taken: in this order.
+    following: Mutex<()>,
     ledger: Mutex<Ledger>,
     reservations: Mutex<Reservations>,
+    published: Mutex<Published>,
+    /// How many times the chain was begun to be followed.
+    begun: AtomicU64,
 }
 
 /// What a wallet is, for people.
@@ -94,6 +101,9 @@ impl RustWallet {
             signer,
             source,
             selection,
+            following: Mutex::new(()),
+            published: Mutex::new(Published::new(ledger.view())),
+            begun: AtomicU64::new(0),
             ledger: Mutex::new(ledger),
             reservations: Mutex::new(reservations),
         };
@@ -109,7 +119,7 @@ impl RustWallet {
     /// What it is and how far it has come.
     pub fn info(&self) -> WalletInfo {
         let file = self.folder.file();
-        let tip = self.ledger().view().tip;
+        let tip = self.published().view.tip;
         WalletInfo {
             network: file.network,
             fingerprint: file.fingerprint.map(|fingerprint| fingerprint.to_string()),
@@ -129,38 +139,6 @@ impl RustWallet {
     /// Whom to tell how far a scan has come: blocks examined, and all of this pass.
     pub fn on_progress(&self, told: impl FnMut(u32, u32) + Send + 'static) {
         self.ledger().on_progress(Some(Box::new(told)));
-    }
-
-    /// Follows the chain to the tip and returns it.
-    ///
-    /// # Errors
-    /// Those of the source.
-    pub fn follow(&self) -> BitcoinResult<BlockRef> {
-        let mut ledger = self.ledger();
-        self.follow_with(&mut ledger)?;
-        Ok(ledger.view().tip)
-    }
-
-    fn follow_with(&self, ledger: &mut Ledger) -> BitcoinResult<()> {
-        self.read_shared(ledger)?;
-        self.source.follow(ledger)?;
-        if !self.source.sees_mempool() {
-            ledger.assume_in_mempool(reservations::now_ms() / 1_000)?;
-        }
-        self.settle(ledger)
-    }
-
-    /// Reads what the other implementation may have given out or handed over since.
-    fn read_shared(&self, ledger: &mut Ledger) -> BitcoinResult<()> {
-        let reservations = self.reservations();
-        let all_next = reservations.all_next()?;
-        let payments = reservations.payments()?;
-        for (keychain, next) in all_next {
-            if self.keyring().descriptor(keychain).is_ok() {
-                ledger.set_next(keychain, next)?;
-            }
-        }
-        ledger.set_payments(payments, |txid| reservations.payment_transaction(txid))
     }
 
     /// The peers of the source.

@@ -30,12 +30,11 @@ impl RustWallet {
         self.keyring()
             .descriptor(keychain)
             .map_err(|error| error.during(operation))?;
-        let mut ledger = self.ledger();
-        if ledger.is_first_scan() {
-            // Nobody knows yet which addresses were used.
-            self.follow_with(&mut ledger)
-                .map_err(|error| error.during(operation))?;
+        if self.ledger().is_first_scan() {
+            // Which addresses were used is not known yet.
+            self.follow().map_err(|error| error.during(operation))?;
         }
+        let mut ledger = self.ledger();
         let index = {
             let mut reservations = self.reservations();
             let booking = reservations.begin(reservations::now_ms())?;
@@ -59,9 +58,9 @@ impl RustWallet {
     /// As there.
     pub fn get_balance(&self) -> BitcoinResult<u64> {
         let operation = Operation::GetBalance;
-        self.follow().map_err(|error| error.during(operation))?;
+        let view = self.followed().map_err(|error| error.during(operation))?;
         self.send_due();
-        Ok(self.ledger().view().balance.spendable_sat())
+        Ok(view.balance.spendable_sat())
     }
 
     /// `BitcoinInterface::create_transaction`, after the chain was followed.
@@ -93,8 +92,8 @@ impl RustWallet {
         self.follow().map_err(|error| error.during(operation))?;
         self.send_due();
         let mut ledger = self.ledger();
-        let (_, transaction) = self.book(&mut ledger, |ledger, booking| {
-            let draft = self.draft_request(ledger, booking, &request)?;
+        let (_, transaction) = self.book(&mut ledger, |ledger, view, booking| {
+            let draft = self.draft_request(ledger, view, booking, &request)?;
             let transaction = build::sign(&draft, self.keyring(), signer)?;
             let plain = build::to_bitcoin_transaction(&transaction, draft.fee_sat)?;
             Ok((draft, plain))
@@ -118,8 +117,8 @@ impl RustWallet {
         self.follow().map_err(|error| error.during(operation))?;
         self.send_due();
         let mut ledger = self.ledger();
-        let (_, built) = self.book(&mut ledger, |ledger, booking| {
-            let snapshot = self.snapshot(ledger, booking)?;
+        let (_, built) = self.book(&mut ledger, |ledger, view, booking| {
+            let snapshot = self.snapshot(ledger, view, booking)?;
             let draft = build::plan(self.keyring(), &snapshot, outputs, fee_rate)?;
             let transaction = build::sign(&draft, self.keyring(), signer)?;
             let plain = build::to_bitcoin_transaction(&transaction, draft.fee_sat)?;
@@ -133,15 +132,13 @@ impl RustWallet {
     pub(super) fn book<T>(
         &self,
         ledger: &mut Ledger,
-        plan: impl FnOnce(&Ledger, &Booking<'_>) -> BitcoinResult<(Draft, T)>,
+        plan: impl FnOnce(&Ledger, &View, &Booking<'_>) -> BitcoinResult<(Draft, T)>,
     ) -> BitcoinResult<(Draft, T)> {
         let now_ms = reservations::now_ms();
         let mut reservations = self.reservations();
         let booking = reservations.begin(now_ms)?;
-        ledger.set_payments(booking.payments()?, |txid| {
-            booking.payment_transaction(txid)
-        })?;
-        let (draft, built) = plan(ledger, &booking)?;
+        let view = self.current_view(ledger, &booking)?;
+        let (draft, built) = plan(ledger, &view, &booking)?;
         let token = reservations::token(&draft.transaction);
         let coins: Vec<OutPoint> = draft.inputs.iter().map(|coin| coin.outpoint).collect();
         let end = End::after(now_ms, RESERVATION_MS);
@@ -157,13 +154,14 @@ impl RustWallet {
     pub(super) fn snapshot(
         &self,
         ledger: &Ledger,
+        view: &View,
         booking: &Booking<'_>,
     ) -> BitcoinResult<WalletSnapshot> {
         let change_type = self.folder.file().change_type;
         let next = booking.next_index((change_type, Chain::Change))?;
         let promised = booking.reserved_change(change_type)?;
         let change_index = Self::change_index(ledger, change_type, next, promised);
-        Ok(self.snapshot_without(ledger, &booking.reserved()?, change_index))
+        Ok(self.snapshot_without(view, &booking.reserved()?, change_index))
     }
 
     /// The index of a change output that was neither given out nor seen used. One that was promised
@@ -201,11 +199,10 @@ impl RustWallet {
     /// The coins that can be spent without those that are reserved or that a payment holds.
     pub(super) fn snapshot_without(
         &self,
-        ledger: &Ledger,
+        view: &View,
         reserved: &HashMap<OutPoint, Reservation>,
         change_index: u32,
     ) -> WalletSnapshot {
-        let view = ledger.view();
         let coins = view
             .coins
             .iter()

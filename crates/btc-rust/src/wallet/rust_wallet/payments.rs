@@ -63,7 +63,7 @@ impl RustWallet {
     fn try_send_due(&self) -> BitcoinResult<()> {
         let now_ms = reservations::now_ms();
         let due = {
-            let ledger = self.ledger();
+            let ledger = self.settled_ledger();
             let mut due = missing(&ledger);
             due.retain(|txid| {
                 let row = &ledger.payments()[txid].row;
@@ -89,7 +89,7 @@ impl RustWallet {
         txid: Option<Txid>,
     ) -> BitcoinResult<Vec<(Txid, Option<BitcoinError>)>> {
         let chosen = {
-            let mut ledger = self.ledger();
+            let mut ledger = self.settled_ledger();
             self.read_shared(&mut ledger)?;
             match txid {
                 None => missing(&ledger),
@@ -109,8 +109,8 @@ impl RustWallet {
                            payment is not known; cancel it (btc cancel)";
             return Err(fault::invalid(message).with_context("payment", txid));
         }
-        let mut ledger = self.ledger();
-        self.follow_with(&mut ledger)?;
+        self.follow()?;
+        let mut ledger = self.settled_ledger();
         self.check_missing(&ledger, txid, "abandoned")?;
         if !self.source.is_mempool_loaded()? {
             let message = "the node has not loaded its mempool yet; ask again in a moment";
@@ -126,21 +126,20 @@ impl RustWallet {
         let payments = booking.payments()?;
         booking.commit()?;
         ledger.set_payments(payments, |txid| reservations.payment_transaction(txid))?;
+        drop(reservations);
+        self.publish_settled(&ledger);
         Ok(family)
     }
 
     /// `WalletInterface::rescan`.
     pub(super) fn read_again(&self, from_height: u32) -> BitcoinResult<u32> {
-        let mut ledger = self.ledger();
-        self.follow_with(&mut ledger)?;
-        let tip = ledger.view().tip;
+        let tip = self.follow()?;
         if from_height > tip.height {
             let message = format!("height {from_height} is above the tip ({})", tip.height);
             return Err(fault::invalid(message));
         }
-        ledger.read_again_from(from_height)?;
-        self.follow_with(&mut ledger)?;
-        Ok(ledger.view().tip.height)
+        self.settled_ledger().read_again_from(from_height)?;
+        Ok(self.follow()?.height)
     }
 
     /// `WalletInterface::hold`.
@@ -154,10 +153,7 @@ impl RustWallet {
         let mut reservations = self.reservations();
         let now_ms = reservations::now_ms();
         let booking = reservations.begin(now_ms)?;
-        ledger.set_payments(booking.payments()?, |txid| {
-            booking.payment_transaction(txid)
-        })?;
-        let view = ledger.view();
+        let view = self.current_view(&mut ledger, &booking)?;
         let unspent: HashSet<OutPoint> = view.coins.iter().map(|coin| coin.outpoint).collect();
         for coin in coins {
             if !unspent.contains(coin) {
@@ -202,6 +198,7 @@ impl RustWallet {
                     let now_secs = reservations::now_ms() / 1_000;
                     ledger.insert_unconfirmed(transaction.clone(), now_secs)?;
                 }
+                self.publish_change(&ledger);
             }
             outcomes.push((*txid, sent.err()));
         }

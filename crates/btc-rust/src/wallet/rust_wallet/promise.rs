@@ -24,10 +24,7 @@ impl RustWallet {
         let now_ms = reservations::now_ms();
         let mut reservations = self.reservations();
         let booking = reservations.begin(now_ms)?;
-        ledger.set_payments(booking.payments()?, |txid| {
-            booking.payment_transaction(txid)
-        })?;
-        let view = ledger.view();
+        let view = self.current_view(&mut ledger, &booking)?;
         let named = ledger.named(replaces.iter().copied());
         let coins: Vec<OutPoint> = transaction
             .input
@@ -36,7 +33,7 @@ impl RustWallet {
             .filter(|coin| ledger.owns(*coin))
             .collect();
         for coin in &coins {
-            let holder = ledger.open_spender(*coin);
+            let holder = view.held.get(coin).copied();
             let is_replaced = holder.is_some_and(|it| named.contains(&it));
             let is_unspent = view.coins.iter().any(|it| it.outpoint == *coin);
             if is_replaced || (is_unspent && holder.is_none()) {

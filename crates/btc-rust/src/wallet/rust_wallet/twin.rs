@@ -39,8 +39,7 @@ impl RustWallet {
     ) -> BitcoinResult<PlannedTransaction> {
         let operation = Operation::CreateTransaction;
         let signer = self.signer().map_err(|error| error.during(operation))?;
-        self.follow().map_err(|error| error.during(operation))?;
-        let view = self.ledger().view();
+        let view = self.followed().map_err(|error| error.during(operation))?;
         let known: HashSet<_> = view
             .coins
             .iter()
@@ -75,13 +74,13 @@ impl RustWallet {
     /// As there.
     pub fn current_snapshot(&self) -> BitcoinResult<WalletSnapshot> {
         let operation = Operation::CreateTransaction;
+        self.follow().map_err(|error| error.during(operation))?;
         let mut ledger = self.ledger();
-        self.follow_with(&mut ledger)
-            .map_err(|error| error.during(operation))?;
         let mut reservations = self.reservations();
         // Dropped without a commit, it has no effect.
         let booking = reservations.begin(now_ms())?;
-        self.snapshot(&ledger, &booking)
+        let view = self.current_view(&mut ledger, &booking)?;
+        self.snapshot(&ledger, &view, &booking)
     }
 
     /// `WalletTwin::wallet_state`.
@@ -89,9 +88,9 @@ impl RustWallet {
     /// # Errors
     /// As there.
     pub fn state(&self) -> BitcoinResult<WalletState> {
-        self.follow()
+        let view = self
+            .followed()
             .map_err(|error| error.during(Operation::GetBalance))?;
-        let view = self.ledger().view();
         let mut coins: Vec<_> = view
             .coins
             .iter()
