@@ -225,9 +225,9 @@ class ChangeOfOtherType(WithWallet):
 
 class _Behind(Follower):
     def follow(self) -> View:
-        tip, coins = super().follow()
-        before = self._store.block_hash(tip.height - 1)
-        return View(BlockRef(tip.height - 1, before or tip.hash), coins)
+        view = super().follow()
+        before = self._store.block_hash(view.tip.height - 1)
+        return view._replace(tip=BlockRef(view.tip.height - 1, before or view.tip.hash))
 
 
 class BuiltBehind(WithWallet):

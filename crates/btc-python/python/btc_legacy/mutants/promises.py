@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from btc_legacy.mutants.copies import WithWallet, variant
 from btc_legacy.wallet import Wallet
 from btc_legacy.wallet.build import Outpoint
 from btc_legacy.wallet.follower import Follower
-from btc_legacy.wallet.keys import Keychain, Place
-from btc_legacy.wallet.reservations import Reservations
+from btc_legacy.wallet.keys import HARDENED, Keychain, Place
+from btc_legacy.wallet.reservations import Built, Reservations
 
 
 class _ForgetsIndices(Reservations):
-    def take_index(self, keychain: Keychain, at_least: int) -> int:
-        return max(at_least, self.next_indices().get(keychain, 0))
+    def take_index(self, keychain: Keychain, at_least: int, end: int = HARDENED) -> int | None:
+        with self.reading() as booking:
+            return max(at_least, booking.next_indices().get(keychain, 0))
+
+
+class _RemembersNothing(Follower):
+    def note_promised(self, keychain: Keychain, following: int) -> None:
+        """Leaves the own file as it is, which would make up for the shared one."""
 
 
 class SameAddressTwice(WithWallet):
     """Gives an address out again as long as nobody has paid it."""
 
-    wallet_class = variant(Wallet, Reservations=_ForgetsIndices)
+    wallet_class = variant(Wallet, Reservations=_ForgetsIndices, Follower=_RemembersNothing)
 
 
 class _NeverUsed(Follower):
     def first_unused(self, keychain: Keychain) -> int:
+        return 0
+
+    def first_free(self, keychain: Keychain) -> int:
         return 0
 
 
@@ -35,8 +44,10 @@ class UsedAddressAgain(WithWallet):
 
 
 class _ForgetsCoins(Reservations):
-    def take(self, coins: Iterable[Outpoint], change: Place | None, txid: str) -> bool:
-        return super().take([], change, txid)
+    def take(
+        self, coins: Collection[Outpoint], change: Place | None, token: str, built: Built
+    ) -> bool:
+        return super().take([], change, token, built)
 
 
 class NotReserved(WithWallet):
@@ -46,8 +57,10 @@ class NotReserved(WithWallet):
 
 
 class _ForgetsChange(Reservations):
-    def take(self, coins: Iterable[Outpoint], change: Place | None, txid: str) -> bool:
-        return super().take(coins, None, txid)
+    def take(
+        self, coins: Collection[Outpoint], change: Place | None, token: str, built: Built
+    ) -> bool:
+        return super().take(coins, None, token, built)
 
 
 class SameChangeTwice(WithWallet):
