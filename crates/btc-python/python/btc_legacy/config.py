@@ -103,7 +103,8 @@ class Config:
         timeout = value.get("timeout_secs", DEFAULT_TIMEOUT_SECS)
         if isinstance(timeout, bool) or not isinstance(timeout, int | float):
             raise _wrong("timeout_secs must be a number of seconds above 0")
-        max_fee_rate = value.get("max_fee_rate", DEFAULT_MAX_FEE_RATE)
+        max_fee_rate = value.get("max_fee_rate")
+        max_fee_rate = DEFAULT_MAX_FEE_RATE if max_fee_rate is None else max_fee_rate
         if isinstance(max_fee_rate, bool) or not isinstance(max_fee_rate, int):
             raise _wrong("max_fee_rate (MAX_FEE_RATE) must be a whole number of sat/vB")
         return cls(

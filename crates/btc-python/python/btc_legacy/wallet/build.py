@@ -214,7 +214,8 @@ def _choose(
             )
             if is_permitted:
                 more_deficit_sat = _deficit_sat(packages, more_parents, fee_rate)
-            added_sat = more_fee_sat - own_fee_sat + more_deficit_sat - deficit_sat
+            # The deficit may fall: a transaction may pay for its ancestors.
+            added_sat = _input_fee_sat(kind, fee_rate) + more_deficit_sat - deficit_sat
             if not is_permitted or coin.value_sat <= added_sat:
                 types[kind] -= 1
                 continue
@@ -234,6 +235,11 @@ def _choose(
 
 def _place_in_order(coin: Spendable, packages: Packages) -> tuple[bool, int, Outpoint]:
     return coin.outpoint.txid in packages, -coin.value_sat, coin.outpoint
+
+
+def _input_fee_sat(address_type: str, fee_rate: int) -> int:
+    """What an input of this type adds to the fee, in whole vB."""
+    return fee_sat(INPUT_WEIGHTS[address_type], fee_rate)
 
 
 def _deficit_sat(packages: Packages, txids: Iterable[bytes], fee_rate: int) -> int:
