@@ -89,6 +89,10 @@ impl WalletTwin for RustBitcoin {
         self.wallet(Operation::GetBalance)?.state()
     }
 
+    fn balance_sat(&self) -> BitcoinResult<u64> {
+        self.wallet(Operation::GetBalance)?.balance_now()
+    }
+
     fn snapshot(&self) -> BitcoinResult<WalletSnapshot> {
         self.wallet(Operation::CreateTransaction)?
             .current_snapshot()

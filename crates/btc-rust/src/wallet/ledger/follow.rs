@@ -96,6 +96,7 @@ impl Follower for Ledger {
             watched: read.scanned.map_or(by_use, |_| read.watched),
             is_first_scan: read.is_first_scan,
             in_blocks: None,
+            ..self.position
         });
         self.save()?;
         Ok(true)
@@ -132,7 +133,7 @@ impl Ledger {
     /// Undoes everything above the fork. Its transactions count again when they turn up in a
     /// block or in the mempool, and not before.
     fn disconnect(&mut self, fork: BlockRef) -> BitcoinResult<()> {
-        self.undone_to = Some(self.undone_to.map_or(fork.height, |it| it.min(fork.height)));
+        self.note_undone(fork.height);
         let changes = self.blocks.truncate(fork.height);
         self.stage_chain(changes);
         self.give_up_above(fork.height, &HashSet::new());
@@ -147,6 +148,15 @@ impl Ledger {
             let mut inputs = transaction.input.iter();
             inputs.any(|input| self.graph.index.txout(input.previous_output).is_some())
         })
+    }
+
+    /// Remembers, on disk with what is undone, that payments settled above this height are open.
+    fn note_undone(&mut self, height: u32) {
+        let undone_to = self.position.undone_to;
+        self.set_position(Position {
+            undone_to: Some(undone_to.map_or(height, |it| it.min(height))),
+            ..self.position
+        });
     }
 
     /// What was examined above the fork was examined in vain.
@@ -290,8 +300,7 @@ impl Ledger {
             })?;
             self.stage_chain(changes);
             if let Some(dropped) = dropped {
-                let fork = dropped.saturating_sub(1);
-                self.undone_to = Some(self.undone_to.map_or(fork, |it| it.min(fork)));
+                self.note_undone(dropped.saturating_sub(1));
                 self.give_up_above(dropped.saturating_sub(1), &present);
                 let is_left = |block: &BlockRef| block.height < dropped;
                 let fork = self.blocks.descending().find(is_left);
@@ -311,6 +320,7 @@ impl Ledger {
                 watched: self.watched_by_use(),
                 is_first_scan: false,
                 in_blocks: Some(in_blocks),
+                ..self.position
             });
         }
         Ok(())

@@ -55,8 +55,6 @@ pub struct Ledger {
     /// One more than the highest index of each chain of keys that was given out.
     promised: BTreeMap<Keychain, u32>,
     payments: Payments,
-    /// The lowest block that was undone to since the last look.
-    undone_to: Option<u32>,
     position: Position,
     /// What is not on disk yet.
     staged: Content,
@@ -119,7 +117,6 @@ impl Ledger {
             gap_limit,
             promised: content.promised,
             payments: Payments::default(),
-            undone_to: None,
             position: position.unwrap_or_default(),
             staged,
             is_position_staged: false,

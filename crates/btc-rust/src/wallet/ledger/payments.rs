@@ -8,6 +8,7 @@ use btc_iface::{BitcoinResult, BlockRef, PaymentState};
 
 use super::{Ledger, View};
 use crate::wallet::reservations::PaymentRow;
+use crate::wallet::store::Position;
 
 /// A payment that is not settled, with its transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -233,9 +234,21 @@ impl Ledger {
         family.split_off(1)
     }
 
-    /// The lowest height to which blocks were undone since this was asked last.
-    pub fn take_undone(&mut self) -> Option<u32> {
-        self.undone_to.take()
+    /// The lowest height to which blocks were undone since [`forget_undone`](Self::forget_undone).
+    pub fn undone_to(&self) -> Option<u32> {
+        self.position.undone_to
+    }
+
+    /// Says that the payments settled above that height were opened again.
+    ///
+    /// # Errors
+    /// `Internal`: it cannot be written.
+    pub fn forget_undone(&mut self) -> BitcoinResult<()> {
+        self.set_position(Position {
+            undone_to: None,
+            ..self.position
+        });
+        self.save()
     }
 
     /// Counts the open payments that a source without a mempool cannot tell anything about.

@@ -148,9 +148,10 @@ impl Reservations {
         Ok(count)
     }
 
-    /// The payments that are not settled, by txid.
-    pub fn payments(&self) -> BitcoinResult<BTreeMap<Txid, PaymentRow>> {
-        self.read(payments::open_payments)
+    /// The payments that are not settled, by txid, and those that were settled above `undone_to`,
+    /// whose blocks were undone.
+    pub fn payments(&self, undone_to: Option<u32>) -> BitcoinResult<BTreeMap<Txid, PaymentRow>> {
+        self.read(|connection| payments::open_payments(connection, undone_to))
     }
 
     /// The transaction of a payment.

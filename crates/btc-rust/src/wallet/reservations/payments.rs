@@ -40,9 +40,10 @@ pub fn token(transaction: &Transaction) -> Txid {
 }
 
 impl Booking<'_> {
-    /// The payments that are not settled, by txid.
-    pub fn payments(&self) -> BitcoinResult<BTreeMap<Txid, PaymentRow>> {
-        open_payments(&self.session.connection).map_err(|cause| failed(self.path, cause))
+    /// The payments that are not settled, by txid, and those that were settled above `undone_to`,
+    /// whose blocks were undone.
+    pub fn payments(&self, undone_to: Option<u32>) -> BitcoinResult<BTreeMap<Txid, PaymentRow>> {
+        open_payments(&self.session.connection, undone_to).map_err(|cause| failed(self.path, cause))
     }
 
     /// The transaction of a payment.
@@ -158,12 +159,14 @@ impl Booking<'_> {
 
 pub(super) fn open_payments(
     connection: &Connection,
+    undone_to: Option<u32>,
 ) -> rusqlite::Result<BTreeMap<Txid, PaymentRow>> {
     let mut statement = connection.prepare_cached(
         "SELECT txid, token, handed_over_ms, outcome, next_broadcast_ms, abandoned_ms
-         FROM payments WHERE settled_height IS NULL",
+         FROM payments WHERE settled_height IS NULL OR settled_height > ?1",
     )?;
-    let rows = statement.query_map((), |row| {
+    // None is NULL, which no height is above.
+    let rows = statement.query_map([undone_to], |row| {
         let outcome: String = row.get(3)?;
         let is_accepted = match outcome.as_str() {
             "accepted" => true,
@@ -189,9 +192,9 @@ pub(super) fn open_payments(
     let mut statement = connection.prepare_cached(
         "SELECT payments.txid, replaces.txid FROM replaces
          JOIN payments ON payments.token = replaces.token
-         WHERE payments.settled_height IS NULL",
+         WHERE payments.settled_height IS NULL OR payments.settled_height > ?1",
     )?;
-    let pairs = statement.query_map((), |row| Ok((parsed(row, 0)?, parsed(row, 1)?)))?;
+    let pairs = statement.query_map([undone_to], |row| Ok((parsed(row, 0)?, parsed(row, 1)?)))?;
     for pair in pairs {
         let (txid, replaced): (Txid, Txid) = pair?;
         if let Some(row) = open.get_mut(&txid) {

@@ -94,7 +94,7 @@ impl RustWallet {
         ledger: &mut Ledger,
         booking: &Booking<'_>,
     ) -> BitcoinResult<Arc<View>> {
-        let rows = booking.payments()?;
+        let rows = booking.payments(ledger.undone_to())?;
         ledger.set_payments(rows, |txid| booking.payment_transaction(txid))?;
         let view = self.published().view;
         let mut since: Vec<(OutPoint, Txid)> = Vec::new();
@@ -148,18 +148,23 @@ impl RustWallet {
         self.read_shared(&mut self.ledger())?;
         let mut follow = Follow::new(self);
         self.source.follow(&mut follow)?;
-        let mut ledger = self.ledger();
         if !self.source.sees_mempool() {
-            ledger.assume_in_mempool(reservations::now_ms() / 1_000)?;
+            let now_secs = reservations::now_ms() / 1_000;
+            self.ledger().assume_in_mempool(now_secs)?;
         }
-        self.settle(&mut ledger)
+        let mut ledger = self.ledger();
+        if ledger.undone_to().is_some() {
+            // Payments that were settled in blocks that are gone.
+            self.read_shared(&mut ledger)?;
+        }
+        Ok(())
     }
 
     /// Reads what the other implementation may have given out or handed over since.
     pub(super) fn read_shared(&self, ledger: &mut Ledger) -> BitcoinResult<()> {
         let reservations = self.reservations();
         let all_next = reservations.all_next()?;
-        let payments = reservations.payments()?;
+        let payments = reservations.payments(ledger.undone_to())?;
         for (keychain, next) in all_next {
             if self.keyring().descriptor(keychain).is_ok() {
                 ledger.set_next(keychain, next)?;

@@ -151,7 +151,7 @@ impl RustWallet {
                 // What became of it is not known, or it was handed over before.
                 _ => {}
             }
-            let payments = booking.payments()?;
+            let payments = booking.payments(ledger.undone_to())?;
             booking.commit()?;
             ledger.set_payments(payments, |txid| reservations.payment_transaction(txid))?;
         }

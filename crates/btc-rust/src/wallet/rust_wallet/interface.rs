@@ -91,7 +91,7 @@ impl RustWallet {
 impl WalletInterface for RustWallet {
     fn sync(&self) -> BitcoinResult<u32> {
         let height = self.follow()?.height;
-        self.send_due();
+        self.keep_payments();
         Ok(height)
     }
 

@@ -59,7 +59,7 @@ impl RustWallet {
     pub fn get_balance(&self) -> BitcoinResult<u64> {
         let operation = Operation::GetBalance;
         let view = self.followed().map_err(|error| error.during(operation))?;
-        self.send_due();
+        self.keep_payments();
         Ok(view.balance.spendable_sat())
     }
 
@@ -90,7 +90,7 @@ impl RustWallet {
         };
         let signer = self.signer().map_err(|error| error.during(operation))?;
         self.follow().map_err(|error| error.during(operation))?;
-        self.send_due();
+        self.keep_payments();
         let mut ledger = self.ledger();
         let (_, transaction) = self.book(&mut ledger, |ledger, view, booking| {
             let draft = self.draft_request(ledger, view, booking, &request)?;
@@ -115,7 +115,7 @@ impl RustWallet {
         let operation = Operation::CreateTransaction;
         let signer = self.signer().map_err(|error| error.during(operation))?;
         self.follow().map_err(|error| error.during(operation))?;
-        self.send_due();
+        self.keep_payments();
         let mut ledger = self.ledger();
         let (_, built) = self.book(&mut ledger, |ledger, view, booking| {
             let snapshot = self.snapshot(ledger, view, booking)?;

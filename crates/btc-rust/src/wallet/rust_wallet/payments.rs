@@ -9,7 +9,7 @@ use super::RustWallet;
 use super::hand_over::{is_due, next_broadcast_ms};
 use super::interface::not_found;
 use crate::wallet::fault;
-use crate::wallet::ledger::Ledger;
+use crate::wallet::ledger::{Ledger, View};
 use crate::wallet::reservations::{self, End};
 use crate::wallet::source::Follower;
 
@@ -19,58 +19,31 @@ const SETTLED_DEPTH: u32 = 144;
 const TOO_CHEAP: [&str; 2] = ["min relay fee not met", "mempool min fee not met"];
 
 impl RustWallet {
-    /// Closes payments that are deep in the chain, and opens those again whose blocks were undone.
-    pub(super) fn settle(&self, ledger: &mut Ledger) -> BitcoinResult<()> {
-        let undone = ledger.take_undone();
-        let view = ledger.view();
-        let deep: Vec<(Txid, u32)> = ledger
-            .payments()
-            .keys()
-            .filter_map(|txid| {
-                let block = view.standing(*txid)?.block?;
-                let confirmations = (view.tip.height + 1).saturating_sub(block.height);
-                (confirmations >= SETTLED_DEPTH).then_some((*txid, block.height))
-            })
-            .collect();
-        if undone.is_none() && deep.is_empty() {
-            return Ok(());
-        }
-        let mut reservations = self.reservations();
-        let booking = reservations.begin(reservations::now_ms())?;
-        let mut opened = 0;
-        if let Some(height) = undone {
-            opened = booking.unsettle_above(height)?;
-        }
-        for (txid, height) in deep {
-            booking.settle(txid, height)?;
-        }
-        let payments = booking.payments()?;
-        booking.commit()?;
-        if opened > 0 {
-            tracing::info!(opened, "payments are open again after a reorganisation");
-        }
-        ledger.set_payments(payments, |txid| reservations.payment_transaction(txid))
-    }
-
-    /// Sends missing payments again whose time has come. What fails is logged and tried later: it
-    /// is not what the caller asked for.
-    pub(super) fn send_due(&self) {
-        if let Err(error) = self.try_send_due() {
-            tracing::warn!(%error, "missing payments could not be sent again");
+    /// What is to be done about own payments after the chain was followed, by callers that may
+    /// write: closing, opening, sending again. It is not what the caller asked for, so that a
+    /// failure is logged, and the next call tries again.
+    pub(super) fn keep_payments(&self) {
+        if let Err(error) = self.try_keep_payments() {
+            tracing::warn!(%error, "own payments could not be looked after");
         }
     }
 
-    fn try_send_due(&self) -> BitcoinResult<()> {
+    fn try_keep_payments(&self) -> BitcoinResult<()> {
         let now_ms = reservations::now_ms();
-        let due = {
-            let ledger = self.settled_ledger();
-            let mut due = missing(&ledger);
+        let view = self.published().view;
+        let (has_to_settle, due) = {
+            let ledger = self.ledger();
+            let mut due = missing(&ledger, &view);
             due.retain(|txid| {
                 let row = &ledger.payments()[txid].row;
                 is_due(row.next_broadcast_ms, now_ms)
             });
-            due
+            let has_to_settle = ledger.undone_to().is_some() || !deep(&ledger, &view).is_empty();
+            (has_to_settle, due)
         };
+        if has_to_settle {
+            self.settle()?;
+        }
         if due.is_empty() {
             return Ok(());
         }
@@ -83,6 +56,34 @@ impl RustWallet {
         Ok(())
     }
 
+    /// Closes payments that are deep in the chain, and opens those again whose blocks were undone.
+    fn settle(&self) -> BitcoinResult<()> {
+        let mut ledger = self.settled_ledger();
+        let undone = ledger.undone_to();
+        let deep = deep(&ledger, &ledger.view());
+        let mut reservations = self.reservations();
+        let booking = reservations.begin(reservations::now_ms())?;
+        let mut opened = 0;
+        if let Some(height) = undone {
+            opened = booking.unsettle_above(height)?;
+        }
+        for (txid, height) in deep {
+            booking.settle(txid, height)?;
+        }
+        let payments = booking.payments(None)?;
+        booking.commit()?;
+        if opened > 0 {
+            tracing::info!(opened, "payments are open again after a reorganisation");
+        }
+        ledger.set_payments(payments, |txid| reservations.payment_transaction(txid))?;
+        if undone.is_some() {
+            ledger.forget_undone()?;
+        }
+        drop(reservations);
+        self.publish_settled(&ledger);
+        Ok(())
+    }
+
     /// `WalletInterface::rebroadcast`.
     pub(super) fn send_again(
         &self,
@@ -92,7 +93,7 @@ impl RustWallet {
             let mut ledger = self.settled_ledger();
             self.read_shared(&mut ledger)?;
             match txid {
-                None => missing(&ledger),
+                None => missing(&ledger, &ledger.view()),
                 Some(txid) => {
                     self.check_missing(&ledger, txid, "sent again")?;
                     vec![txid]
@@ -123,7 +124,7 @@ impl RustWallet {
         for txid in &family {
             booking.set_abandoned(*txid, Some(booking.now_ms()))?;
         }
-        let payments = booking.payments()?;
+        let payments = booking.payments(ledger.undone_to())?;
         booking.commit()?;
         ledger.set_payments(payments, |txid| reservations.payment_transaction(txid))?;
         drop(reservations);
@@ -261,9 +262,18 @@ impl RustWallet {
     }
 }
 
+/// The payments that are decided deep enough to be settled, each with the height of its block.
+fn deep(ledger: &Ledger, view: &View) -> Vec<(Txid, u32)> {
+    let heights = ledger.payments().keys().filter_map(|txid| {
+        let block = view.standing(*txid)?.block?;
+        let confirmations = (view.tip.height + 1).saturating_sub(block.height);
+        (confirmations >= SETTLED_DEPTH).then_some((*txid, block.height))
+    });
+    heights.collect()
+}
+
 /// The missing payments that no other one replaces, parents first.
-fn missing(ledger: &Ledger) -> Vec<Txid> {
-    let view = ledger.view();
+fn missing(ledger: &Ledger, view: &View) -> Vec<Txid> {
     let payments = ledger.payments();
     let is_missing = |txid: &Txid| {
         view.standing(*txid)

@@ -68,6 +68,16 @@ impl RustWallet {
         })
     }
 
+    /// `WalletTwin::balance_sat`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn balance_now(&self) -> BitcoinResult<u64> {
+        let view = self.followed();
+        let view = view.map_err(|error| error.during(Operation::GetBalance))?;
+        Ok(view.balance.spendable_sat())
+    }
+
     /// `WalletTwin::snapshot`.
     ///
     /// # Errors

@@ -12,6 +12,8 @@ const READ_WATCHED: &str = "blocks_watched";
 /// The keys of whether the first scan goes on, for each of the two.
 const FIRST_SCAN: &str = "first_scan";
 const READ_FIRST_SCAN: &str = "blocks_first_scan";
+/// The key of the lowest block that was undone to.
+const UNDONE: &str = "undone_to";
 /// There while a server is believed above the blocks that were read.
 const TOLD: &str = "told_by_server";
 
@@ -25,6 +27,8 @@ pub struct Position {
     pub watched: u64,
     /// Whether the first scan has not come to its end.
     pub is_first_scan: bool,
+    /// The lowest block that was undone to since settled payments were looked at.
+    pub undone_to: Option<u32>,
     /// Where the reading of blocks stood before a server with histories by script took over;
     /// `None` while everything was read in blocks.
     pub in_blocks: Option<InBlocks>,
@@ -58,6 +62,7 @@ impl Position {
             (FIRST_SCAN, first_scan(self.is_first_scan)),
             (READ_FIRST_SCAN, first_scan(in_blocks.is_first_scan)),
             (TOLD, told),
+            (UNDONE, self.undone_to.map(u64::from)),
         ] {
             let text = count.map(|count| count.to_string());
             super::write(transaction, key, &text.unwrap_or_default())?;
@@ -84,6 +89,7 @@ impl Position {
         let watched = count(WATCHED, &text(WATCHED)?);
         let read_watched = count(READ_WATCHED, &text(READ_WATCHED)?);
         let told = count(TOLD, &text(TOLD)?);
+        let undone = count(UNDONE, &text(UNDONE)?);
         Ok((|| {
             let in_blocks = InBlocks {
                 scanned: read?,
@@ -94,6 +100,7 @@ impl Position {
                 scanned: scanned?,
                 watched: watched?.unwrap_or(0),
                 is_first_scan: count(FIRST_SCAN, &first_scan)?.is_some(),
+                undone_to: undone?.map(|height| u32::try_from(height).unwrap_or(0)),
                 in_blocks: told?.map(|_| in_blocks),
             }))
         })())
