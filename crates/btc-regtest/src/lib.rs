@@ -1,4 +1,4 @@
-//! A private regtest Bitcoin Core, chains to fill it with, an Electrum server over it, a small disk.
+//! A private regtest Bitcoin Core, chains to fill it with, a simulated node, an Electrum server, a small disk.
 //!
 //! The node serves the command line's embedded default, the demonstration, the tests and the
 //! benchmarks. It is a child process with its own directory and ports; it ends with its owner, also
@@ -30,6 +30,7 @@ mod guard;
 mod node;
 mod options;
 mod rpc;
+pub mod sim;
 
 pub use chain::{Chain, Kind, Plan, Progress, Summary};
 pub use disk::Disk;
@@ -37,3 +38,4 @@ pub use electrum::ElectrumServer;
 pub use error::NodeError;
 pub use node::Node;
 pub use options::{NodeBuilder, RpcAuth};
+pub use sim::SimNode;

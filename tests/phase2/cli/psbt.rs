@@ -17,6 +17,10 @@ pub(super) const CASES: &[(&str, Case)] = &[
     ),
     ("a_psbt_that_lies_is_shown_as_it_is", lies),
     ("psbts_that_are_none_or_do_not_fit", wrong),
+    (
+        "what_the_node_prints_as_version_2_is_shown_and_signed",
+        version_2,
+    ),
 ];
 
 /// A folder that watches what the purse owns, and the folder above it.
@@ -239,5 +243,47 @@ fn wrong(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
         (&signed["signed"], &signed["outputs"][0]["is_mine"]),
         (&0.into(), &false.into())
     );
+    Ok(())
+}
+
+/// The node's `createpsbt` prints version 2 (BIP370) unless it is asked for another.
+fn version_2(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
+    let purse = Purse::new(chain, node)?;
+    purse.receive(chain, AddressType::P2wpkh, &[90_000])?;
+    let coins = purse.json(&["utxo"]);
+    let outpoint = text(&coins[0]["outpoint"]);
+    let (txid, vout) = outpoint.split_once(':').ok_or("txid:vout")?;
+    let vout: u32 = vout.parse()?;
+    let mut parameters = vec![
+        json!([{"txid": txid, "vout": vout}]),
+        json!([{ SOMEBODY: 0.0008 }]),
+        json!(0),
+        json!(true),
+        json!(2),
+        json!(2),
+    ];
+    let printed: String = chain.node().call("createpsbt", &parameters)?;
+    parameters[5] = json!(0);
+    let old: String = chain.node().call("createpsbt", &parameters)?;
+    assert_ne!(printed, old);
+    let shown = purse.json(&["psbt", "show", &printed]);
+    assert_eq!(shown, purse.json(&["psbt", "show", &old]));
+    assert_eq!(shown["outputs"][0]["value_sat"], 80_000);
+    // As mail programs break it, as an argument and as a file.
+    let lines: Vec<String> = printed
+        .as_bytes()
+        .chunks(60)
+        .map(|line| String::from_utf8_lossy(line).into_owned())
+        .collect();
+    let broken = format!("\n  {}\r\n", lines.join("\r\n  "));
+    assert_eq!(purse.json(&["psbt", "show", &broken]), shown);
+    let run = purse.program(&["psbt", "sign", "-"]).input(&broken).run();
+    let signed = run.code(0).says(&["1 of 1 input signed"]).stdout;
+    let last = purse.run(&["psbt", "finalize", signed.trim()]).code(0);
+    let extract = ["psbt", "extract", last.stdout.trim(), "--allow-high-fee"];
+    let hex = purse.run(&extract).code(0).stdout;
+    let sent = purse.run(&["broadcast", hex.trim()]).code(0).stdout;
+    assert!(mempool(chain.node())?.contains(&sent.trim().to_owned()));
+    chain.mine(1)?;
     Ok(())
 }

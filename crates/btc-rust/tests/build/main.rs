@@ -6,6 +6,8 @@ mod node;
 mod plan;
 mod psbt;
 mod psbt_claims;
+mod psbt_maps;
+mod psbt_version_2;
 mod request;
 mod request_coins;
 mod request_money;

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use bitcoin::consensus::encode::serialize_hex;
-use bitcoin::{Amount, OutPoint, Psbt, ScriptBuf, Transaction, Txid};
+use bitcoin::{Amount, OutPoint, Psbt, ScriptBuf, Transaction, TxOut, Txid};
 use btc_iface::{AddressType, Chain, SnapshotCoin};
 use btc_regtest::{Chain as Blocks, Node};
 use btc_rust::wallet::build::{
-    ChangePlace, NewFee, Original, Parent, accelerate, bump, finalize_psbt, format_psbt, plan,
-    sign, sign_psbt, to_psbt,
+    ChangePlace, NewFee, Original, Parent, accelerate, bump, combine_psbts, extract_psbt,
+    finalize_psbt, format_psbt, parse_psbt, plan, sign, sign_psbt, to_psbt,
 };
 use serde_json::{Value, json};
 
@@ -162,6 +162,84 @@ fn a_node_reads_and_finishes_the_psbt() {
     assert!(finalize_psbt(&mut psbt).expect("a good PSBT"));
     assert_eq!(analyze(&psbt)["next"], json!("extractor"));
     assert_eq!(accepted_fee_sat(&node, &direct), draft.fee_sat);
+}
+
+#[test]
+fn what_a_node_prints_as_version_2_is_read_signed_and_finished_by_it() {
+    let node = Node::builder()
+        .txindex(true)
+        .start()
+        .expect("a private node");
+    let (coins, height) = funded(&node, &[50_000; 4]);
+    let inputs: Vec<Value> = coins
+        .iter()
+        .map(|coin| json!({"txid": coin.outpoint.txid, "vout": coin.outpoint.vout}))
+        .collect();
+    let outputs = json!([{ (address(2)): 0.0015 }, { "data": "00ff" }]);
+    let create = |version: u8| -> String {
+        let parameters = [json!(inputs), outputs.clone(), json!(height), json!(true)];
+        let parameters = [&parameters[..], &[json!(2), json!(version)]].concat();
+        node.call("createpsbt", &parameters)
+            .expect("a node that knows both versions")
+    };
+    let (old, text) = (create(0), create(2));
+    let by_default: String = node
+        .call(
+            "createpsbt",
+            &[json!(inputs), outputs.clone(), json!(height), json!(true)],
+        )
+        .expect("a PSBT");
+    assert_eq!(by_default, text, "the node's default");
+    let mut psbt = parse_psbt(text.as_bytes()).expect("the node's own");
+    assert_eq!(psbt, parse_psbt(old.as_bytes()).expect("the node's own"));
+    assert_eq!(psbt.unsigned_tx.lock_time.to_consensus_u32(), height);
+
+    // With what it knows of the coins, still in version 2.
+    let updated: String = node
+        .call("utxoupdatepsbt", &[json!(text)])
+        .expect("coins of its chain");
+    let decoded: Value = node
+        .call("decodepsbt", &[json!(updated)])
+        .expect("the node's own");
+    assert_eq!(decoded["psbt_version"], json!(2), "{decoded}");
+    let updated = parse_psbt(updated.as_bytes()).expect("the node's own");
+    let witnesses = |psbt: &Psbt| {
+        psbt.inputs
+            .iter()
+            .filter(|it| it.witness_utxo.is_some())
+            .count()
+    };
+    assert!(witnesses(&updated) >= 2 && witnesses(&psbt) == 0);
+    combine_psbts(&mut psbt, updated).expect("of one transaction");
+
+    let known = |outpoint| {
+        let coin = coins.iter().find(|coin| coin.outpoint == outpoint)?;
+        Some(TxOut {
+            value: Amount::from_sat(coin.value_sat),
+            script_pubkey: crate::samples::script(coin),
+        })
+    };
+    let mut signed = psbt.clone();
+    for (input, coin) in signed.inputs.iter_mut().zip(&coins) {
+        input.non_witness_utxo = Some(previous(&node, coin.outpoint.txid));
+    }
+    let count = sign_psbt(&mut signed, signer(), is_mine, known).expect("own coins");
+    assert_eq!(count, 4);
+    // Without them, the wallet's books say what segwit inputs spend.
+    let mut bare = parse_psbt(text.as_bytes()).expect("the node's own");
+    sign_psbt(&mut bare, signer(), is_mine, known).expect("own coins");
+    assert_eq!(witnesses(&bare), 3, "all but P2PKH");
+    let answer: Value = node
+        .call("finalizepsbt", &[json!(format_psbt(&signed))])
+        .expect("a good PSBT");
+    assert_eq!(answer["complete"], json!(true), "{answer}");
+    assert!(finalize_psbt(&mut signed).expect("a good PSBT"));
+    let ours = extract_psbt(&signed, true).expect("final");
+    let theirs = answer["hex"].as_str().expect("complete");
+    let theirs: Transaction =
+        bitcoin::consensus::encode::deserialize_hex(theirs).expect("the node's bytes");
+    assert_eq!(ours.txid, theirs.compute_txid());
+    accepted_fee_sat(&node, &theirs);
 }
 
 #[test]

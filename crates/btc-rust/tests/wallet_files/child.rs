@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use btc_iface::Network;
 use btc_rust::wallet::folder::{Folder, create};
+use btc_rust::wallet::labels::{finish_import, import_with_locks};
 use btc_rust::wallet::reservations::Reservations;
 use btc_rust::wallet::secret::Protection;
 
+use crate::labels::{all_coins, books};
 use crate::support::{RECEIVE, from_words};
 
 const ROLE: &str = "WALLET_FILES_ROLE";
@@ -95,6 +97,17 @@ fn work() {
             for number in 0.. {
                 create(&place.join(number.to_string()), &new).expect("a free place");
                 println!("created {number}");
+            }
+        }
+        Some("import") => {
+            let books = books(&place);
+            let mut reservations = Reservations::open(&place).expect("a wallet's folder");
+            // As a start does.
+            finish_import(&books, &mut reservations).expect("a sound file");
+            for (text, spendable) in [("a", false), ("b", true)].into_iter().cycle() {
+                let all = all_coins(text, spendable);
+                import_with_locks(&books, &mut reservations, &all).expect("sound files");
+                println!("imported {text}");
             }
         }
         _ => unreachable!("no such role"),

@@ -6,6 +6,7 @@ mod crash;
 mod damage;
 mod descriptors;
 mod folder;
+mod labels;
 mod message;
 mod reservations;
 mod rules;

@@ -144,7 +144,7 @@ fn read(argument: &str) -> Result<Psbt, Failure> {
             .take(MAX_INPUT_BYTES)
             .read_to_end(&mut bytes);
         read.map_err(|cause| usage(format!("standard input cannot be read: {cause}")))?;
-    } else if argument.starts_with("cHNidP") {
+    } else if argument.trim_start().starts_with("cHNidP") {
         bytes.extend_from_slice(argument.as_bytes());
     } else {
         let opened = fs::File::open(argument)

@@ -30,13 +30,21 @@ fn format_line(label: &Label) -> String {
 
 fn parse_line(line: &str, number: usize) -> BitcoinResult<Option<Label>> {
     let wrong = |what: &str| fault::invalid(format!("line {number} of the labels {what}"));
-    let value: serde_json::Value = serde_json::from_str(line)
+    let mut value: serde_json::Value = serde_json::from_str(line)
         .map_err(|cause| wrong("is not JSON; give one object a line").with_source(cause))?;
     let Some(name) = value.get("type").and_then(serde_json::Value::as_str) else {
         return Err(wrong("has no type; BIP329 asks for `type` and `ref`"));
     };
     if kind_of(name).is_none() {
         return Ok(None);
+    }
+    // Until 2025 BIP329's own example had the truth as a text.
+    if let Some(spendable) = value.get_mut("spendable") {
+        match spendable.as_str() {
+            Some("true") => *spendable = true.into(),
+            Some("false") => *spendable = false.into(),
+            _ => {}
+        }
     }
     let mut label: Label = serde_json::from_value(value)
         .map_err(|cause| wrong("is not a label of BIP329").with_source(cause))?;
@@ -74,7 +82,7 @@ mod tests {
             (r#"{"type": "addr", "ref": " "}"#, "empty"),
             (r#"{"type": "addr", "ref": "a", "label": 1}"#, "not a label"),
             (
-                r#"{"type": "output", "ref": "f91d0a8a78462bc59398f2c5d7a84fcff491c26ba54c4833478b202796c8aafd:1", "spendable": "false"}"#,
+                r#"{"type": "output", "ref": "f91d0a8a78462bc59398f2c5d7a84fcff491c26ba54c4833478b202796c8aafd:1", "spendable": "no"}"#,
                 "not a label",
             ),
         ] {
@@ -83,6 +91,30 @@ mod tests {
             let message = error.message();
             assert!(message.starts_with("line 9 of the labels"), "{message}");
             assert!(message.contains(said), "{line}: {message}");
+        }
+    }
+
+    #[test]
+    fn spendable_may_be_a_text() {
+        let output = "f91d0a8a78462bc59398f2c5d7a84fcff491c26ba54c4833478b202796c8aafd:1";
+        let read = |spendable: &str| {
+            let line = format!(
+                r#"{{"label":"rent","ref":"{output}","spendable":{spendable},"type":"output"}}"#
+            );
+            parse_jsonl(&line).map(|labels| labels[0].spendable)
+        };
+        for (written, expected) in [
+            ("true", Some(true)),
+            ("false", Some(false)),
+            ("\"true\"", Some(true)),
+            ("\"false\"", Some(false)),
+            ("null", None),
+        ] {
+            assert_eq!(read(written).expect(written), expected, "{written}");
+        }
+        for wrong in ["\"True\"", "\"\"", "\"1\"", "0", "[]"] {
+            let error = read(wrong).expect_err(wrong);
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{wrong}");
         }
     }
 

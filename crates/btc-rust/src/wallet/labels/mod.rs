@@ -1,5 +1,6 @@
-//! Labels (BIP329): their table in the wallet's books.
+//! Labels (BIP329): their table in the wallet's books, and imports.
 
+mod import;
 mod jsonl;
 
 use std::str::FromStr;
@@ -11,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension};
 use serde::Deserialize;
 use serde::de::value::{Error as NameError, StrDeserializer};
 
+pub use self::import::{finish_import, import_with_locks};
 pub use self::jsonl::{format_jsonl, parse_jsonl};
 use super::fault;
 
@@ -26,7 +28,8 @@ pub fn init(books: &Connection) -> BitcoinResult<()> {
         PRIMARY KEY (kind, ref))";
     books
         .execute_batch(sql)
-        .map_err(|cause| failed(books, cause))
+        .map_err(|cause| failed(books, cause))?;
+    import::init(books)
 }
 
 /// All labels, in the order of BIP329's types and then of their references. `spendable`, which
@@ -97,16 +100,22 @@ pub fn set(
 /// # Errors
 /// `InvalidInput`: not a reference of its kind.
 pub fn import(books: &Connection, labels: &[Label]) -> BitcoinResult<usize> {
+    transaction(books, || {
+        labels.iter().try_fold(0, |count, label| {
+            Ok(count + usize::from(import_one(books, label)?))
+        })
+    })
+}
+
+/// Does this work on the books as a whole or not at all; may be within another.
+fn transaction<T>(books: &Connection, work: impl FnOnce() -> BitcoinResult<T>) -> BitcoinResult<T> {
     let run = |sql| {
         books
             .execute_batch(sql)
             .map_err(|cause| failed(books, cause))
     };
     run("SAVEPOINT labels")?;
-    let count = labels.iter().try_fold(0, |count, label| {
-        Ok(count + usize::from(import_one(books, label)?))
-    });
-    let done = count.and_then(|count| run("RELEASE labels").map(|()| count));
+    let done = work().and_then(|value| run("RELEASE labels").map(|()| value));
     if done.is_err() {
         // Fails when SQLite has taken everything back already, as on a full disk.
         let _ = run("ROLLBACK TO labels; RELEASE labels");

@@ -12,12 +12,15 @@ use super::RustWallet;
 use super::operations::candidate;
 use crate::wallet::build::{self, ChangePlace, Draft};
 use crate::wallet::ledger::{Ledger, View};
-use crate::wallet::reservations::{self, Booking, Reservation};
+use crate::wallet::reservations::{self, Booking};
 use crate::wallet::{labels, message};
 
 impl RustWallet {
     pub(super) fn prepare_labels(&self) -> BitcoinResult<()> {
-        labels::init(self.ledger().store().connection())
+        let mut ledger = self.ledger();
+        let books = ledger.store().connection();
+        labels::init(books)?;
+        labels::finish_import(books, &mut self.reservations())
     }
 
     /// Drafts a request on the coins of the moment.
@@ -276,25 +279,8 @@ impl WalletInterface for RustWallet {
 
     fn import_labels(&self, all: &[Label]) -> BitcoinResult<usize> {
         let mut ledger = self.ledger();
-        let mut changed = labels::import(ledger.store().connection(), all)?;
         let mut reservations = self.reservations();
-        let reserved = reservations.reserved(reservations::now_ms())?;
-        for label in all.iter().filter(|label| label.kind == LabelKind::Output) {
-            // The import has checked that it is one.
-            let Ok(coin) = label.reference.parse::<OutPoint>() else {
-                continue;
-            };
-            let is_locked = reserved.get(&coin).is_some_and(Reservation::is_lock);
-            match label.spendable {
-                Some(false) if !is_locked => reservations.lock(coin)?,
-                Some(true) if is_locked => {
-                    reservations.release(coin)?;
-                }
-                _ => continue,
-            }
-            changed += 1;
-        }
-        Ok(changed)
+        labels::import_with_locks(ledger.store().connection(), &mut reservations, all)
     }
 
     fn sign_message(&self, address: &str, text: &str) -> BitcoinResult<SignedMessage> {

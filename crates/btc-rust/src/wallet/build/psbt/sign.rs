@@ -25,6 +25,8 @@ use crate::wallet::keys::{Keychain, Signer};
 ///   the wallet knows, scripts and keys against the wallet's own. A coin of ECDSA type that the
 ///   wallet does not know is signed only if the previous transaction is there, since its amount
 ///   may be a lie.
+/// - An input of a segwit coin that says nothing of what it spends is told it from the wallet's
+///   books, so that others can finalise it.
 ///
 /// # Errors
 /// `InvalidInput`: a claim is wrong or what it takes to check it is missing; a signature hash type
@@ -71,6 +73,12 @@ pub fn sign_psbt(
     let count = signatures.len();
     for (index, signature) in signatures {
         let input = &mut psbt.inputs[index];
+        // What a creator left out, for those who finish it; of a P2PKH coin it would not do.
+        let is_bare = input.witness_utxo.is_none() && input.non_witness_utxo.is_none();
+        let spent = prevouts[index].as_ref();
+        if is_bare && spent.is_some_and(|it| !it.script_pubkey.is_p2pkh()) {
+            input.witness_utxo = spent.cloned();
+        }
         match signature {
             Signature::Schnorr(signature) => input.tap_key_sig = Some(signature),
             Signature::Ecdsa(key, signature, redeem_script) => {
