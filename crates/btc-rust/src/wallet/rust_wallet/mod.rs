@@ -1,5 +1,6 @@
 //! `RustWallet`: an open wallet with its books, its reservations, its keys and a chain source.
 
+mod background;
 mod following;
 mod hand_over;
 mod hurry;
@@ -19,6 +20,7 @@ use btc_iface::{
 };
 use serde::Serialize;
 
+pub use self::background::BackgroundFollower;
 use self::following::Published;
 use super::folder::Folder;
 use super::keys::{Keychain, Keyring, Signer};
@@ -44,6 +46,8 @@ pub struct RustWallet {
     published: Mutex<Published>,
     /// How many times the chain was begun to be followed.
     begun: AtomicU64,
+    /// How old a view may be to be answered on without a follow; 0: of this moment only.
+    max_age_ms: AtomicU64,
 }
 
 /// What a wallet is, for people.
@@ -104,6 +108,7 @@ impl RustWallet {
             following: Mutex::new(()),
             published: Mutex::new(Published::new(ledger.view())),
             begun: AtomicU64::new(0),
+            max_age_ms: AtomicU64::new(0),
             ledger: Mutex::new(ledger),
             reservations: Mutex::new(reservations),
         };

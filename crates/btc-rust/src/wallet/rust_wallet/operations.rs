@@ -58,7 +58,9 @@ impl RustWallet {
     /// As there.
     pub fn get_balance(&self) -> BitcoinResult<u64> {
         let operation = Operation::GetBalance;
-        let view = self.followed().map_err(|error| error.during(operation))?;
+        let view = self
+            .followed_lately()
+            .map_err(|error| error.during(operation))?;
         self.keep_payments();
         Ok(view.balance.spendable_sat())
     }
@@ -89,7 +91,8 @@ impl RustWallet {
             ..TransactionRequest::default()
         };
         let signer = self.signer().map_err(|error| error.during(operation))?;
-        self.follow().map_err(|error| error.during(operation))?;
+        self.followed_lately()
+            .map_err(|error| error.during(operation))?;
         self.keep_payments();
         let mut ledger = self.ledger();
         let (_, transaction) = self.book(&mut ledger, |ledger, view, booking| {
@@ -114,7 +117,8 @@ impl RustWallet {
     ) -> BitcoinResult<(BitcoinTransaction, WalletSnapshot)> {
         let operation = Operation::CreateTransaction;
         let signer = self.signer().map_err(|error| error.during(operation))?;
-        self.follow().map_err(|error| error.during(operation))?;
+        self.followed_lately()
+            .map_err(|error| error.during(operation))?;
         self.keep_payments();
         let mut ledger = self.ledger();
         let (_, built) = self.book(&mut ledger, |ledger, view, booking| {
