@@ -158,18 +158,7 @@ impl View {
                 None => CoinState::UntrustedPending,
             };
             let value_sat = output.value.to_sat();
-            let bucket = match state {
-                CoinState::Confirmed => &mut balance.confirmed_sat,
-                CoinState::TrustedPending => &mut balance.trusted_pending_sat,
-                CoinState::UntrustedPending => &mut balance.untrusted_pending_sat,
-                CoinState::Immature => &mut balance.immature_sat,
-            };
-            // Real coins never come near the limit; a hostile source's must not wrap.
-            *bucket = bucket.saturating_add(value_sat);
-            if held.contains_key(outpoint) {
-                let sum_sat = balance.held_by_missing_sat;
-                balance.held_by_missing_sat = sum_sat.saturating_add(value_sat);
-            }
+            count(&mut balance, state, value_sat, held.contains_key(outpoint));
             coins.push(Unspent {
                 outpoint: *outpoint,
                 value_sat,
@@ -193,6 +182,21 @@ impl View {
             counted,
             standings,
         }
+    }
+}
+
+/// Adds a coin to its bucket, and to what missing payments hold if one holds it.
+fn count(balance: &mut WalletBalance, state: CoinState, value_sat: u64, is_held: bool) {
+    let bucket = match state {
+        CoinState::Confirmed => &mut balance.confirmed_sat,
+        CoinState::TrustedPending => &mut balance.trusted_pending_sat,
+        CoinState::UntrustedPending => &mut balance.untrusted_pending_sat,
+        CoinState::Immature => &mut balance.immature_sat,
+    };
+    // Real coins never come near the limit; a hostile source's must not wrap.
+    *bucket = bucket.saturating_add(value_sat);
+    if is_held {
+        balance.held_by_missing_sat = balance.held_by_missing_sat.saturating_add(value_sat);
     }
 }
 

@@ -11,7 +11,7 @@ use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, Operation, Wal
 use super::RustWallet;
 
 /// The longest wait after failures in a row.
-const MAX_WAIT: Duration = Duration::from_secs(60);
+const MAX_WAIT: Duration = Duration::from_mins(1);
 
 /// A thread that follows the chain for a wallet, until this is dropped.
 #[derive(Debug)]

@@ -34,17 +34,14 @@ impl Family {
             .into_iter()
             .map(|it| (it.txid, it))
             .collect();
-        let (itself, ancestors) = match known {
-            Some(known) => {
-                descendants.extend(known.descendants.into_iter().map(|it| (it.txid, it)));
-                (Some(known.itself), known.ancestors)
-            }
-            None => {
-                let above = waiting.above(txid);
-                let mut all = above.iter().map(|it| it.txid).chain([txid]);
-                let is_known = all.all(|txid| matches!(waiting.fees_sat.get(&txid), Some(Some(_))));
-                (waiting.entry(txid).filter(|_| is_known), above)
-            }
+        let (itself, ancestors) = if let Some(known) = known {
+            descendants.extend(known.descendants.into_iter().map(|it| (it.txid, it)));
+            (Some(known.itself), known.ancestors)
+        } else {
+            let above = waiting.above(txid);
+            let mut all = above.iter().map(|it| it.txid).chain([txid]);
+            let is_known = all.all(|txid| matches!(waiting.fees_sat.get(&txid), Some(Some(_))));
+            (waiting.entry(txid).filter(|_| is_known), above)
         };
         let own = descendants
             .keys()

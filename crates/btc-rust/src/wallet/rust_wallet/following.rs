@@ -141,8 +141,8 @@ impl RustWallet {
     /// does so at its end.
     pub(super) fn publish_change(&self, ledger: &Ledger) {
         match self.following.try_lock() {
-            Ok(_idle) => self.republish(ledger),
-            Err(TryLockError::Poisoned(_)) | Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::WouldBlock) => {}
+            _idle => self.republish(ledger),
         }
     }
 

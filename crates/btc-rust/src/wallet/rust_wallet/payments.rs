@@ -95,7 +95,7 @@ impl RustWallet {
             match txid {
                 None => missing(&ledger, &ledger.view()),
                 Some(txid) => {
-                    self.check_missing(&ledger, txid, "sent again")?;
+                    check_missing(&ledger, txid, "sent again")?;
                     vec![txid]
                 }
             }
@@ -112,7 +112,7 @@ impl RustWallet {
         }
         self.follow()?;
         let mut ledger = self.settled_ledger();
-        self.check_missing(&ledger, txid, "abandoned")?;
+        check_missing(&ledger, txid, "abandoned")?;
         if !self.source.is_mempool_loaded()? {
             let message = "the node has not loaded its mempool yet; ask again in a moment";
             return Err(fault::error(ErrorKind::Unavailable, message));
@@ -231,35 +231,36 @@ impl RustWallet {
             _ => Err(refusal),
         }
     }
+}
 
-    fn check_missing(&self, ledger: &Ledger, txid: Txid, what: &str) -> BitcoinResult<()> {
-        let view = ledger.view();
-        let Some(standing) = view.standing(txid) else {
-            let is_confirmed = ledger
-                .transaction(txid)
-                .is_some_and(|known| known.block.is_some());
-            let error = if is_confirmed {
-                fault::invalid("the payment is confirmed")
-            } else {
-                not_found("not a payment of the wallet")
-            };
-            return Err(error.with_context("payment", txid));
+/// That a payment is missing and not replaced; `what` is what cannot be done with others.
+fn check_missing(ledger: &Ledger, txid: Txid, what: &str) -> BitcoinResult<()> {
+    let view = ledger.view();
+    let Some(standing) = view.standing(txid) else {
+        let is_confirmed = ledger
+            .transaction(txid)
+            .is_some_and(|known| known.block.is_some());
+        let error = if is_confirmed {
+            fault::invalid("the payment is confirmed")
+        } else {
+            not_found("not a payment of the wallet")
         };
-        let message = match (standing.state, standing.replaced_by) {
-            (PaymentState::Missing, None) => return Ok(()),
-            (PaymentState::Missing, Some(by)) => {
-                format!("the payment was replaced by {by}, and cannot be {what}")
-            }
-            (PaymentState::InMempool, _) => {
-                format!(
-                    "the payment is in the mempool, and cannot be {what}; raise its fee (btc bump) \
+        return Err(error.with_context("payment", txid));
+    };
+    let message = match (standing.state, standing.replaced_by) {
+        (PaymentState::Missing, None) => return Ok(()),
+        (PaymentState::Missing, Some(by)) => {
+            format!("the payment was replaced by {by}, and cannot be {what}")
+        }
+        (PaymentState::InMempool, _) => {
+            format!(
+                "the payment is in the mempool, and cannot be {what}; raise its fee (btc bump) \
                      or cancel it (btc cancel)"
-                )
-            }
-            (state, _) => format!("the payment is {}, and cannot be {what}", state.as_str()),
-        };
-        Err(fault::invalid(message).with_context("payment", txid))
-    }
+            )
+        }
+        (state, _) => format!("the payment is {}, and cannot be {what}", state.as_str()),
+    };
+    Err(fault::invalid(message).with_context("payment", txid))
 }
 
 /// The payments that are decided deep enough to be settled, each with the height of its block.
