@@ -196,8 +196,9 @@ def test_settled_payments_are_not_read_any_more_and_are_opened_again_by_an_undon
     assert rows(folder, "settled_height") == [height]
     node.rpc.write("invalidateblock", block)
     node.restart(NO_MEMPOOL)
-    node.mine_empty(3)
     # Seen to be missing already, though it is not written yet.
+    assert buckets(wallet) == {"confirmed": 50_000, "held_by_missing": 50_000}
+    node.mine_empty(3)
     assert buckets(wallet) == {"confirmed": 50_000, "held_by_missing": 50_000}
     assert rows(folder, "settled_height") == [height]
     wallet.close()
