@@ -226,7 +226,8 @@ fn taken(world: &mut World<'_, '_>) -> Outcome {
     let config = twin.config(&world.config, &[]);
     let elsewhere = btc::connect_wallet(&config)?;
     elsewhere.sync()?;
-    let foreign = elsewhere.bump_fee(first.txid, FeeRate::from_sat_per_vb(40), &[])?;
+    let drops = [second.txid];
+    let foreign = elsewhere.bump_fee(first.txid, FeeRate::from_sat_per_vb(40), &drops)?;
     let foreign = complete(&elsewhere, foreign)?;
     let wallet = world.wallet()?;
     let error = failure(

@@ -16,8 +16,8 @@ pub(crate) use self::replay::{Record, Replay};
 pub(crate) use self::rollout::{RolloutVerb, Set};
 pub(crate) use self::shadow::{Alone, ShadowVerb, Soak};
 pub(crate) use self::wallet::{
-    AddressVerb, Bump, Create, LabelsVerb, Parity, Payment, PsbtVerb, Raise, Restore, Send, Setup,
-    SignMessage, UtxoVerb, WalletVerb,
+    AddressVerb, Bump, Cancel, Create, LabelsVerb, Parity, Payment, PsbtVerb, Raise, Restore, Send,
+    Setup, SignMessage, UtxoVerb, WalletVerb,
 };
 
 /// Ask Bitcoin through Rust, through Python, or through both in shadow mode.
@@ -85,6 +85,8 @@ pub(crate) enum Verb {
     Send(Send),
     /// Raise the fee of an unconfirmed transaction
     Bump(Bump),
+    /// Take an unconfirmed payment back: replace it by one to the wallet itself
+    Cancel(Cancel),
     /// Send payments again that the node has lost: this one, or all that are missing
     Rebroadcast {
         /// The payment

@@ -46,6 +46,7 @@ pub(crate) fn run(verb: Option<Verb>, output: Output) -> Done {
         Verb::History => wallet::history(output),
         Verb::Send(options) => wallet::send(output, &options),
         Verb::Bump(options) => wallet::bump(output, &options),
+        Verb::Cancel(options) => wallet::cancel(output, &options),
         Verb::Rebroadcast { txid } => wallet::rebroadcast(output, txid),
         Verb::Abandon { txid } => wallet::abandon(output, txid),
         Verb::Rescan { from_height } => wallet::rescan(output, from_height),

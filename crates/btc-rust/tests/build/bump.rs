@@ -1,16 +1,15 @@
-//! Replacements and children: what they pay, what they keep, and what is refused.
+//! Replacements: what they pay, what they keep, and what is refused.
 
-use bitcoin::{OutPoint, Transaction, Txid};
-use btc_iface::{AddressType, BitcoinResult, CoinState, ErrorKind, SnapshotCoin};
+use bitcoin::{OutPoint, Transaction};
+use btc_iface::{AddressType, BitcoinResult, CoinState, ErrorKind, FeeRate, SnapshotCoin};
 use btc_rust::wallet::build::{
-    Candidate, Change, ChangePlace, Draft, Hold, NewFee, Original, Parent, accelerate, bump,
-    dust_limit_sat, plan, sign,
+    Candidate, Change, ChangePlace, Draft, Funds, Hold, MempoolEntry, Original, Purpose,
+    RelayRules, Terms, bump, dust_limit_sat, sign,
 };
 
-use crate::psbt::paid;
-use crate::request::candidate;
+use crate::request::{candidate, funds};
 use crate::samples::{
-    TIP_HEIGHT, address, coin, keyring, missing_sat, signer, snapshot, sum_in, sum_out,
+    address, coin, keyring, missing_sat, per_vb, plan, signer, snapshot, sum_in, sum_out,
 };
 
 pub(crate) const CHANGE: ChangePlace = ChangePlace {
@@ -18,13 +17,24 @@ pub(crate) const CHANGE: ChangePlace = ChangePlace {
     index: 9,
 };
 
-/// At the incremental rate of Bitcoin Core 30 and later: 0.1 sat/vB.
-pub(crate) fn at(rate: u64) -> NewFee {
-    NewFee {
-        rate_sat_per_vb: rate,
-        incremental_sat_per_kvb: 100,
+/// What Bitcoin Core has asked for since version 30.
+pub(crate) const RELAY: RelayRules = RelayRules {
+    incremental: FeeRate::from_sat_per_kvb(100),
+    min_rate: FeeRate::from_sat_per_kvb(100),
+    full_rbf: true,
+};
+
+pub(crate) fn at_rate(rate: FeeRate) -> Terms {
+    Terms {
+        purpose: Purpose::RaiseFee,
+        fee_rate: Some(rate),
+        relay: RELAY,
         allow_high_fee: false,
     }
+}
+
+pub(crate) fn at(sat_per_vb: u64) -> Terms {
+    at_rate(per_vb(sat_per_vb))
 }
 
 pub(crate) fn sent(
@@ -48,25 +58,29 @@ pub(crate) fn original<'a>(draft: &'a Draft, signed: &'a Transaction) -> Origina
         transaction: signed,
         inputs: &draft.inputs,
         change: draft.change,
-        descendants_fee_sat: 0,
+        descendants: &[],
     }
 }
 
 pub(crate) fn replace(
     it: &Original<'_>,
     further: &[Candidate],
-    fee: NewFee,
+    terms: Terms,
 ) -> BitcoinResult<Draft> {
-    bump(keyring(), it, further, TIP_HEIGHT, CHANGE, fee)
+    let funds = Funds {
+        change: CHANGE,
+        ..funds(further, &[])
+    };
+    bump(keyring(), it, &funds, terms)
 }
 
-pub(crate) fn min_rate(error: &btc_iface::BitcoinError) -> u64 {
-    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+/// The rate that would do, in sat/kvB.
+pub(crate) fn min_rate(error: &btc_iface::BitcoinError) -> FeeRate {
     let mut context = error.context().iter();
     let (_, text) = context
-        .find(|(name, _)| name == "min_fee_rate_sat_per_vb")
+        .find(|(name, _)| name == "min_fee_rate_sat_per_kvb")
         .expect("the rate that would do");
-    text.parse().expect("a whole number")
+    FeeRate::from_sat_per_kvb(text.parse().expect("a whole number"))
 }
 
 /// Everything but change, in its order.
@@ -78,14 +92,15 @@ fn payments(transaction: &Transaction, change: Option<Change>) -> Vec<bitcoin::T
     outputs
 }
 
-/// What must hold for any replacement.
-pub(crate) fn check(new: &Draft, old: &Draft, signed: &Transaction, fee: NewFee, descendants: u64) {
+/// What must hold for any replacement that raises the fee.
+pub(crate) fn check(new: &Draft, old: &Draft, signed: &Transaction, terms: Terms) {
     assert_eq!(sum_in(new), sum_out(new) + new.fee_sat);
     assert_eq!(
         payments(&new.transaction, new.change),
         payments(signed, old.change)
     );
     assert_eq!(new.inputs[..old.inputs.len()], old.inputs[..]);
+    assert!(!new.transaction.output.is_empty());
     if let Some(change) = new.change {
         let output = &new.transaction.output[change.vout as usize];
         assert_eq!(output.value.to_sat(), change.value_sat);
@@ -97,18 +112,8 @@ pub(crate) fn check(new: &Draft, old: &Draft, signed: &Transaction, fee: NewFee,
             );
         }
     }
-    let vsize = new.weight.div_ceil(4);
-    assert!(new.fee_sat * 4 >= new.weight * fee.rate_sat_per_vb);
-    let relay = (vsize * fee.incremental_sat_per_kvb).div_ceil(1_000);
-    assert!(
-        new.fee_sat >= old.fee_sat + descendants + relay,
-        "rules 3 and 4"
-    );
-    let old_weight = signed.weight().to_wu();
-    assert!(
-        new.fee_sat * old_weight > old.fee_sat * new.weight,
-        "a higher rate"
-    );
+    let rate = terms.fee_rate.unwrap_or_default();
+    assert!(u128::from(new.fee_sat) >= rate.fee_sat(new.weight.div_ceil(4)));
 }
 
 #[test]
@@ -210,101 +215,221 @@ fn what_cannot_be_replaced_is_refused() {
     ];
     let (old, signed) = sent(coins, &[(address(2), 80_000)], 10);
     let good = original(&old, &signed);
-    let refuse = |it: &Original<'_>, fee: NewFee, said: &str| {
-        let error = replace(it, &[], fee).expect_err(said);
+    let refuse = |it: &Original<'_>, terms: Terms, said: &str| {
+        let error = replace(it, &[], terms).expect_err(said);
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(error.message().contains(said), "{error}");
     };
     refuse(&good, at(0), "fee rate of 0");
-    refuse(&good, at(1_001), "above 1000");
-    let mut closed = signed.clone();
-    for input in &mut closed.input {
-        input.sequence.0 = 0xffff_fffe;
-    }
-    refuse(
-        &Original {
-            transaction: &closed,
-            ..good
-        },
-        at(20),
-        "does not allow",
-    );
-    refuse(
-        &Original {
-            inputs: &old.inputs[1..],
-            ..good
-        },
-        at(20),
-        "not all inputs",
-    );
-    let least = min_rate(&replace(&good, &[], at(10)).expect_err("no more than before"));
-    assert_eq!(least, 11);
-    replace(&good, &[], at(least)).expect("just enough");
-    let costly = Original {
-        descendants_fee_sat: 3_000,
+    refuse(&good, at(1_001), "above MAX_FEE_RATE (1000");
+    let others = Original {
+        inputs: &old.inputs[1..],
         ..good
     };
-    let least = min_rate(&replace(&costly, &[], at(12)).expect_err("the descendants paid more"));
-    let new = replace(&costly, &[], at(least)).expect("just enough");
-    assert!(new.fee_sat >= old.fee_sat + 3_000);
+    refuse(&others, at(20), "not all inputs");
+    let descendants: Vec<MempoolEntry> = (0..100).map(|n| entry(n, 400, 10)).collect();
+    let many = Original {
+        descendants: &descendants,
+        ..good
+    };
+    refuse(&many, at(500), "101 transactions would go");
+}
+
+/// A descendant with this fee, of this weight.
+pub(crate) fn entry(number: u32, weight_wu: u64, fee_sat: u64) -> MempoolEntry {
+    MempoolEntry {
+        txid: coin(3 * (5_000 + number), 1, AddressType::P2tr)
+            .outpoint
+            .txid,
+        weight_wu,
+        fee_sat,
+        modified_fee_sat: fee_sat,
+        spends: Vec::new(),
+    }
 }
 
 #[test]
-fn what_cannot_be_accelerated_is_refused() {
-    let (coins, parent) = paid(vec![
-        coin(0, 2_000, AddressType::P2tr),
-        coin(1, 900, AddressType::P2tr),
-    ]);
-    let it = Parent {
-        transaction: &parent,
-        fee_sat: 200,
-        ancestors: &[],
-        coins: &coins,
+fn a_transaction_that_does_not_signal_is_replaced_where_nodes_do_so() {
+    let coins = vec![coin(0, 50_000, AddressType::P2wpkh)];
+    let (old, mut signed) = sent(coins, &[(address(2), 40_000)], 1);
+    for input in &mut signed.input {
+        input.sequence.0 = 0xffff_fffe;
+    }
+    let it = original(&old, &signed);
+    replace(&it, &[], at(5)).expect("nodes have done so since Bitcoin Core 28");
+    let mut strict = at(5);
+    strict.relay.full_rbf = false;
+    let error = replace(&it, &[], strict).expect_err("this node says that it does not");
+    assert!(error.message().contains("--child"), "{error}");
+    signed.version.0 = 3;
+    replace(&original(&old, &signed), &[], strict).expect("version 3 signals (BIP431)");
+}
+
+#[test]
+fn the_least_rate_is_exact() {
+    // 141 vB for 282 sat; 0.1 sat/vB more are 15 sat, 297 in all, which 2.1 sat/vB rounded up pay.
+    let coins = vec![coin(0, 90_000, AddressType::P2wpkh)];
+    let (old, signed) = sent(coins, &[(address(2), 60_000)], 2);
+    assert_eq!((old.weight, old.fee_sat), (561, 282));
+    let it = original(&old, &signed);
+    let error = replace(&it, &[], at(2)).expect_err("no more than before");
+    assert_eq!(min_rate(&error), FeeRate::from_sat_per_kvb(2_100));
+    assert!(
+        error.message().contains("pay 2.1 sat/vB at least"),
+        "{error}"
+    );
+    let new = replace(&it, &[], at(3)).expect("3 is above 2.1");
+    assert_eq!(new.fee_sat, 423);
+    let new = replace(&it, &[], at_rate(min_rate(&error))).expect("the least");
+    assert_eq!(new.fee_sat, 297);
+    let least = Terms {
+        fee_rate: None,
+        ..at(1)
     };
-    let make = |it: &Parent<'_>, rate| accelerate(keyring(), it, TIP_HEIGHT, CHANGE, rate, false);
-    for (bad, rate, kind) in [
-        (Parent { coins: &[], ..it }, 5, ErrorKind::InvalidInput),
-        (
-            Parent {
-                fee_sat: 5_000,
-                ..it
-            },
-            5,
-            ErrorKind::InvalidInput,
-        ),
-        (it, 0, ErrorKind::InvalidInput),
-        (it, 1_001, ErrorKind::InvalidInput),
-        (it, 50, ErrorKind::Rejected),
-    ] {
-        assert_eq!(make(&bad, rate).expect_err("no child").kind(), kind);
-    }
-    let mut foreign = coins.clone();
-    foreign[0].outpoint.txid = Txid::from_raw_hash(bitcoin::hashes::Hash::all_zeros());
-    let error = make(
-        &Parent {
-            coins: &foreign,
-            ..it
-        },
-        5,
-    )
-    .expect_err("not its outputs");
-    assert_eq!(error.kind(), ErrorKind::Internal);
-    assert_eq!(make(&it, 5).expect("one output is enough").inputs.len(), 1);
-    assert_eq!(make(&it, 8).expect("both are needed").inputs.len(), 2);
-    let mut truc = parent.clone();
-    truc.version = bitcoin::transaction::Version(3);
-    let mut coins = coins.clone();
-    for coin in &mut coins {
-        coin.outpoint.txid = truc.compute_txid();
-    }
-    let child = make(
-        &Parent {
-            transaction: &truc,
-            coins: &coins,
-            ..it
-        },
-        5,
-    )
-    .expect("enough");
-    assert_eq!(child.transaction.version.0, 3);
+    assert_eq!(replace(&it, &[], least).expect("the least"), new);
+}
+
+#[test]
+fn the_least_rate_may_be_one_at_which_change_is_dropped() {
+    // What is left after the fee of 2 sat/vB is just worth an output; 0.1 sat/vB more are not left.
+    let coins = vec![coin(0, 60_000 + 282 + 300, AddressType::P2wpkh)];
+    let (old, signed) = sent(coins, &[(address(2), 60_000)], 2);
+    assert!(old.change.is_some());
+    let it = original(&old, &signed);
+    let error = replace(&it, &[], at(2)).expect_err("no more than before");
+    let least = min_rate(&error);
+    // The fee at which the change is dust: 582 sat for 110 vB, whatever the rate is called.
+    assert_eq!(least, FeeRate::from_sat_per_kvb(2_043));
+    let new = replace(&it, &[], at_rate(least)).expect("the least");
+    assert_eq!((new.change, new.fee_sat), (None, 582));
+}
+
+#[test]
+fn what_descendants_pay_is_paid_for() {
+    let coins = vec![coin(0, 90_000, AddressType::P2wpkh)];
+    let (old, signed) = sent(coins, &[(address(2), 40_000)], 2);
+    // The recipient pays 60 sat/vB for 110 vB.
+    let mut child = entry(0, 440, 6_600);
+    child.spends = vec![signed.compute_txid()];
+    let descendants = [child];
+    let it = Original {
+        descendants: &descendants,
+        ..original(&old, &signed)
+    };
+    let error = replace(&it, &[], at(5)).expect_err("the descendant pays more");
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    // 282 + 6,600 + 15 sat for 141 vB.
+    assert_eq!(min_rate(&error), FeeRate::from_sat_per_kvb(48_908));
+    let new = replace(&it, &[], at_rate(min_rate(&error))).expect("the least");
+    assert_eq!(new.fee_sat, 6_897);
+}
+
+#[test]
+fn a_rate_that_the_coins_do_not_pay_is_not_called_enough() {
+    let coins = vec![coin(0, 41_000, AddressType::P2wpkh)];
+    let (old, signed) = sent(coins, &[(address(2), 40_000)], 2);
+    let mut child = entry(0, 440, 6_600);
+    child.spends = vec![signed.compute_txid()];
+    let descendants = [child];
+    let it = Original {
+        descendants: &descendants,
+        ..original(&old, &signed)
+    };
+    let error = replace(&it, &[], at(3)).expect_err("too low, and there is no more");
+    assert_eq!(error.kind(), ErrorKind::Rejected, "{error}");
+    let missing = u64::try_from(missing_sat(&error)).expect("small");
+    let least = min_rate(&error);
+    assert!(least > per_vb(48), "{error}");
+    // With what is missing, and what the further input costs, it goes.
+    let more = candidate(coin(3, missing + 100 * 68, AddressType::P2wpkh));
+    replace(&it, &[more], at_rate(least)).expect("enough now");
+}
+
+#[test]
+fn a_transaction_that_pays_nobody_else_keeps_an_output() {
+    let coins = vec![coin(0, 50_000, AddressType::P2wpkh)];
+    let (mut old, _) = sent(coins, &[(address(2), 20_000)], 2);
+    let change = old.change.as_mut().expect("there is change");
+    old.transaction.output.remove(0);
+    change.vout = 0;
+    change.value_sat += 20_000;
+    old.transaction.output[0].value += bitcoin::Amount::from_sat(20_000);
+    let signed = sign(&old, keyring(), signer()).expect("own coins");
+    let it = original(&old, &signed);
+    let new = replace(&it, &[], at(400)).expect("enough for an output");
+    assert_eq!(new.transaction.output.len(), 1);
+    assert!(new.change.expect("its only output").value_sat < 10_000);
+    let error = replace(&it, &[], at(455)).expect_err("nothing would be left");
+    assert_eq!(error.kind(), ErrorKind::Rejected, "{error}");
+    let more = candidate(coin(3, 90_000, AddressType::P2tr));
+    let new = replace(&it, &[more], at(455)).expect("with a further coin");
+    assert_eq!((new.transaction.output.len(), new.inputs.len()), (1, 2));
+}
+
+#[test]
+fn a_recipient_is_paid_less_where_that_is_asked_for() {
+    let coins = vec![coin(0, 50_000, AddressType::P2wpkh)];
+    let (mut old, _) = sent(coins, &[(address(2), 20_000)], 2);
+    old.transaction.output.pop();
+    old.change = None;
+    old.transaction.output[0].value = bitcoin::Amount::from_sat(49_700);
+    let signed = sign(&old, keyring(), signer()).expect("own coins");
+    let lower = |rate| Terms {
+        purpose: Purpose::LowerRecipient,
+        ..at(rate)
+    };
+    let more = candidate(coin(3, 90_000, AddressType::P2tr));
+    let it = original(&old, &signed);
+    let new = replace(&it, &[more], lower(10)).expect("the recipient pays");
+    assert_eq!((new.change, new.inputs.len()), (None, 1));
+    assert_eq!(new.fee_sat, 1_100);
+    let output = &new.transaction.output[0];
+    assert_eq!(output.script_pubkey, signed.output[0].script_pubkey);
+    assert_eq!(output.value.to_sat(), 48_900);
+    let error = replace(&it, &[more], lower(452)).expect_err("dust would be left");
+    assert_eq!(error.kind(), ErrorKind::Rejected, "{error}");
+
+    let coins = vec![coin(0, 50_000, AddressType::P2wpkh)];
+    let (old, signed) = sent(coins, &[(address(2), 20_000)], 2);
+    let error = replace(&original(&old, &signed), &[], lower(10)).expect_err("change pays");
+    assert!(error.message().contains("has change"), "{error}");
+    let coins = vec![coin(0, 50_000, AddressType::P2wpkh)];
+    let (old, signed) = sent(coins, &[(address(2), 20_000), (address(3), 29_500)], 2);
+    assert_eq!(old.change, None);
+    let error = replace(&original(&old, &signed), &[], lower(10)).expect_err("two of them");
+    assert!(error.message().contains("several recipients"), "{error}");
+}
+
+#[test]
+fn a_payment_is_cancelled_into_change_at_the_least_rate() {
+    let coins = vec![coin(0, 50_000, AddressType::P2wpkh)];
+    let (old, signed) = sent(coins, &[(address(2), 20_000), (address(4), 9_000)], 2);
+    let cancel = Terms {
+        purpose: Purpose::Cancel,
+        fee_rate: None,
+        ..at(1)
+    };
+    let it = original(&old, &signed);
+    let new = replace(&it, &[], cancel).expect("enough");
+    let change = new.change.expect("all of it");
+    assert_eq!(new.transaction.output.len(), 1);
+    assert_eq!(change.index, old.change.expect("there is change").index);
+    // What it replaces paid, and 0.1 sat/vB for its own 110 vB.
+    let least = old.fee_sat + 11;
+    assert!(
+        new.fee_sat >= least && new.fee_sat <= least + 1,
+        "{}",
+        new.fee_sat
+    );
+    assert_eq!(change.value_sat, 50_000 - new.fee_sat);
+    let given = Terms {
+        fee_rate: Some(per_vb(20)),
+        ..cancel
+    };
+    assert_eq!(replace(&it, &[], given).expect("enough").fee_sat, 2_200);
+    let low = Terms {
+        fee_rate: Some(per_vb(2)),
+        ..cancel
+    };
+    assert!(min_rate(&replace(&it, &[], low).expect_err("too low")) > per_vb(2));
 }

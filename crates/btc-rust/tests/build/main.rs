@@ -1,9 +1,14 @@
 //! Tests of the building of transactions: the rules of money, signatures, and a real node's word.
 
+mod accelerate;
 mod bump;
 mod bump_money;
 mod node;
+mod node_bump;
+mod node_rules;
+mod pending;
 mod plan;
+mod plan_pending;
 mod psbt;
 mod psbt_claims;
 mod psbt_maps;

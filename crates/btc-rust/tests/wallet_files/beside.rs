@@ -166,3 +166,43 @@ fn an_address_given_out_while_blocks_are_fetched_is_looked_for_in_them() {
     let wallet = Scripted::wallet(&dir, step);
     wallet.sync().expect("followed");
 }
+
+#[test]
+fn in_the_background_callers_do_not_ask_the_source_at_all() {
+    let (_parent, dir) = plain_wallet();
+    let count = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&count);
+    let (entered, has_entered) = mpsc::channel();
+    let step: Step = Box::new(move |follower| {
+        *counted.lock().expect("no panic") += 1;
+        done(follower)?;
+        entered.send(()).expect("the test counts");
+        Ok(())
+    });
+    let wallet = Arc::new(Scripted::wallet(&dir, step));
+    let follower = wallet
+        .follow_in_background(Duration::from_hours(1))
+        .expect("a thread");
+    has_entered.recv_timeout(PATIENCE).expect("it follows");
+    while wallet.newest_balance().0 != genesis() || wallet.get_balance().is_err() {
+        thread::yield_now();
+    }
+    let before = *count.lock().expect("no panic");
+    for _ in 0..50 {
+        assert_eq!(wallet.get_balance().expect("a balance"), 0);
+    }
+    assert_eq!(
+        *count.lock().expect("no panic"),
+        before,
+        "nothing was asked"
+    );
+    wallet.sync().expect("who needs the tip asks");
+    assert_eq!(*count.lock().expect("no panic"), before + 1);
+    drop(follower);
+    wallet.get_balance().expect("a balance");
+    assert_eq!(
+        *count.lock().expect("no panic"),
+        before + 2,
+        "by itself again"
+    );
+}

@@ -81,6 +81,7 @@ pub(super) fn make(dir: &Path, birthday: u32, seed: u64) -> Result<WalletSetting
         passphrase: None,
         selection: Some(CoinSelection::LargestFirst),
         source: WalletSource::Core,
+        max_fee_rate: None,
     })
 }
 

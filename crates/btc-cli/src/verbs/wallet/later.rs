@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use btc::bitcoin::{Transaction, Txid};
 use btc::config::WalletSource;
-use btc::rust::wallet::source::{Ancestry, ChainSource, Follower, Peer};
+use btc::rust::wallet::build::RelayRules;
+use btc::rust::wallet::source::{ChainSource, Follower, Peer, Relatives};
 use btc::{BitcoinResult, BlockRef, Config};
 
 /// The configured source, once it is needed.
@@ -67,8 +68,12 @@ impl ChainSource for Later {
         self.source()?.submit_package(parent, child)
     }
 
-    fn ancestry(&self, txid: Txid) -> BitcoinResult<Option<Ancestry>> {
-        self.source()?.ancestry(txid)
+    fn relatives(&self, txid: Txid) -> BitcoinResult<Option<Relatives>> {
+        self.source()?.relatives(txid)
+    }
+
+    fn relay_rules(&self) -> BitcoinResult<Option<RelayRules>> {
+        self.source()?.relay_rules()
     }
 
     fn peers(&self) -> BitcoinResult<Vec<Peer>> {

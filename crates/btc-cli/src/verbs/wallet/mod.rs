@@ -3,6 +3,7 @@
 mod address;
 mod coins;
 mod create;
+mod fee_bump;
 mod labels;
 mod later;
 mod message;
@@ -25,7 +26,8 @@ use self::later::Later;
 use super::Done;
 use crate::exit::{Code, Failure};
 use crate::flags::{
-    AddressVerb, Bump, LabelsVerb, Parity, PsbtVerb, Send, SignMessage, UtxoVerb, WalletVerb,
+    AddressVerb, Bump, Cancel, LabelsVerb, Parity, PsbtVerb, Send, SignMessage, UtxoVerb,
+    WalletVerb,
 };
 use crate::output::{self, Output};
 use crate::{progress, secret};
@@ -61,7 +63,11 @@ pub(super) fn send(output: Output, options: &Send) -> Done {
 }
 
 pub(super) fn bump(output: Output, options: &Bump) -> Done {
-    send::bump(output, options)
+    fee_bump::bump(output, options)
+}
+
+pub(super) fn cancel(output: Output, options: &Cancel) -> Done {
+    fee_bump::cancel(output, options)
 }
 
 pub(super) fn rebroadcast(output: Output, txid: Option<Txid>) -> Done {

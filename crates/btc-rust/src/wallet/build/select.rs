@@ -12,7 +12,7 @@ use bitcoin::secp256k1::rand::RngCore;
 use bitcoin::{Amount, BlockHash, Script, ScriptBuf, TxIn, TxOut, Weight};
 use btc_iface::{AddressType, CoinSelection, FeeRate, SnapshotCoin};
 
-use super::weight::{fee_of_weight_sat, input_weight_wu};
+use super::weight::{input_fee_sat, input_weight_wu};
 
 /// A coin that may be chosen, with the height of its block.
 #[derive(Debug, Clone, Copy)]
@@ -161,8 +161,7 @@ fn weighted(
 
 /// Whether the coin is worth more than the fee of its input.
 pub(super) fn is_economic(coin: &SnapshotCoin, fee_rate: FeeRate) -> bool {
-    let fee_sat = fee_of_weight_sat(most_weight_wu(coin.address_type), fee_rate);
-    u128::from(coin.value_sat) > fee_sat
+    u128::from(coin.value_sat) > input_fee_sat(coin.address_type, fee_rate)
 }
 
 /// The weight of an input in any transaction, with the empty witness that a P2PKH input has among

@@ -75,6 +75,11 @@ pub(super) fn fee_of_weight_sat(weight_wu: u64, fee_rate: FeeRate) -> u128 {
     fee_rate.fee_sat(weight_wu.div_ceil(SCALE))
 }
 
+/// The fee of an input of this type in satoshi.
+pub(super) fn input_fee_sat(address_type: AddressType, fee_rate: FeeRate) -> u128 {
+    fee_of_weight_sat(input_weight_wu(address_type), fee_rate)
+}
+
 /// The weight of an input of this type in WU, signed with the largest low-R signature: 71 bytes
 /// for ECDSA, 64 for Schnorr.
 pub const fn input_weight_wu(address_type: AddressType) -> u64 {

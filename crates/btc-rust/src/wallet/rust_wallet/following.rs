@@ -3,6 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
 
 use bitcoin::{OutPoint, ScriptBuf, Transaction, Txid};
 use btc_iface::{BitcoinResult, BlockRef, PaymentState};
@@ -18,11 +19,17 @@ pub(super) struct Published {
     pub(super) view: Arc<View>,
     /// The number of the follow that it is of.
     number: u64,
+    /// When that follow had ended.
+    at: Option<Instant>,
 }
 
 impl Published {
     pub(super) fn new(view: Arc<View>) -> Self {
-        Self { view, number: 0 }
+        Self {
+            view,
+            number: 0,
+            at: None,
+        }
     }
 }
 
@@ -67,9 +74,20 @@ impl RustWallet {
         }
         let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
         self.follow_now()?;
-        let view = self.publish(&self.ledger(), number);
+        let view = self.publish(&self.ledger(), number, Some(Instant::now()));
         drop(following);
         Ok(view)
+    }
+
+    /// The newest finished view while a thread follows in the background and it is not too old;
+    /// else the view after [`follow`](Self::follow).
+    pub(super) fn followed_lately(&self) -> BitcoinResult<Arc<View>> {
+        let max_age = Duration::from_millis(self.max_age_ms.load(Ordering::SeqCst));
+        let newest = self.published();
+        if newest.at.is_some_and(|at| at.elapsed() < max_age) {
+            return Ok(newest.view);
+        }
+        self.followed()
     }
 
     /// The newest view of a finished follow, or of what this process has changed since.
@@ -123,22 +141,28 @@ impl RustWallet {
     /// does so at its end.
     pub(super) fn publish_change(&self, ledger: &Ledger) {
         match self.following.try_lock() {
-            Ok(_idle) => drop(self.publish(ledger, self.published().number)),
+            Ok(_idle) => self.republish(ledger),
             Err(TryLockError::Poisoned(_)) | Err(TryLockError::WouldBlock) => {}
         }
     }
 
     /// [`publish_change`](Self::publish_change) for the holder of the settled books.
     pub(super) fn publish_settled(&self, ledger: &Settled<'_>) {
-        self.publish(ledger, self.published().number);
+        self.republish(ledger);
     }
 
-    fn publish(&self, ledger: &Ledger, number: u64) -> Arc<View> {
+    fn republish(&self, ledger: &Ledger) {
+        let Published { number, at, .. } = self.published();
+        self.publish(ledger, number, at);
+    }
+
+    fn publish(&self, ledger: &Ledger, number: u64, at: Option<Instant>) -> Arc<View> {
         let view = ledger.view();
         let lock = self.published.lock();
         *lock.unwrap_or_else(PoisonError::into_inner) = Published {
             view: Arc::clone(&view),
             number,
+            at,
         };
         view
     }

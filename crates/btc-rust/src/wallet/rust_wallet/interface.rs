@@ -9,10 +9,13 @@ use btc_iface::{
 };
 
 use super::RustWallet;
+use super::family::pending_for;
+use super::fee_bump::Raise;
 use super::operations::candidate;
-use crate::wallet::build::{self, ChangePlace, Draft};
+use crate::wallet::build::{self, ChangePlace, Draft, Funds};
 use crate::wallet::ledger::{Ledger, View};
 use crate::wallet::reservations::{self, Booking};
+use crate::wallet::source::Relatives;
 use crate::wallet::{labels, message};
 
 impl RustWallet {
@@ -23,13 +26,15 @@ impl RustWallet {
         labels::finish_import(books, &mut self.reservations())
     }
 
-    /// Drafts a request on the coins of the moment.
+    /// Drafts a request on the coins of the moment. `others` are those whose coins it names, from
+    /// [`named_relatives`](Self::named_relatives).
     pub(super) fn draft_request(
         &self,
         ledger: &Ledger,
         view: &View,
         booking: &Booking<'_>,
         request: &TransactionRequest,
+        others: &[Relatives],
     ) -> BitcoinResult<Draft> {
         let reserved = booking.reserved()?;
         let candidates: Vec<_> = view
@@ -37,13 +42,19 @@ impl RustWallet {
             .iter()
             .map(|coin| candidate(coin, view, reserved.get(&coin.outpoint)))
             .collect();
+        let funds = Funds {
+            coins: &candidates,
+            pending: &pending_for(ledger, view, others),
+            tip_height: view.tip.height,
+            change: self.change_place(ledger, booking)?,
+            max_rate: self.max_fee_rate,
+        };
+        let selection = self.selection;
         build::draft_request(
             self.keyring(),
-            &candidates,
-            view.tip.height,
-            self.change_place(ledger, booking)?,
+            &funds,
             request,
-            self.selection,
+            selection,
             &mut thread_rng(),
         )
     }
@@ -172,9 +183,10 @@ impl WalletInterface for RustWallet {
     }
 
     fn create_psbt(&self, request: &TransactionRequest) -> BitcoinResult<Psbt> {
+        let others = self.named_relatives(&self.published().view, request)?;
         let mut ledger = self.ledger();
         let (_, psbt) = self.book(&mut ledger, |ledger, view, booking| {
-            let draft = self.draft_request(ledger, view, booking, request)?;
+            let draft = self.draft_request(ledger, view, booking, request, &others)?;
             let psbt = self.to_psbt(ledger, &draft)?;
             Ok((draft, psbt))
         })?;
@@ -182,12 +194,13 @@ impl WalletInterface for RustWallet {
     }
 
     fn preview(&self, request: &TransactionRequest) -> BitcoinResult<Psbt> {
+        let others = self.named_relatives(&self.published().view, request)?;
         let mut ledger = self.ledger();
         let mut reservations = self.reservations();
         // Dropped without a commit, it has no effect.
         let booking = reservations.begin(reservations::now_ms())?;
         let view = self.current_view(&mut ledger, &booking)?;
-        let draft = self.draft_request(&ledger, &view, &booking, request)?;
+        let draft = self.draft_request(&ledger, &view, &booking, request, &others)?;
         self.to_psbt(&ledger, &draft)
     }
 
@@ -200,11 +213,16 @@ impl WalletInterface for RustWallet {
     }
 
     fn extract_psbt(&self, psbt: &Psbt, allow_high_fee: bool) -> BitcoinResult<BitcoinTransaction> {
-        build::extract_psbt(psbt, allow_high_fee)
+        build::extract_psbt(psbt, self.max_fee_rate, allow_high_fee)
     }
 
     fn bump_fee(&self, txid: Txid, fee_rate: FeeRate, drops: &[Txid]) -> BitcoinResult<Psbt> {
-        self.replace(txid, fee_rate, drops)
+        let raise = Raise {
+            fee_rate: Some(fee_rate),
+            drops: drops.to_vec(),
+            ..Raise::default()
+        };
+        self.replace(txid, &raise)
     }
 
     fn accelerate(&self, txid: Txid, fee_rate: FeeRate) -> BitcoinResult<Psbt> {
@@ -212,7 +230,12 @@ impl WalletInterface for RustWallet {
     }
 
     fn cancel(&self, txid: Txid, fee_rate: Option<FeeRate>, drops: &[Txid]) -> BitcoinResult<Psbt> {
-        self.call_back(txid, fee_rate, drops)
+        let raise = Raise {
+            fee_rate,
+            drops: drops.to_vec(),
+            ..Raise::default()
+        };
+        self.call_back(txid, &raise)
     }
 
     fn rebroadcast(&self, txid: Option<Txid>) -> BitcoinResult<Vec<(Txid, Option<BitcoinError>)>> {

@@ -1,8 +1,10 @@
 //! `RustWallet`: an open wallet with its books, its reservations, its keys and a chain source.
 
+mod background;
+mod family;
+mod fee_bump;
 mod following;
 mod hand_over;
-mod hurry;
 mod interface;
 mod operations;
 mod payments;
@@ -14,12 +16,15 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use btc_iface::{
-    AddressType, BitcoinError, BitcoinResult, BlockRef, CoinSelection, ErrorKind, Network,
+    AddressType, BitcoinError, BitcoinResult, BlockRef, CoinSelection, ErrorKind, FeeRate, Network,
     Operation, Secret,
 };
 use serde::Serialize;
 
+pub use self::background::BackgroundFollower;
+pub use self::fee_bump::{Raise, Replacement};
 use self::following::Published;
+use super::build::DEFAULT_MAX_FEE_RATE;
 use super::folder::Folder;
 use super::keys::{Keychain, Keyring, Signer};
 use super::ledger::Ledger;
@@ -37,6 +42,7 @@ pub struct RustWallet {
     signer: Option<Signer>,
     source: Arc<dyn ChainSource>,
     selection: CoinSelection,
+    max_fee_rate: FeeRate,
     // Where several are taken: in this order.
     following: Mutex<()>,
     ledger: Mutex<Ledger>,
@@ -44,6 +50,8 @@ pub struct RustWallet {
     published: Mutex<Published>,
     /// How many times the chain was begun to be followed.
     begun: AtomicU64,
+    /// How old a view may be to be answered on without a follow; 0: of this moment only.
+    max_age_ms: AtomicU64,
 }
 
 /// What a wallet is, for people.
@@ -101,14 +109,30 @@ impl RustWallet {
             signer,
             source,
             selection,
+            max_fee_rate: DEFAULT_MAX_FEE_RATE,
             following: Mutex::new(()),
             published: Mutex::new(Published::new(ledger.view())),
             begun: AtomicU64::new(0),
+            max_age_ms: AtomicU64::new(0),
             ledger: Mutex::new(ledger),
             reservations: Mutex::new(reservations),
         };
         wallet.prepare_labels()?;
         Ok(wallet)
+    }
+
+    /// The same with another highest fee rate than [`DEFAULT_MAX_FEE_RATE`].
+    #[must_use]
+    pub fn with_max_fee_rate(self, max_fee_rate: FeeRate) -> Self {
+        Self {
+            max_fee_rate,
+            ..self
+        }
+    }
+
+    /// The highest fee rate that needs no consent.
+    pub fn max_fee_rate(&self) -> FeeRate {
+        self.max_fee_rate
     }
 
     /// The wallet's network.

@@ -58,7 +58,9 @@ impl RustWallet {
     /// As there.
     pub fn get_balance(&self) -> BitcoinResult<u64> {
         let operation = Operation::GetBalance;
-        let view = self.followed().map_err(|error| error.during(operation))?;
+        let view = self
+            .followed_lately()
+            .map_err(|error| error.during(operation))?;
         self.keep_payments();
         Ok(view.balance.spendable_sat())
     }
@@ -84,16 +86,18 @@ impl RustWallet {
                 .map(|(address, value_sat)| Recipient { address, value_sat })
                 .collect(),
             fee_rate: FeeRate::from_sat_per_vb(fee_rate),
-            // The interface has no way to say yes to a high fee, nor a limit on it.
+            // The interface has no way to say yes to a high fee; its rate is limited.
             allow_high_fee: true,
             ..TransactionRequest::default()
         };
         let signer = self.signer().map_err(|error| error.during(operation))?;
-        self.follow().map_err(|error| error.during(operation))?;
+        build::check_plain_rate(fee_rate, self.max_fee_rate)?;
+        self.followed_lately()
+            .map_err(|error| error.during(operation))?;
         self.keep_payments();
         let mut ledger = self.ledger();
         let (_, transaction) = self.book(&mut ledger, |ledger, view, booking| {
-            let draft = self.draft_request(ledger, view, booking, &request)?;
+            let draft = self.draft_request(ledger, view, booking, &request, &[])?;
             let transaction = build::sign(&draft, self.keyring(), signer)?;
             let plain = build::to_bitcoin_transaction(&transaction, draft.fee_sat)?;
             Ok((draft, plain))
@@ -114,12 +118,19 @@ impl RustWallet {
     ) -> BitcoinResult<(BitcoinTransaction, WalletSnapshot)> {
         let operation = Operation::CreateTransaction;
         let signer = self.signer().map_err(|error| error.during(operation))?;
-        self.follow().map_err(|error| error.during(operation))?;
+        self.followed_lately()
+            .map_err(|error| error.during(operation))?;
         self.keep_payments();
         let mut ledger = self.ledger();
         let (_, built) = self.book(&mut ledger, |ledger, view, booking| {
             let snapshot = self.snapshot(ledger, view, booking)?;
-            let draft = build::plan(self.keyring(), &snapshot, outputs, fee_rate)?;
+            let draft = build::plan(
+                self.keyring(),
+                &snapshot,
+                outputs,
+                fee_rate,
+                self.max_fee_rate,
+            )?;
             let transaction = build::sign(&draft, self.keyring(), signer)?;
             let plain = build::to_bitcoin_transaction(&transaction, draft.fee_sat)?;
             Ok((draft, (plain, snapshot)))

@@ -59,7 +59,13 @@ impl RustWallet {
             .filter(|coin| !is_known(coin))
             .map(|coin| coin.outpoint)
             .collect();
-        let draft = build::plan(self.keyring(), snapshot, outputs, fee_rate)?;
+        let draft = build::plan(
+            self.keyring(),
+            snapshot,
+            outputs,
+            fee_rate,
+            self.max_fee_rate,
+        )?;
         let transaction = build::sign(&draft, self.keyring(), signer)?;
         Ok(PlannedTransaction {
             transaction: build::to_bitcoin_transaction(&transaction, draft.fee_sat)?,

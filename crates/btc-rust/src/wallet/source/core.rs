@@ -16,8 +16,9 @@ use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, NodeConfig, Op
 use self::blocks::Scan;
 use super::mempool::Seen;
 use super::pool::{Weighed, in_order};
-use super::{Ancestry, ChainSource, Follower, Peer, Piece};
+use super::{ChainSource, Follower, Peer, Piece, Relatives};
 use crate::core::Core;
+use crate::wallet::build::RelayRules;
 
 /// Blocks between two points at which the scan can go on after an interruption. A power of two,
 /// below the 2,000 headers that REST gives at once.
@@ -194,8 +195,12 @@ impl ChainSource for CoreSource {
         self.core.submit_package(&[parent, child])
     }
 
-    fn ancestry(&self, txid: Txid) -> BitcoinResult<Option<Ancestry>> {
-        self.core.ancestry(&txid)
+    fn relatives(&self, txid: Txid) -> BitcoinResult<Option<Relatives>> {
+        self.core.relatives(&txid)
+    }
+
+    fn relay_rules(&self) -> BitcoinResult<Option<RelayRules>> {
+        self.core.relay_rules().map(Some)
     }
 
     fn peers(&self) -> BitcoinResult<Vec<Peer>> {

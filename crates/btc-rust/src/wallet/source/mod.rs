@@ -19,6 +19,7 @@ use bdk_chain::bdk_core::spk_client::FullScanResponse;
 use bitcoin::{Block, OutPoint, ScriptBuf, Transaction, Txid};
 use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, Operation};
 
+use super::build::{MempoolEntry, RelayRules};
 use super::keys::Keychain;
 
 /// A piece of news from a source, to be applied in the order of arrival.
@@ -112,13 +113,15 @@ pub struct Peer {
     pub is_inbound: Option<bool>,
 }
 
-/// What an unconfirmed transaction pays, and what those before it pay.
+/// A transaction of the mempool with all that is above and below it there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ancestry {
-    /// Its own fee in satoshi.
-    pub fee_sat: u64,
-    /// Weight in WU and fee in satoshi of each unconfirmed ancestor.
-    pub ancestors: Vec<(u64, u64)>,
+pub struct Relatives {
+    /// The transaction.
+    pub itself: MempoolEntry,
+    /// Its unconfirmed ancestors.
+    pub ancestors: Vec<MempoolEntry>,
+    /// Its descendants.
+    pub descendants: Vec<MempoolEntry>,
 }
 
 /// Where a wallet learns about the chain, and where its transactions go.
@@ -165,8 +168,14 @@ pub trait ChainSource: Send + Sync {
         ))
     }
 
-    /// What an unconfirmed transaction and its ancestors pay, where the source sees the mempool.
-    fn ancestry(&self, _txid: Txid) -> BitcoinResult<Option<Ancestry>> {
+    /// An unconfirmed transaction with its ancestors and descendants, where the source sees the
+    /// whole mempool and the transaction is in it.
+    fn relatives(&self, _txid: Txid) -> BitcoinResult<Option<Relatives>> {
+        Ok(None)
+    }
+
+    /// What nodes ask of a transaction, where the source can tell.
+    fn relay_rules(&self) -> BitcoinResult<Option<RelayRules>> {
         Ok(None)
     }
 
