@@ -2,7 +2,7 @@
 
 use btc::Operation::{BroadcastTransaction, CreateTransaction, GenerateAddress, GetBalance};
 
-use super::{Caught, Mutant, at, living, paying, receiving};
+use super::{Caught, Mutant, at, enduring, living, paying, receiving};
 
 /// Fields that differ in a payment, and those that follow from them through the signatures.
 macro_rules! built {
@@ -67,6 +67,21 @@ const SPENT: &[Caught] = &[at(
     GetBalance,
     &["balance_sat", "balance.confirmed_sat", "coins[]"],
 )];
+const FOUND: &[Caught] = &[at(
+    GetBalance,
+    &["balance_sat", "balance.confirmed_sat", "coins[]"],
+)];
+const UNSEEN: &[Caught] = &[at(
+    GetBalance,
+    &[
+        "balance_sat",
+        "balance.confirmed_sat",
+        "balance.trusted_pending_sat",
+        "balance.untrusted_pending_sat",
+        "coins[]",
+    ],
+)];
+const OVER: Caught = at(BroadcastTransaction, &["error.kind", "error.reason"]);
 const LOST: Caught = at(
     GetBalance,
     &["balance_sat", "balance.confirmed_sat", "coins[]"],
@@ -85,8 +100,16 @@ pub(super) const MUTANTS: &[Mutant] = &[
     receiving("places:NotHardened", PLACE),
     receiving("places:UntweakedOutput", PLACE),
     receiving("places:ZeroMerkleRoot", PLACE),
-    living("books:BalanceOffByOne", &[BALANCE], &[BALANCE]),
-    living("books:ConfirmedOnly", &[BALANCE], &[BALANCE]),
+    living(
+        "books:BalanceOffByOne",
+        &[BALANCE.and(&["balance.confirmed_sat"])],
+        &[BALANCE.and(&["balance.confirmed_sat"])],
+    ),
+    living(
+        "books:ConfirmedOnly",
+        &[BALANCE.and(&["balance.trusted_pending_sat"])],
+        &[BALANCE.and(&["balance.trusted_pending_sat"])],
+    ),
     living(
         "books:ImmatureSpendable",
         &[BALANCE, UNKNOWN_COIN],
@@ -249,4 +272,29 @@ pub(super) const MUTANTS: &[Mutant] = &[
         &[at(CreateTransaction, &["snapshot.change_index"])],
         NOTHING,
     ),
+    paying("building:NoCeiling", &[NO_PAYMENT], &[NO_PAYMENT]),
+    enduring("books:NotReadAgain", FOUND, FOUND),
+    enduring("books:SmallWindow", FOUND, FOUND),
+    enduring(
+        "building:LargestWhicheverState",
+        &[at(CreateTransaction, &["inputs[].previous_output"]).and(REBUILT)],
+        &[at(CreateTransaction, &["inputs[].previous_output"]).and(REBUILT)],
+    ),
+    enduring("building:EndlessChains", &[NO_PAYMENT], &[NO_PAYMENT]),
+    enduring("building:MixesVersions", &[NO_PAYMENT], &[NO_PAYMENT]),
+    enduring("building:DeficitIgnored", FEE, FEE),
+    enduring("building:SurplusInherited", FEE, FEE),
+    enduring("promises:TrustsEnds", &[UNKNOWN_COIN], NOTHING),
+    enduring(
+        "payments:ForgetsMissing",
+        &[UNKNOWN_COIN, OVER],
+        &[UNKNOWN_COIN, at(BroadcastTransaction, &["error.kind"])],
+    ),
+    enduring("payments:FreesMissing", &[UNKNOWN_COIN], &[UNKNOWN_COIN]),
+    enduring(
+        "payments:BroadcastsOver",
+        &[OVER],
+        &[at(BroadcastTransaction, &["error.kind"])],
+    ),
+    enduring("payments:UnloadedIsEmpty", UNSEEN, UNSEEN),
 ];

@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from btc_legacy.mutants.copies import WithWallet, variant
 from btc_legacy.wallet import Wallet
+from btc_legacy.wallet.booking import Booking
 from btc_legacy.wallet.build import Outpoint
 from btc_legacy.wallet.follower import Follower
 from btc_legacy.wallet.keys import HARDENED, Keychain, Place
@@ -67,3 +68,24 @@ class SameChangeTwice(WithWallet):
     """Pays the change of the next payment to the same address."""
 
     wallet_class = variant(Wallet, Reservations=_ForgetsChange)
+
+
+_BELIEVED = """
+    SELECT txid, vout, reason FROM reserved WHERE until_ms IS NULL OR until_ms > :now
+"""
+
+
+class TrustsEnds(WithWallet):
+    """Believes the end of a reservation that a clock gave which was set back since."""
+
+    wallet_class = variant(
+        Wallet,
+        Reservations=variant(
+            Reservations,
+            Booking=variant(
+                Booking,
+                _RESERVED=_BELIEVED,
+                _CLEAR_AWAY=("DELETE FROM reserved WHERE until_ms <= :now",),
+            ),
+        ),
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import struct
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -143,7 +144,7 @@ class Booking:
         ).fetchone()
         try:
             tx = CTransaction.deserialize(row[0])
-        except (SerializationError, TypeError, ValueError) as error:
+        except (SerializationError, struct.error, TypeError, ValueError) as error:
             raise FILE.damaged(f"payment {_text(txid)} cannot be decoded") from error
         if tx.GetTxid() != txid:
             raise FILE.damaged(f"payment {_text(txid)} is another transaction")

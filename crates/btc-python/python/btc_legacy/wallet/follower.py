@@ -113,7 +113,11 @@ class Follower:
         attempts = 0
         while attempts < _MAX_ATTEMPTS:
             self.read_shared()
+            undone = self._store.undone
             tip = self._chain.follow()
+            if self._store.undone != undone:
+                # Payments that were decided in those blocks are open again.
+                continue
             if not self._mempool.follow(tip):
                 attempts += 1
             elif self._chain.is_read:

@@ -128,7 +128,10 @@ class Handover:
                 booking.delete_payment(handed.tx)
 
     def settle(self, tip_height: int, standings: Mapping[bytes, Standing]) -> None:
-        """Closes what is deep in the chain, and opens again what was undone."""
+        """Closes what is deep in the chain, and opens again what was undone.
+
+        What fails is done later: it is not what the caller asked for.
+        """
         undone = self._follower.undone
         deep = {
             txid: standing.height
@@ -137,13 +140,14 @@ class Handover:
         }
         if undone is None and not deep:
             return
-        with self._reservations.booking() as booking:
+        with suppress(BitcoinError):
+            with self._reservations.booking() as booking:
+                if undone is not None:
+                    booking.unsettle_above(undone)
+                for txid, height in deep.items():
+                    booking.settle(txid, height)
             if undone is not None:
-                booking.unsettle_above(undone)
-            for txid, height in deep.items():
-                booking.settle(txid, height)
-        if undone is not None:
-            self._follower.note_undone_read()
+                self._follower.note_undone_read()
 
     def send_due(self, payments: Payments, standings: Mapping[bytes, Standing]) -> bool:
         """Sends missing payments again whose time has come, parents first; whether a node took one.

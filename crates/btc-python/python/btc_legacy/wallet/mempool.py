@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from bitcoin.core import CTransaction
+from bitcoin.core.serialize import SerializationError
 
 from btc_legacy.wallet.build import Outpoint
 from btc_legacy.wallet.keys import Place
 from btc_legacy.wallet.node import BlockRef, Node
 from btc_legacy.wallet.payments import spends
 from btc_legacy.wallet.store import Store
+from btc_legacy.wallet.store_file import FILE
 from btc_legacy.wallet.window import Window
 
 # How many transactions are fetched between two looks at what was promised meanwhile.
@@ -89,11 +92,10 @@ class Mempool:
     @property
     def _pending(self) -> dict[bytes, Pending]:
         if self._known is None:
-            self._known = {}
-            for txid, raw in self._store.pending().items():
-                tx = CTransaction.deserialize(raw)
-                self._known[txid] = Pending(tx, self._window.find(tx.vout))
+            waiting = {txid: _decoded(raw) for txid, raw in self._store.pending().items()}
+            known = {txid: Pending(tx, self._window.find(tx.vout)) for txid, tx in waiting.items()}
             self._watched = len(self._window)
+            self._known = known
         return self._known
 
     def _gone(self, here: set[bytes]) -> set[bytes]:
@@ -189,6 +191,13 @@ class Mempool:
                 txid: Pending(it.tx, self._window.find(it.tx.vout))
                 for txid, it in self._pending.items()
             }
+
+
+def _decoded(raw: bytes) -> CTransaction:
+    try:
+        return CTransaction.deserialize(raw)
+    except (SerializationError, struct.error, TypeError, ValueError) as error:
+        raise FILE.damaged(f"a transaction that cannot be decoded ({error})") from error
 
 
 def _marks(tx: CTransaction) -> tuple[int, ...]:

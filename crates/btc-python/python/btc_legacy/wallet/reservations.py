@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -44,13 +45,13 @@ class Reservations:
     def reading(self) -> Iterator[Booking]:
         """What the file says at one moment. Nothing is written."""
         with self._file.open() as database:
-            yield Booking(database, now_ms())
+            yield self._booking(database)
 
     @contextmanager
     def booking(self) -> Iterator[Booking]:
         """One transaction: on disk when the block ends, without effect when an exception does."""
         with self._file.open() as database, transaction(database):
-            booking = Booking(database, now_ms())
+            booking = self._booking(database)
             booking.clear_away()
             yield booking
 
@@ -90,6 +91,9 @@ class Reservations:
             if change:
                 booking.reserve_change(change, end, token)
         return True
+
+    def _booking(self, database: sqlite3.Connection) -> Booking:
+        return Booking(database, now_ms())
 
 
 def next_change(booking: Booking, keychain: Keychain, first_unused: int) -> int:
