@@ -111,7 +111,13 @@ fn a_node_that_dies_between_two_calls() {
     assert!(source.tip().is_err());
     assert!(source.peers().expect("an empty list").is_empty());
     node.restart().expect("it starts again");
+    // What it had not written is gone, so that it needs more blocks than the wallet knows.
+    Chain::new(&node, 2)
+        .expect("a chain")
+        .mine(4)
+        .expect("blocks");
     pocket.follow(&source).expect("the scan ends");
+    pocket.assert_agrees(&node);
 }
 
 #[test]

@@ -1,9 +1,22 @@
 //! Reorganisations, while a source runs and between two of them.
 
-use btc_regtest::Chain;
+use std::time::Duration;
 
-use crate::setup::{node, pay, source};
+use btc_iface::ErrorKind;
+use btc_regtest::{Chain, Node};
+use btc_rust::wallet::source::p2p::{P2pConfig, P2pSource};
+
+use crate::setup::{config, node, pay, peer, source};
 use crate::wallet::Pocket;
+
+/// A source that is impatient.
+fn short(node: &Node) -> P2pSource {
+    let config = P2pConfig {
+        timeout: Duration::from_secs(3),
+        ..config(vec![peer(node)])
+    };
+    P2pSource::start(config).expect("a right configuration")
+}
 
 /// A chain with a payment in each of the last blocks.
 fn history(chain: &mut Chain<'_>, pocket: &Pocket<'_>, blocks: u32) {
@@ -84,15 +97,29 @@ fn a_reorganisation_below_the_place_where_the_node_began_is_survived() {
 }
 
 #[test]
-fn a_chain_that_became_shorter_is_no_news() {
+fn a_chain_that_became_shorter_is_an_error_after_a_while() {
     let node = node();
     let mut chain = Chain::new(&node, 5).expect("a chain");
     let mut pocket = Pocket::new("shorter");
     history(&mut chain, &pocket, 3);
-    let source = source(&node);
+    let source = short(&node);
     pocket.follow(&source).expect("the scan ends");
     let (tip, before) = (pocket.tip(), pocket.confirmed());
     chain.disconnect(2).expect("blocks taken back");
-    pocket.follow(&source).expect("nothing new");
+    for source in [&source, &short(&node)] {
+        let error = pocket.follow(source).expect_err("the node is behind");
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        assert!(error.message().contains("less work"), "{error}");
+        assert_eq!((pocket.tip(), pocket.confirmed()), (tip, before));
+    }
+    chain.mine_empty(2).expect("blocks");
+    pocket.follow(&source).expect("as good as the wallet's");
+    pocket
+        .follow(&short(&node))
+        .expect("as good as the wallet's");
     assert_eq!((pocket.tip(), pocket.confirmed()), (tip, before));
+    chain.mine_empty(1).expect("a block");
+    pocket.follow(&source).expect("it has more work");
+    assert!(pocket.log.starts_with('d'), "{}", pocket.log);
+    pocket.assert_agrees(&node);
 }

@@ -196,3 +196,30 @@ fn a_dropped_source_leaves_no_connection() {
     drop(source);
     wait_until("no connection is left", || connections() == 0);
 }
+
+#[test]
+fn a_chain_longer_than_one_answer_is_followed() {
+    let (first, second) = (node(), node());
+    let mut chain = Chain::new(&first, 12).expect("a chain");
+    let mut pocket = Pocket::new("long");
+    chain.mine(105).expect("blocks");
+    pay(&mut chain, &pocket, &[0]);
+    chain.mine(4_200).expect("blocks");
+    connect(&first, &second);
+    let peers = vec![peer(&first), peer(&second)];
+    let source = P2pSource::start(config(peers)).expect("a right configuration");
+    assert_eq!(source.tip().expect("a tip").height, 4_305);
+    pocket.follow(&source).expect("the scan ends");
+    pocket.assert_agrees(&first);
+    assert_eq!(pocket.coins().len(), 1);
+    // The wallet was away for as long.
+    chain.mine(2_100).expect("blocks");
+    connect(&first, &second);
+    pocket.follow(&source).expect("the scan ends");
+    let peers = vec![peer(&second), peer(&first)];
+    let other = P2pSource::start(config(peers)).expect("a right configuration");
+    chain.mine(2_100).expect("blocks");
+    connect(&first, &second);
+    pocket.follow(&other).expect("the scan ends");
+    pocket.assert_agrees(&first);
+}

@@ -8,6 +8,7 @@ use btc_regtest::{Chain, Node};
 use btc_rust::wallet::source::p2p::{P2pConfig, P2pSource};
 use serde_json::json;
 
+use crate::scripted::Scripted;
 use crate::wallet::Pocket;
 
 /// How long a peer may be silent: long, since the machine may be busy.
@@ -26,11 +27,23 @@ pub(crate) fn peer(node: &Node) -> String {
 
 pub(crate) fn config(peers: Vec<String>) -> P2pConfig {
     P2pConfig {
-        network: Network::Regtest,
         peers,
-        required_peers: 1,
         timeout: TIMEOUT,
+        ..P2pConfig::new(Network::Regtest)
     }
+}
+
+/// How long a peer may be silent where that is what is tested.
+pub(crate) const SHORT: Duration = Duration::from_secs(3);
+
+/// A source over scripted peers, in this order.
+pub(crate) fn over(peers: &[&Scripted], required_peers: u8) -> P2pSource {
+    let config = P2pConfig {
+        timeout: SHORT,
+        required_peers,
+        ..config(peers.iter().map(|peer| peer.host()).collect())
+    };
+    P2pSource::start(config).expect("a right configuration")
 }
 
 pub(crate) fn source(node: &Node) -> P2pSource {

@@ -149,6 +149,26 @@ impl Branch {
         self.work
     }
 
+    /// The most work that this many blocks above the last header can have had, at the highest
+    /// difficulty that the network could have demanded of them. `None`: what it demands now is not
+    /// known, on testnet3 or testnet4.
+    pub fn most_work(&self, blocks: u32) -> Option<Work> {
+        let params = self.network.params();
+        let mut bits = if params.no_pow_retargeting {
+            self.limit().to_compact_lossy()
+        } else {
+            self.period.bits?
+        };
+        let mut work = zero();
+        for above in 1..=blocks {
+            if self.tip.height.saturating_add(above).is_multiple_of(PERIOD) {
+                bits = CompactTarget::from_next_work_required(bits, 0, params);
+            }
+            work = sum(work, Target::from(bits).to_work());
+        }
+        Some(work)
+    }
+
     /// All but the proof of work.
     fn append(&mut self, header: &Header) -> Result<(), Flaw> {
         let height = self.tip.height.saturating_add(1);
@@ -268,7 +288,8 @@ fn zero() -> Work {
     Work::from_be_bytes([0; 32])
 }
 
-fn sum(a: Work, b: Work) -> Work {
+/// The sum of two amounts of work, or the greatest amount when it is beyond that.
+pub fn sum(a: Work, b: Work) -> Work {
     let most = Work::from_be_bytes([u8::MAX; 32]);
     if b > most - a { most } else { a + b }
 }

@@ -7,20 +7,22 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use bip157::chain::BlockHeaderChanges;
 use bip157::{Client, Event, HashCheckpoint, Header, IndexedFilter, Warning};
-use bitcoin::bip158::BlockFilter;
-use bitcoin::{Block, BlockHash, Wtxid};
+use bitcoin::{Block, BlockHash};
 use btc_iface::BlockRef;
+
+use super::headers::Headers;
+use super::sieve::Sieve;
+use crate::wallet::source::work::Flaw;
 
 /// Filters that wait to be looked at. More are dropped and asked for again: about 400 MB of
 /// mainnet's filters.
 const MAX_FILTERS: usize = 20_000;
 
 /// What the node has told so far.
-#[derive(Default)]
 pub(super) struct News {
+    pub(super) headers: Headers,
     pub(super) filters: VecDeque<Sieve>,
     pub(super) blocks: HashMap<BlockHash, Fetched>,
-    pub(super) rejected: HashMap<Wtxid, String>,
     /// The tip when the node last had everything.
     pub(super) synced: Option<BlockRef>,
     /// How often it had everything.
@@ -30,6 +32,8 @@ pub(super) struct News {
     pub(super) activity: u64,
     pub(super) wants_filters: bool,
     pub(super) is_over: bool,
+    /// What is wrong with the headers; the node is of no use then.
+    pub(super) flaw: Option<Flaw>,
     /// The last thing that went wrong, for the error's context.
     pub(super) trouble: Option<String>,
 }
@@ -38,24 +42,36 @@ pub(super) struct News {
 pub(super) enum Fetched {
     /// It.
     Block(Arc<Block>),
-    /// It is not in the active chain any more, or the node has ended.
+    /// No peer hands it out.
     Lost,
 }
 
 /// The news, and a bell.
-#[derive(Default)]
 pub(super) struct Board {
     pub(super) news: Mutex<News>,
     pub(super) changed: Condvar,
 }
 
-/// The filter of a block (BIP158), as announced by as many peers as are required.
-pub(super) struct Sieve {
-    pub(super) block: BlockRef,
-    filter: BlockFilter,
-}
-
 impl Board {
+    pub(super) fn new(headers: Headers) -> Self {
+        Self {
+            news: Mutex::new(News {
+                headers,
+                filters: VecDeque::new(),
+                blocks: HashMap::new(),
+                synced: None,
+                syncs: 0,
+                reorganisations: 0,
+                activity: 0,
+                wants_filters: false,
+                is_over: false,
+                flaw: None,
+                trouble: None,
+            }),
+            changed: Condvar::new(),
+        }
+    }
+
     pub(super) fn tell(&self, change: impl FnOnce(&mut News)) {
         change(&mut self.news());
         self.changed.notify_all();
@@ -64,30 +80,6 @@ impl Board {
     pub(super) fn news(&self) -> MutexGuard<'_, News> {
         // Each change is one assignment or insertion, so that the state is sound after a panic.
         self.news.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Sieve {
-    /// Whether the block may spend or pay one of the scripts. A filter that cannot be read lets
-    /// the block through, which then speaks for itself.
-    pub(super) fn lets_through<S: AsRef<[u8]>>(&self, scripts: &[S]) -> bool {
-        self.is_malformed()
-            || self
-                .filter
-                .match_any(&self.block.hash, scripts.iter().map(AsRef::as_ref))
-                .unwrap_or(true)
-    }
-
-    /// Whether it claims more elements than its bytes can hold, at 20 bits or more each, which
-    /// would overflow the library's arithmetic.
-    fn is_malformed(&self) -> bool {
-        const MIN_BITS: u64 = 20;
-        let content = self.filter.content.as_slice();
-        let bits = 8 * content.len() as u64;
-        match bitcoin::consensus::deserialize_partial::<bitcoin::VarInt>(content) {
-            Ok((count, _)) => count.0 > bits / MIN_BITS,
-            Err(_) => true,
-        }
     }
 }
 
@@ -113,8 +105,12 @@ pub(super) async fn listen(client: Client, board: &Board) {
 fn write_down(news: &mut News, event: Event) {
     news.activity += 1;
     match event {
-        Event::ChainUpdate(BlockHeaderChanges::Reorganized { .. }) => news.reorganisations += 1,
-        Event::ChainUpdate(_) => {}
+        Event::ChainUpdate(changes) => {
+            if let Err(flaw) = follow(news, &changes) {
+                news.flaw.get_or_insert(flaw);
+                news.is_over = true;
+            }
+        }
         Event::FiltersSynced(update) => {
             news.syncs += 1;
             news.synced = Some(block_ref(update.tip()));
@@ -127,18 +123,24 @@ fn write_down(news: &mut News, event: Event) {
     }
 }
 
+fn follow(news: &mut News, changes: &BlockHeaderChanges) -> Result<(), Flaw> {
+    match changes {
+        BlockHeaderChanges::Connected(header) => news.headers.connect(&header.header),
+        BlockHeaderChanges::Reorganized {
+            accepted,
+            reorganized,
+        } => {
+            news.reorganisations += 1;
+            news.headers.reorganise(accepted, reorganized)
+        }
+        BlockHeaderChanges::ForkAdded(_) => Ok(()),
+    }
+}
+
 fn warn(board: &Board, warning: &Warning) {
     match warning {
         // Said every 10 ms while it lasts.
         Warning::NeedConnections { .. } => {}
-        Warning::TransactionRejected { payload } => {
-            let reason = payload
-                .reason
-                .map_or_else(|| "not said".to_owned(), |reason| format!("{reason:?}"));
-            board.tell(|news| {
-                news.rejected.insert(payload.wtxid, reason);
-            });
-        }
         other => note(board, other),
     }
 }
@@ -151,52 +153,14 @@ pub(super) fn note(board: &Board, trouble: &impl Display) {
 
 fn sieve(filter: IndexedFilter) -> Sieve {
     let height = filter.height();
-    let (header, filter): (Header, BlockFilter) = filter.into_parts();
+    let (header, filter): (Header, _) = filter.into_parts();
     let hash = header.block_hash();
-    Sieve {
-        block: BlockRef { height, hash },
-        filter,
-    }
+    Sieve::new(BlockRef { height, hash }, filter.content)
 }
 
 pub(super) fn block_ref(checkpoint: HashCheckpoint) -> BlockRef {
     BlockRef {
         height: checkpoint.height,
         hash: checkpoint.hash,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use bitcoin::hashes::Hash;
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn sieve(content: &[u8]) -> Sieve {
-        Sieve {
-            block: BlockRef {
-                height: 1,
-                hash: BlockHash::all_zeros(),
-            },
-            filter: BlockFilter::new(content),
-        }
-    }
-
-    #[test]
-    fn a_filter_that_claims_too_much_lets_the_block_through() {
-        let scripts = [vec![1_u8; 22]];
-        // 2^64 - 1 elements in no bytes, one in too few, and no count at all.
-        for content in [[0xff; 9].as_slice(), &[1, 0xff], &[]] {
-            assert!(sieve(content).lets_through(&scripts), "{content:?}");
-        }
-        assert!(!sieve(&[0]).lets_through(&scripts));
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_a_filter(content: Vec<u8>) {
-            let _ = sieve(&content).lets_through(&[vec![1_u8; 22], vec![2; 34]]);
-        }
     }
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use btc_iface::{BitcoinError, BitcoinResult, ErrorKind, Network, Operation};
 
-/// How many peers that nobody named must agree.
+use super::seeds::Seeds;
+
+/// How many peers that the user did not name must agree.
 const STRANGERS: u8 = 2;
 
 /// How to reach the network.
@@ -12,11 +14,13 @@ const STRANGERS: u8 = 2;
 pub struct P2pConfig {
     /// The network.
     pub network: Network,
-    /// `host:port` of the nodes to use, and of no others. Empty: nodes are found by DNS, which
-    /// regtest has not.
+    /// `host:port` of the nodes to use, and of no others. Empty: nodes are found by the seeds.
     pub peers: Vec<String>,
-    /// How many peers must agree on each filter header, 1 to 15; of peers found by DNS at least
-    /// two must, since one alone could hide a payment.
+    /// Where nodes come from when none is named.
+    pub seeds: Seeds,
+    /// How many peers must serve and agree, 1 to 15; of peers found by seeds at least two must,
+    /// since one alone could hide a payment. Of several named peers all that answer are compared,
+    /// however few are required.
     pub required_peers: u8,
     /// How long a peer may be silent. A scan takes as long as blocks keep coming.
     pub timeout: Duration,
@@ -28,6 +32,7 @@ impl P2pConfig {
         Self {
             network,
             peers: Vec::new(),
+            seeds: Seeds::dns(),
             required_peers: 1,
             timeout: Duration::from_secs(30),
         }
@@ -45,7 +50,7 @@ impl P2pConfig {
         if !(1..=15).contains(&self.required_peers) {
             return wrong("1 to 15 peers can be required");
         }
-        if self.peers.is_empty() && self.network == Network::Regtest {
+        if self.peers.is_empty() && !self.seeds.know(self.network) {
             return wrong("regtest has no DNS seeds; name a peer, like 127.0.0.1:18444");
         }
         if self.peers.is_empty() {

@@ -31,6 +31,37 @@ pub(super) enum Failure {
     /// What came is not the protocol.
     #[error("does not speak the protocol: {0}")]
     Nonsense(String),
+    /// Its own tip has no filter yet.
+    #[error("has not built its filter of block {0}")]
+    NoFilter(u32),
+    /// Its chain is not the one with the most work, and does not become it.
+    #[error("stays behind the chain with the most work")]
+    Behind,
+    /// It speaks the protocol and does not serve.
+    #[error("has the services {0:016x}")]
+    WithoutFilters(u64),
+    /// The peer serves, but not this.
+    #[error("does not hand out {0}")]
+    Refused(&'static str),
+    /// What came is the protocol, and false.
+    #[error("lies: {0}")]
+    Lie(String),
+}
+
+impl Failure {
+    /// Whether the peer cannot be honest.
+    pub(super) const fn is_lie(&self) -> bool {
+        matches!(self, Self::Lie(_))
+    }
+
+    /// Whether to ask the peer again takes its time.
+    pub(super) fn is_slow(&self) -> bool {
+        match self {
+            Self::Unreachable(cause) => cause.kind() == IoKind::TimedOut,
+            Self::Silent | Self::NoFilter(_) | Self::Behind | Self::Refused(_) => true,
+            _ => false,
+        }
+    }
 }
 
 impl From<std::io::Error> for Failure {

@@ -1,56 +1,79 @@
 //! The peer-to-peer network as a chain source: compact block filters (BIP157, BIP158), no RPC.
 //!
 //! # What is verified, and by whom
-//! - The library `bip157` checks the proof of work and the connection of the headers, the filters
-//!   against the filter headers that as many peers as required agree on, and each block against
-//!   its header.
+//! - The library `bip157` follows the headers of one peer (connection, proof of work) and fetches
+//!   its filters, each held to the filter header that the peer has announced.
+//! - Here, each header is held to the difficulty that the network demands
+//!   ([`work`](super::work)); all peers that answer are asked for their chains, and the one with
+//!   the most work is followed. Nothing of the wallet's is undone for a chain without more work
+//!   than what it undoes. What the peers say about the filters is compared block by block.
+//! - Blocks are fetched here, each held to its header, transactions and witnesses.
 //! - Peers are not asked for what the wallet owns: the filters are matched here, and whole blocks
 //!   are fetched.
 //!
+//! A peer that lies is not asked again for a day, one that is silent only after the others for ten
+//! minutes; the others go on.
+//!
 //! # Limits
-//! - With one required peer, that peer can withhold: name your own node, or require several. Of
-//!   peers found by DNS two must agree at least.
+//! - One peer alone can withhold: a filter that hides a payment is not seen as false while no
+//!   other peer is asked, unless its block is fetched for another reason. Name your own node, or
+//!   several. Of peers found by DNS two must agree at least.
 //! - Unconfirmed transactions of others are not seen. The wallet's own count as long as a
 //!   configured peer has them in its mempool; peers found by DNS are not asked.
 //! - Why a peer refuses a transaction is not said on the network.
 
+mod agree;
+mod blocks;
 mod board;
 mod broadcast;
+mod claim;
 mod config;
+mod council;
+mod course;
+mod errors;
 mod failure;
+mod headers;
 mod peers;
 mod place;
+mod probe;
 mod scan;
+mod seeds;
 mod session;
+mod sieve;
 mod wire;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bitcoin::{Transaction, Txid};
 use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, Operation};
 
 pub use self::config::P2pConfig;
+use self::failure::Failure;
+use self::headers::{Headers, Undone};
 use self::peers::Peers;
-pub use self::peers::handshake;
-use self::place::{first_block, genesis, host, lowest_block, next_block};
-use self::scan::{Pass, Stop};
-use self::session::{Loss, Session, Setup};
+pub use self::probe::handshake;
+use self::scan::Stop;
+pub use self::seeds::Seeds;
+use self::session::{Loss, Session};
 use super::{ChainSource, Follower, Peer, Piece};
 
-/// How often a session is replaced, without progress in between.
-const MAX_SESSIONS: u32 = 3;
+/// How often is tried again without progress in between: once for each peer, within these.
+const MIN_SESSIONS: usize = 3;
+const MAX_SESSIONS: usize = 16;
 /// How often the chain may change during one call.
 const MAX_REORGANISATIONS: u32 = 20;
-/// How many times longer than an exchange with a peer a block may take to arrive, before the
-/// session is replaced.
-const PATIENCE: u32 = 5;
-const MIN_PATIENCE: Duration = Duration::from_millis(500);
 /// What was tried without progress.
 #[derive(Default)]
 struct Tries {
-    sessions: u32,
+    sessions: usize,
     reorganisations: u32,
+}
+
+/// The running session, and what those before it have seen.
+#[derive(Default)]
+struct Slot {
+    session: Option<Session>,
+    past: Undone,
 }
 
 /// A node of our own that follows the headers and filters.
@@ -59,12 +82,12 @@ struct Tries {
 /// - The node starts with the first call that needs it, runs on a thread of its own, and ends
 ///   with the value, within seconds.
 /// - Nothing is stored: what the wallet knows is the state.
-/// - Between calls it hears of new blocks; [`ChainSource::follow`] also asks a configured peer
-///   for its tip, so that the block of a moment ago is not missed.
+/// - Between calls it hears of new blocks; [`ChainSource::follow`] also asks the peers for their
+///   tips, so that the block of a moment ago is not missed.
 pub struct P2pSource {
     config: P2pConfig,
-    peers: Option<Peers>,
-    session: Mutex<Option<Session>>,
+    peers: Arc<Peers>,
+    slot: Mutex<Slot>,
 }
 
 impl P2pSource {
@@ -75,182 +98,88 @@ impl P2pSource {
     /// required.
     pub fn start(config: P2pConfig) -> BitcoinResult<Self> {
         let config = config.checked()?;
-        let peers = (!config.peers.is_empty()).then(|| Peers {
-            network: config.network,
-            addresses: config.peers.clone(),
-            timeout: config.timeout,
-            preferred: Arc::default(),
-        });
+        let (network, timeout) = (config.network, config.timeout);
+        let peers = if config.peers.is_empty() {
+            Peers::found(network, timeout, config.seeds.clone())
+        } else {
+            Peers::named(network, timeout, &config.peers)
+        };
         Ok(Self {
             config,
-            peers,
-            session: Mutex::new(None),
+            peers: Arc::new(peers),
+            slot: Mutex::default(),
         })
     }
 
-    /// Scans until the wallet is at the tip, with the session that is there.
-    fn bring_up(&self, session: &Session, follower: &mut dyn Follower) -> Result<(), Stop> {
-        let tip = self.settle(session, &follower.checkpoints())?;
-        let Some(shared) = self.part(session, tip, follower)? else {
-            tracing::debug!(tip = tip.height, "the peers are behind the wallet");
-            return Ok(());
-        };
-        // Without a reorganisation, the block after the last one examined.
-        let mut start = next_block(follower).min(shared.height + 1);
-        loop {
-            let pass = Pass {
-                session,
-                start: start.max(first_block(follower)),
-                tip,
-                limit: self.config.timeout,
-            };
-            pass.run(follower)?;
-            follower.take(Piece::Scanned(tip))?;
-            if !follower.at_tip()? {
-                return Ok(());
-            }
-            start = next_block(follower);
+    /// The peers that were named, or as many found by the seeds as must agree.
+    fn reachable(&self) -> BitcoinResult<Vec<String>> {
+        if !self.peers.are_found() {
+            return Ok(self.peers.in_order());
         }
-    }
-
-    /// The tip, when the node has it: at least that of a configured peer.
-    fn settle(&self, session: &Session, known: &[BlockRef]) -> Result<BlockRef, Stop> {
-        let timeout = self.config.timeout;
-        let Some(peers) = &self.peers else {
-            return Ok(session.settle(0, timeout)?);
-        };
-        let required = self.config.required_peers;
-        let mut known = known.to_vec();
-        known.insert(0, session.tip(timeout)?);
-        known.push(genesis(self.config.network));
-        let Some(found) = peers.compare(&known) else {
-            // Says which peer has what trouble, if they have.
-            peers.survey(required)?;
-            return Ok(session.settle(0, timeout)?);
-        };
-        peers.await_filter(found.tip, required)?;
-        // A node that asked for the filter before it was there waits for ever; a new one does
-        // not.
-        let patience = if session.is_new() {
-            timeout
-        } else {
-            (found.took * PATIENCE).clamp(MIN_PATIENCE, timeout.max(MIN_PATIENCE))
-        };
-        Ok(session.settle(found.tip.height, patience)?)
-    }
-
-    /// The last block that the wallet shares with the chain; tells the wallet when it has others
-    /// above. `None` when the chain ends below the wallet's last block.
-    fn part(
-        &self,
-        session: &Session,
-        tip: BlockRef,
-        follower: &mut dyn Follower,
-    ) -> Result<Option<BlockRef>, Stop> {
-        let checkpoints = follower.checkpoints();
-        let Some(newest) = checkpoints.first().copied() else {
-            return Ok(Some(session.base));
-        };
-        if newest.height > tip.height {
-            return Ok(None);
-        }
-        for block in &checkpoints {
-            // The headers connect to the base, so that what is below is shared, too.
-            let is_shared = block.height < session.base.height
-                || self.block_at(session, block.height)? == Some(*block);
-            if is_shared {
-                if *block != newest {
-                    follower.take(Piece::Disconnect { fork: *block })?;
-                }
-                return Ok(Some(*block));
-            }
-        }
-        let message = "the wallet and the network share no block; check the network";
-        Err(BitcoinError::new(ErrorKind::InvalidResponse, Operation::Sync, message).into())
-    }
-
-    fn block_at(&self, session: &Session, height: u32) -> Result<Option<BlockRef>, Loss> {
-        if height == session.base.height {
-            return Ok(Some(session.base));
-        }
-        session.block_at(height, self.config.timeout)
-    }
-
-    /// Starts a node for a scan from `start` on.
-    fn open(&self, known: &[BlockRef], start: u32, is_retry: bool) -> BitcoinResult<Session> {
-        let addresses = match &self.peers {
-            None => Vec::new(),
-            Some(peers) => peers.survey(self.config.required_peers)?,
-        };
-        let network = self.config.network;
-        let base = match (&self.peers, is_retry) {
-            (_, true) => place::fixed(network, start),
-            (peers, false) => place::base(network, known, start, peers.as_ref()),
-        };
-        tracing::debug!(base = base.height, "a peer-to-peer node starts");
-        let setup = Setup {
-            network,
-            peers: addresses,
-            required_peers: self.config.required_peers,
-            base,
-            timeout: self.config.timeout,
-        };
-        Session::start(setup).map_err(|cause| {
-            let message = "the machine refuses a thread for the peer-to-peer node";
-            BitcoinError::new(ErrorKind::Internal, Operation::Connect, message).with_source(cause)
-        })
-    }
-
-    /// The running session, or a new one.
-    fn ready<'a>(&self, slot: &'a mut Option<Session>) -> BitcoinResult<&'a mut Session> {
-        match slot.take().filter(|session| !session.is_over()) {
-            Some(session) => Ok(slot.insert(session)),
-            None => Ok(slot.insert(self.open(&[], u32::MAX, false)?)),
-        }
+        let known = [place::genesis(self.config.network)];
+        let need = usize::from(self.config.required_peers);
+        let serving = self.peers.survey(&known, need)?;
+        Ok(serving.into_iter().map(|it| it.address).collect())
     }
 
     /// Makes ready for another try, or gives up.
     fn again(
         &self,
         stop: Stop,
-        slot: &mut Option<Session>,
+        slot: &mut Slot,
         tries: &mut Tries,
         has_progress: bool,
     ) -> BitcoinResult<()> {
         if has_progress {
             *tries = Tries::default();
         }
-        let (loss, has_had_enough) = match stop {
+        let is_last = tries.sessions + 1 >= self.peers.count().clamp(MIN_SESSIONS, MAX_SESSIONS);
+        let loss = match stop {
             Stop::Failed(error) => return Err(error),
+            Stop::TooFew(error) if is_last => return Err(error),
+            Stop::TooFew(_) => {
+                // The session's peer may be one of those that agree.
+                tries.sessions += 1;
+                return Ok(());
+            }
             Stop::Reorganised => {
                 tries.reorganisations += 1;
-                let has_had_enough = tries.reorganisations > MAX_REORGANISATIONS;
-                (Loss::Silent, has_had_enough)
+                if tries.reorganisations > MAX_REORGANISATIONS {
+                    return Err(self.lost(&Loss::Silent, None));
+                }
+                return Ok(());
             }
-            Stop::Lost(loss) => {
-                tries.sessions += 1;
-                (loss, tries.sessions >= MAX_SESSIONS)
-            }
+            // They are blamed; others may serve.
+            Stop::AllLie => Loss::TwoTongues,
+            Stop::Lost(loss) => loss,
         };
-        let trouble = slot.as_ref().and_then(Session::trouble);
-        if matches!(stop, Stop::Lost(_)) {
-            *slot = None;
+        tries.sessions += 1;
+        let trouble = slot.session.as_ref().and_then(Session::trouble);
+        if let Some(session) = &slot.session {
+            let failure = match &loss {
+                Loss::Ended => Some(Failure::Refused("what it is asked for")),
+                Loss::Silent => Some(Failure::Silent),
+                Loss::Flawed(flaw) => Some(Failure::Lie(format!("{flaw}"))),
+                Loss::TwoTongues => Some(Failure::Lie(
+                    "its filters are not those it tells others".to_owned(),
+                )),
+                Loss::NoBlock(_) => None,
+            };
+            if let Some(failure) = failure {
+                self.peers.blame(&session.peer, failure);
+            }
         }
-        if has_had_enough {
-            Err(self.lost(loss, trouble))
+        slot.end();
+        if is_last {
+            Err(self.lost(&loss, trouble))
         } else {
             Ok(())
         }
     }
 
-    fn lost(&self, loss: Loss, trouble: Option<String>) -> BitcoinError {
+    fn lost(&self, loss: &Loss, trouble: Option<String>) -> BitcoinError {
         let seconds = self.config.timeout.as_secs_f32();
         let (kind, message) = match loss {
-            Loss::Ended if self.peers.is_none() => (
-                ErrorKind::Unavailable,
-                "no peer with compact filters was found; check the connection, or name a peer"
-                    .to_owned(),
-            ),
             Loss::Ended => (
                 ErrorKind::Unavailable,
                 "the peers hang up; check that the node has built its filters \
@@ -261,6 +190,14 @@ impl P2pSource {
                 ErrorKind::Timeout,
                 format!("the peers told nothing for {seconds} s; name others or allow more time"),
             ),
+            Loss::NoBlock(height) => (
+                ErrorKind::Unavailable,
+                format!("no peer hands out block {height}, which they have announced; name others"),
+            ),
+            Loss::Flawed(_) | Loss::TwoTongues => (
+                ErrorKind::InvalidResponse,
+                "the peers lie about the chain; name others".to_owned(),
+            ),
         };
         let error = BitcoinError::new(kind, Operation::Sync, message);
         match trouble {
@@ -269,9 +206,18 @@ impl P2pSource {
         }
     }
 
-    fn session(&self) -> MutexGuard<'_, Option<Session>> {
+    fn slot(&self) -> MutexGuard<'_, Slot> {
         // A session is replaced as a whole.
-        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slot {
+    /// Ends the session; what it has seen of the chain is kept.
+    fn end(&mut self) {
+        if let Some(session) = self.session.take() {
+            self.past.merge(session.headers(Headers::remember));
+        }
     }
 }
 
@@ -285,12 +231,18 @@ impl ChainSource for P2pSource {
     }
 
     fn tip(&self) -> BitcoinResult<BlockRef> {
-        let mut slot = self.session();
+        let mut slot = self.slot();
         let mut tries = Tries::default();
         loop {
-            let session = self.ready(&mut slot)?;
-            match self.settle(session, &[]) {
-                Ok(tip) => return Ok(tip),
+            match self.reach(&mut slot, &[], u32::MAX) {
+                Ok(serving) => {
+                    let session = slot.session.as_ref();
+                    let tip = session.map(|session| session.headers(Headers::tip));
+                    let claimed = serving.first().map(|it| it.claim.tip);
+                    if let Some(tip) = tip.or(claimed) {
+                        return Ok(tip);
+                    }
+                }
                 Err(stop) => self.again(stop, &mut slot, &mut tries, false)?,
             }
         }
@@ -298,20 +250,13 @@ impl ChainSource for P2pSource {
 
     fn follow(&self, follower: &mut dyn Follower) -> BitcoinResult<()> {
         follower.begin_blocks()?;
-        let mut slot = self.session();
+        let mut slot = self.slot();
         let mut tries = Tries::default();
         loop {
-            let checkpoints = follower.checkpoints();
-            let start = lowest_block(follower);
-            let is_of_use =
-                |session: &Session| !session.is_over() && session.base.height < start.max(1);
-            let session = match slot.take().filter(is_of_use) {
-                Some(session) => slot.insert(session),
-                None => slot.insert(self.open(&checkpoints, start, tries.sessions > 1)?),
-            };
             let before = follower.scanned();
-            match self.bring_up(session, follower) {
-                Ok(()) => break,
+            match self.bring_up(&mut slot, follower) {
+                Ok(true) => {}
+                Ok(false) => break,
                 Err(stop) => {
                     let has_progress = follower.scanned() != before;
                     self.again(stop, &mut slot, &mut tries, has_progress)?;
@@ -319,8 +264,8 @@ impl ChainSource for P2pSource {
             }
         }
         let unconfirmed = follower.unconfirmed();
-        if let Some(peers) = self.peers.as_ref().filter(|_| !unconfirmed.is_empty()) {
-            let gone = peers.lacking(&unconfirmed);
+        if !unconfirmed.is_empty() {
+            let gone = self.peers.lacking(&unconfirmed);
             let kept = unconfirmed
                 .into_iter()
                 .filter(|txid| !gone.contains(txid))
@@ -336,37 +281,16 @@ impl ChainSource for P2pSource {
     }
 
     fn broadcast(&self, transaction: &Transaction) -> BitcoinResult<Txid> {
-        if let Some(peers) = &self.peers {
-            return broadcast::hand_over(peers, transaction);
-        }
-        let mut slot = self.session();
-        let session = self.ready(&mut slot)?;
-        match session.submit(transaction, self.config.timeout) {
-            Ok(Ok(())) => Ok(transaction.compute_txid()),
-            Ok(Err(reason)) => Err(broadcast::refused(transaction).with_context("reason", reason)),
-            Err(_) => Err(broadcast::unknown(transaction)),
-        }
+        let addresses = self.reachable()?;
+        broadcast::hand_over(&self.peers, &addresses, transaction)
     }
 
     fn peers(&self) -> BitcoinResult<Vec<Peer>> {
-        if let Some(peers) = &self.peers {
-            return Ok(peers.list());
-        }
-        let mut slot = self.session();
-        let session = self.ready(&mut slot)?;
-        let found = session
-            .peers(self.config.timeout)
-            .map_err(|loss| self.lost(loss, session.trouble()))?;
-        let network = self.config.network;
-        Ok(found
-            .into_iter()
-            .map(|(address, services)| Peer {
-                address: host(&address, network),
-                user_agent: None,
-                start_height: None,
-                services: peers::services(services),
-                is_inbound: Some(false),
-            })
-            .collect())
+        Ok(self.peers.list(&self.reachable()?))
     }
+}
+
+fn no_thread(cause: std::io::Error) -> BitcoinError {
+    let message = "the machine refuses a thread for the peer-to-peer node";
+    BitcoinError::new(ErrorKind::Internal, Operation::Connect, message).with_source(cause)
 }

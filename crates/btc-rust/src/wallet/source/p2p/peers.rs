@@ -1,137 +1,181 @@
-//! The peers that the user named: who of them serves, who does not and why.
+//! The peers that may be used: named by the user or found by DNS, and what is held against them.
 
-use std::cmp::Reverse;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bitcoin::p2p::ServiceFlags;
-use bitcoin::{BlockHash, Txid};
-use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, Network, Operation};
+use bitcoin::Txid;
+use btc_iface::{BitcoinResult, BlockRef, Network};
 
-use super::failure::{Failure, name};
-use super::wire::{Conversation, Hello};
+use super::claim::Serving;
+use super::errors::shortage;
+use super::failure::Failure;
+use super::probe;
+use super::seeds::{Seeds, group};
+use super::wire::Conversation;
 use crate::wallet::source::Peer;
 
-/// The protocol version of BIP339, which the library insists on.
-const MIN_VERSION: u32 = 70016;
-/// How often peers are asked whether they have built a filter.
-const POLL: Duration = Duration::from_millis(20);
+/// When two have answered, how long the others may take.
+const GRACE: Duration = Duration::from_secs(1);
+/// How many are asked at once.
+const AT_ONCE: usize = 8;
+/// How many found by DNS are asked before the search is given up.
+const MAX_ASKED: usize = 64;
+/// How many found by DNS are kept in mind.
+const MAX_FOUND: usize = 1_000;
+/// How long a peer that took the whole timeout is asked after the others only.
+const SLOW: Duration = Duration::from_mins(10);
+/// How long a peer that lied is not asked.
+const LIED: Duration = Duration::from_hours(24);
 
-/// The configured peers.
-#[derive(Debug, Clone)]
+/// The peers, in the order in which they are asked.
 pub(super) struct Peers {
-    pub(super) network: Network,
-    pub(super) addresses: Vec<String>,
-    pub(super) timeout: Duration,
-    /// The one that answered last, to be asked first.
-    pub(super) preferred: Arc<AtomicUsize>,
+    network: Network,
+    timeout: Duration,
+    /// Where more come from; none when the user named them.
+    seeds: Option<Seeds>,
+    candidates: Mutex<Vec<Candidate>>,
 }
 
-/// How a peer's chain compares to known blocks.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Comparison {
-    /// The last of the blocks that is in the peer's chain.
-    pub(super) shared: BlockRef,
-    /// The end of the peer's chain, or a block 2,000 above the shared one.
-    pub(super) tip: BlockRef,
-    /// How long one answer took.
-    pub(super) took: Duration,
+struct Candidate {
+    address: String,
+    /// Whether it served the last time.
+    has_served: bool,
+    blame: Option<Blame>,
 }
 
-/// What a peer is to us.
-enum Verdict {
-    Serves(SocketAddr),
-    WithoutFilters(Hello),
-    Failed(Failure),
+struct Blame {
+    until: Instant,
+    failure: Arc<Failure>,
 }
+
+/// What asking one peer came to.
+type Answer = (String, Result<Serving, Failure>);
 
 impl Peers {
-    /// The addresses of those that can serve.
-    ///
-    /// # Errors
-    /// Fewer than required. `Configuration`: a peer is on another network, or all that answer
-    /// serve no filters. `Unavailable`: none can be reached. `Timeout`: they connect and are
-    /// silent. `InvalidResponse`: they do not speak the protocol.
-    pub(super) fn survey(&self, required: u8) -> BitcoinResult<Vec<SocketAddr>> {
-        let verdicts = self.each(|address| match self.open(address) {
-            Ok(open) if serves_filters(&open.hello) => Verdict::Serves(open.address),
-            Ok(open) => Verdict::WithoutFilters(open.hello),
-            Err(failure) => Verdict::Failed(failure),
-        });
-        let serving: Vec<_> = verdicts
-            .iter()
-            .filter_map(|verdict| match verdict {
-                Verdict::Serves(address) => Some(*address),
-                _ => None,
-            })
-            .collect();
-        if serving.len() >= usize::from(required) {
-            Ok(serving)
-        } else {
-            Err(self.shortage(&verdicts, serving.len(), required))
+    pub(super) fn named(network: Network, timeout: Duration, addresses: &[String]) -> Self {
+        Self::new(network, timeout, None, addresses.iter().cloned())
+    }
+
+    pub(super) fn found(network: Network, timeout: Duration, seeds: Seeds) -> Self {
+        Self::new(network, timeout, Some(seeds), std::iter::empty())
+    }
+
+    fn new(
+        network: Network,
+        timeout: Duration,
+        seeds: Option<Seeds>,
+        addresses: impl Iterator<Item = String>,
+    ) -> Self {
+        let mut seen = HashSet::new();
+        let candidates = addresses
+            .filter(|address| seen.insert(address.clone()))
+            .map(|address| Candidate {
+                address,
+                has_served: false,
+                blame: None,
+            });
+        Self {
+            network,
+            timeout,
+            seeds,
+            candidates: Mutex::new(candidates.collect()),
         }
     }
 
-    /// Where the chain of a peer parts from these blocks, and where it ends. One peer that
-    /// answers suffices; `None` when none gives an answer that fits.
-    pub(super) fn compare(&self, known: &[BlockRef]) -> Option<Comparison> {
-        let mut known = known.to_vec();
-        known.sort_by_key(|block| Reverse(block.height));
-        known.dedup();
-        self.in_order()
-            .find_map(|address| compare(&mut self.open(address).ok()?, &known))
-    }
-
-    /// Waits until so many peers have built the filter of this block: one that is asked too early
-    /// does not answer at all.
+    /// Those that serve, with their claims, in the order of preference: all that were named and
+    /// answer, or as many found by DNS as are needed. They have the filters of their own tips.
     ///
     /// # Errors
-    /// `Timeout`: not within the time allowed, as while a node builds its filters for the first
-    /// time.
-    pub(super) fn await_filter(&self, block: BlockRef, required: u8) -> BitcoinResult<()> {
-        let deadline = Instant::now() + self.timeout;
-        let mut missing = usize::from(required);
-        let mut ready = vec![false; self.addresses.len()];
-        loop {
-            for (address, is_ready) in self.addresses.iter().zip(&mut ready) {
-                let answer = |_: &Self| self.open(address).ok()?.has_filter(block).ok();
-                if missing > 0 && !*is_ready && answer(self) == Some(true) {
-                    *is_ready = true;
-                    missing -= 1;
+    /// Fewer than needed. `Configuration`: a peer is on another network, or serves no filters.
+    /// `Unavailable`: none can be reached. `Timeout`: they connect and are silent.
+    /// `InvalidResponse`: they do not speak the protocol, or lie.
+    pub(super) fn survey(&self, known: &[BlockRef], need: usize) -> BitcoinResult<Vec<Serving>> {
+        let mut serving: Vec<Serving> = Vec::new();
+        let mut failures = Vec::new();
+        let mut asked = HashSet::new();
+        while let Some(batch) = self.next_batch(&mut asked, &serving, need) {
+            for (address, answer) in self.ask(batch, known, serving.len(), need) {
+                match answer {
+                    Ok(peer) => serving.push(peer),
+                    Err(failure) => {
+                        let failure = self.blame(&address, failure);
+                        failures.push((address, failure));
+                    }
                 }
             }
-            if missing == 0 {
-                return Ok(());
-            }
-            if Instant::now() >= deadline {
-                let message = "the peers have not built their compact filters up to the tip; \
-                               wait until getindexinfo says that they are synced";
-                return Err(
-                    BitcoinError::new(ErrorKind::Timeout, Operation::Sync, message)
-                        .with_context("height", block.height),
-                );
-            }
-            thread::sleep(POLL);
         }
+        if serving.len() < need {
+            self.add_blamed(&mut failures);
+            return Err(shortage(self.network, serving.len(), need, &failures));
+        }
+        self.prefer(&serving);
+        Ok(serving)
+    }
+
+    /// Connects to one of them.
+    pub(super) fn open(&self, address: &str) -> Result<Conversation, Failure> {
+        Conversation::open(address, self.network, self.timeout)
+    }
+
+    /// Holds a failure against a peer, so that others are asked before it. After a lie it is not
+    /// asked at all.
+    pub(super) fn blame(&self, address: &str, failure: Failure) -> Arc<Failure> {
+        tracing::debug!(peer = address, %failure, "a peer fails");
+        let failure = Arc::new(failure);
+        let time = if failure.is_lie() { LIED } else { SLOW };
+        if !failure.is_lie() && !failure.is_slow() {
+            return failure;
+        }
+        let mut candidates = self.candidates();
+        if let Some(at) = candidates.iter().position(|it| it.address == address) {
+            let mut candidate = candidates.remove(at);
+            // A lie is not forgotten for being slow afterwards.
+            let has_lied = candidate
+                .blame
+                .as_ref()
+                .is_some_and(|blame| blame.failure.is_lie() && blame.until > Instant::now());
+            if !has_lied {
+                candidate.blame = Some(Blame {
+                    until: Instant::now() + time,
+                    failure: Arc::clone(&failure),
+                });
+            }
+            candidates.push(candidate);
+        }
+        failure
+    }
+
+    /// All that may be asked, the best first.
+    pub(super) fn in_order(&self) -> Vec<String> {
+        let now = Instant::now();
+        let candidates = self.candidates();
+        let usable = candidates.iter().filter(|it| !it.has_lied(now));
+        let (good, slow): (Vec<_>, Vec<_>) = usable.partition(|it| !it.is_blamed(now));
+        good.into_iter()
+            .chain(slow)
+            .map(|it| it.address.clone())
+            .collect()
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.candidates().len()
     }
 
     /// Those of the transactions that no peer has any more. When none can be asked, nothing is
-    /// missing.
+    /// missing; peers that the user did not name are not asked, since it would tell them whose the
+    /// transactions are.
     pub(super) fn lacking(&self, txids: &[Txid]) -> Vec<Txid> {
         let mut lacking = txids.to_vec();
         let mut answers = 0;
         for address in self.in_order() {
-            if lacking.is_empty() {
+            if lacking.is_empty() || self.are_found() {
                 break;
             }
-            let answer = self
-                .open(address)
-                .ok()
-                .filter(|open| open.hello.relays)
-                .and_then(|mut open| open.lacking(&lacking).ok());
+            let open = self.open(&address).ok().filter(|open| open.hello.relays);
+            let answer = open.and_then(|mut open| open.lacking(&lacking).ok());
             if let Some(answer) = answer {
                 answers += 1;
                 lacking = answer;
@@ -140,170 +184,183 @@ impl Peers {
         if answers == 0 { Vec::new() } else { lacking }
     }
 
-    /// Those that answer a handshake.
-    pub(super) fn list(&self) -> Vec<Peer> {
-        let found = self.each(|address| {
-            let open = self.open(address).ok()?;
-            Some(peer(address, &open.hello))
-        });
-        found.into_iter().flatten().collect()
+    pub(super) const fn are_found(&self) -> bool {
+        self.seeds.is_some()
     }
 
-    /// The addresses, beginning with the one that answered last.
-    pub(super) fn in_order(&self) -> impl Iterator<Item = &str> {
-        let first = self.preferred.load(Ordering::Relaxed);
-        let (before, after) = self.addresses.split_at(first.min(self.addresses.len()));
-        after.iter().chain(before).map(String::as_str)
+    /// Those of these that answer a handshake.
+    pub(super) fn list(&self, addresses: &[String]) -> Vec<Peer> {
+        probe::list(addresses, self.network, self.timeout)
     }
 
-    pub(super) fn open(&self, address: &str) -> Result<Conversation, Failure> {
-        let open = Conversation::open(address, self.network, self.timeout)?;
-        if let Some(at) = self.addresses.iter().position(|other| other == address) {
-            self.preferred.store(at, Ordering::Relaxed);
+    /// Who is asked next, if more are needed.
+    fn next_batch(
+        &self,
+        asked: &mut HashSet<String>,
+        serving: &[Serving],
+        need: usize,
+    ) -> Option<Vec<String>> {
+        let is_enough = serving.len() >= need;
+        if self.are_found() && (is_enough || asked.len() >= MAX_ASKED) {
+            return None;
         }
-        Ok(open)
-    }
-
-    /// Asks all at once, since each may take the whole timeout.
-    fn each<T: Send>(&self, ask: impl Fn(&str) -> T + Sync) -> Vec<T> {
-        let ask = &ask;
-        thread::scope(|scope| {
-            let asked: Vec<_> = self
-                .addresses
+        if self.are_found() {
+            self.find_more(asked);
+        }
+        let now = Instant::now();
+        let mut groups: HashSet<_> = serving.iter().filter_map(|it| group(&it.address)).collect();
+        let candidates = self.candidates();
+        let is_known = |it: &&Candidate| it.has_served && !it.is_blamed(now);
+        let has_friends = candidates.iter().filter(is_known).count() >= need;
+        let only_friends = self.are_found() && asked.is_empty() && has_friends;
+        let pick = |is_blamed: bool, groups: &mut HashSet<_>| -> Vec<String> {
+            candidates
                 .iter()
-                .map(|address| scope.spawn(move || ask(address)))
-                .collect();
-            // `ask` does not panic; if it does, so may we.
-            asked
-                .into_iter()
-                .filter_map(|thread| thread.join().ok())
+                .filter(|it| it.has_served || !only_friends)
+                .filter(|it| it.is_blamed(now) == is_blamed && !it.has_lied(now))
+                .filter(|it| !asked.contains(&it.address))
+                // Neighbours may belong to one owner.
+                .filter(|it| {
+                    !self.are_found() || group(&it.address).is_none_or(|it| groups.insert(it))
+                })
+                .map(|it| it.address.clone())
+                .take(if self.are_found() {
+                    AT_ONCE
+                } else {
+                    usize::MAX
+                })
                 .collect()
-        })
-    }
-
-    fn shortage(&self, verdicts: &[Verdict], serving: usize, required: u8) -> BitcoinError {
-        let is = |test: fn(&Verdict) -> bool| verdicts.iter().any(test);
-        let network = name(self.network);
-        let (kind, what) =
-            if is(|verdict| matches!(verdict, Verdict::Failed(Failure::OtherNetwork(_)))) {
-                let text = format!("a peer is on another network than the wallet, {network}");
-                (ErrorKind::Configuration, text)
-            } else if is(|verdict| matches!(verdict, Verdict::WithoutFilters(_))) {
-                let text = "a peer serves no compact filters; start the node with \
-                        -blockfilterindex=1 -peerblockfilters=1 and without -prune, or name \
-                        another one";
-                (ErrorKind::Configuration, text.to_owned())
-            } else if is(|verdict| matches!(verdict, Verdict::Failed(Failure::Nonsense(_)))) {
-                let text = "a peer does not speak Bitcoin's protocol; give the node's peer-to-peer \
-                        port, not that of its RPC";
-                (ErrorKind::InvalidResponse, text.to_owned())
-            } else if is(|verdict| matches!(verdict, Verdict::Failed(Failure::Silent))) {
-                let text = "a peer takes the connection and does not answer; give the node's \
-                        peer-to-peer port, not that of its RPC, or allow more time";
-                (ErrorKind::Timeout, text.to_owned())
-            } else {
-                let text = "a peer cannot be reached; start the node with -listen=1 \
-                        -blockfilterindex=1 -peerblockfilters=1, or name another one";
-                (ErrorKind::Unavailable, text.to_owned())
-            };
-        let message = format!("{serving} of {required} required peers serve: {what}");
-        let error = BitcoinError::new(kind, Operation::Sync, message);
-        self.addresses
-            .iter()
-            .zip(verdicts)
-            .fold(error, |error, (address, verdict)| {
-                error.with_context(address.clone(), describe(verdict))
-            })
-    }
-}
-
-/// Connects to a peer, shakes hands and says good-bye.
-///
-/// # Errors
-/// Within the timeout, twice that for a peer on another network. `Unavailable`: it cannot be
-/// reached or hangs up. `Timeout`: it does not answer. `Configuration`: it is on another network.
-/// `InvalidResponse`: it does not speak the protocol.
-pub fn handshake(address: &str, network: Network, timeout: Duration) -> BitcoinResult<Peer> {
-    let open = Conversation::open(address, network, timeout)
-        .map_err(|failure| failed(address, failure))?;
-    Ok(peer(address, &open.hello))
-}
-
-/// The error for a peer that a conversation failed with.
-pub(super) fn failed(address: &str, failure: Failure) -> BitcoinError {
-    let kind = match &failure {
-        Failure::Unreachable(_) | Failure::Closed => ErrorKind::Unavailable,
-        Failure::Silent => ErrorKind::Timeout,
-        Failure::OtherNetwork(_) => ErrorKind::Configuration,
-        Failure::Nonsense(_) => ErrorKind::InvalidResponse,
-    };
-    let message = format!("the peer {failure}; check its address and the network");
-    BitcoinError::new(kind, Operation::Connect, message)
-        .with_context("peer", address)
-        .with_source(failure)
-}
-
-/// Asks a peer for what is above the newest known block. When that is nothing, the block may be
-/// its tip or unknown to it: what is above the one before tells.
-fn compare(open: &mut Conversation, known: &[BlockRef]) -> Option<Comparison> {
-    let begun = Instant::now();
-    let locator: Vec<BlockHash> = known.iter().map(|block| block.hash).collect();
-    for (at, newest) in known.iter().enumerate() {
-        let headers = open.headers_after(&locator[at..]).ok()?;
-        let took = begun.elapsed();
-        let Some((first, last)) = headers.first().zip(headers.last()) else {
-            // Nothing is above the oldest one, the genesis block.
-            if at + 1 == known.len() {
-                let (shared, tip) = (*newest, *newest);
-                return Some(Comparison { shared, tip, took });
-            }
-            continue;
         };
-        let is_above = |block: &&BlockRef| {
-            let hash = block.hash;
-            headers.iter().any(|header| header.block_hash() == hash)
-        };
-        let parent = |block: &&BlockRef| block.hash == first.prev_blockhash;
-        let below = known.iter().find(parent)?;
-        let above = u32::try_from(headers.len()).ok()?;
-        let tip = BlockRef {
-            height: below.height.checked_add(above)?,
-            hash: last.block_hash(),
-        };
-        let shared = *known.iter().find(is_above).unwrap_or(below);
-        return Some(Comparison { shared, tip, took });
-    }
-    None
-}
-
-fn peer(address: &str, hello: &Hello) -> Peer {
-    Peer {
-        address: address.to_owned(),
-        user_agent: Some(hello.user_agent.clone()),
-        start_height: Some(hello.start_height),
-        services: services(hello.services.to_u64()),
-        is_inbound: Some(false),
-    }
-}
-
-/// As `getpeerinfo` writes them.
-pub(super) fn services(flags: u64) -> String {
-    format!("{flags:016x}")
-}
-
-fn serves_filters(hello: &Hello) -> bool {
-    hello.version >= MIN_VERSION
-        && hello
-            .services
-            .has(ServiceFlags::COMPACT_FILTERS | ServiceFlags::NETWORK)
-}
-
-fn describe(verdict: &Verdict) -> String {
-    match verdict {
-        Verdict::Serves(_) => "serves".to_owned(),
-        Verdict::WithoutFilters(hello) => {
-            format!("has the services {}", services(hello.services.to_u64()))
+        let mut batch = pick(false, &mut groups);
+        if batch.is_empty() && !is_enough {
+            batch = pick(true, &mut groups);
         }
-        Verdict::Failed(failure) => failure.to_string(),
+        drop(candidates);
+        asked.extend(batch.iter().cloned());
+        (!batch.is_empty()).then_some(batch)
+    }
+
+    /// Asks DNS when those that are known are used up.
+    fn find_more(&self, asked: &HashSet<String>) {
+        let Some(seeds) = &self.seeds else {
+            return;
+        };
+        let now = Instant::now();
+        let is_fresh = |it: &Candidate| !it.is_blamed(now) && !asked.contains(&it.address);
+        if self.candidates().iter().any(is_fresh) {
+            return;
+        }
+        let found = seeds.look_up(self.network, self.timeout);
+        let mut candidates = self.candidates();
+        for address in found.into_iter().map(|address| address.to_string()) {
+            if candidates.len() >= MAX_FOUND {
+                break;
+            }
+            if candidates.iter().all(|it| it.address != address) {
+                candidates.push(Candidate {
+                    address,
+                    has_served: false,
+                    blame: None,
+                });
+            }
+        }
+    }
+
+    /// Asks several at once. Returns when all have answered, or when enough have and the others
+    /// take longer.
+    fn ask(
+        &self,
+        batch: Vec<String>,
+        known: &[BlockRef],
+        serving: usize,
+        need: usize,
+    ) -> Vec<Answer> {
+        let (answer, answers) = mpsc::channel();
+        let known: Arc<[BlockRef]> = known.into();
+        let order = batch.clone();
+        for address in batch {
+            let (answer, known) = (answer.clone(), Arc::clone(&known));
+            let (network, timeout) = (self.network, self.timeout);
+            thread::spawn(move || {
+                let found = probe::serve(&address, network, timeout, &known);
+                // The receiver may have enough.
+                let _ = answer.send((address, found));
+            });
+        }
+        drop(answer);
+        let (mut told, mut good) = (Vec::new(), serving);
+        // One answer alone is no comparison, if there may be another.
+        let enough = if self.are_found() { need } else { need.max(2) };
+        let mut grace = None;
+        loop {
+            let left = match grace {
+                Some(end) => Instant::saturating_duration_since(&end, Instant::now()),
+                // Each ends by itself, a handshake on another network after two timeouts or more.
+                None => self.timeout.saturating_mul(20),
+            };
+            let Ok((address, found)) = answers.recv_timeout(left) else {
+                break;
+            };
+            good += usize::from(found.is_ok());
+            told.push((address, found));
+            if good >= enough && grace.is_none() {
+                let grace_time = if self.are_found() {
+                    Duration::ZERO
+                } else {
+                    GRACE
+                };
+                grace = Some(Instant::now() + grace_time);
+            }
+        }
+        if !self.are_found() {
+            let has_told = |address: &&String| told.iter().any(|(it, _)| it == *address);
+            for address in order.iter().filter(|address| !has_told(address)) {
+                self.blame(address, Failure::Silent);
+            }
+        }
+        told.sort_by_key(|(address, _)| order.iter().position(|it| it == address));
+        told
+    }
+
+    /// Those that were not even asked, for what they did before.
+    fn add_blamed(&self, failures: &mut Vec<(String, Arc<Failure>)>) {
+        let now = Instant::now();
+        for candidate in self.candidates().iter().filter(|it| it.is_blamed(now)) {
+            let is_told = failures.iter().any(|(it, _)| *it == candidate.address);
+            if let (false, Some(blame)) = (is_told, &candidate.blame) {
+                failures.push((candidate.address.clone(), Arc::clone(&blame.failure)));
+            }
+        }
+    }
+
+    /// Those that serve are asked first next time, and nothing but a lie is held against them.
+    fn prefer(&self, serving: &[Serving]) {
+        let now = Instant::now();
+        let mut candidates = self.candidates();
+        for candidate in candidates.iter_mut() {
+            let serves = serving.iter().any(|it| it.address == candidate.address);
+            candidate.has_served = serves;
+            if serves && !candidate.has_lied(now) {
+                candidate.blame = None;
+            }
+        }
+    }
+
+    fn candidates(&self) -> MutexGuard<'_, Vec<Candidate>> {
+        // Each change leaves a list of sound entries.
+        self.candidates
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Candidate {
+    fn is_blamed(&self, now: Instant) -> bool {
+        self.blame.as_ref().is_some_and(|blame| blame.until > now)
+    }
+
+    fn has_lied(&self, now: Instant) -> bool {
+        let blame = self.blame.as_ref();
+        blame.is_some_and(|blame| blame.until > now && blame.failure.is_lie())
     }
 }

@@ -1,10 +1,9 @@
 //! Places in the chain: where the wallet is, and where a node may begin.
 
-use bip157::{AddrV2, HashCheckpoint};
+use bip157::HashCheckpoint;
 use bitcoin::constants::genesis_block;
 use btc_iface::{BlockRef, Network};
 
-use super::peers::Peers;
 use crate::wallet::source::Follower;
 
 /// Blocks below the newest one of the wallet at which a node starts, so that it sees a
@@ -20,25 +19,17 @@ const PORTS: [(Network, u16); 5] = [
 ];
 
 /// The newest block from which a node sees everything above that a scan from `start` needs. The
-/// peers are asked which of the known blocks, given the newest first, are in their chain.
-pub(super) fn base(
-    network: Network,
-    known: &[BlockRef],
-    start: u32,
-    peers: Option<&Peers>,
-) -> BlockRef {
-    let mut known = known.to_vec();
-    let mut highest = start.saturating_sub(1);
+/// known blocks, given the newest first, are the wallet's; up to `shared`, they are in the chain
+/// of all peers.
+pub(super) fn base(network: Network, known: &[BlockRef], start: u32, shared: BlockRef) -> BlockRef {
+    let mut highest = start.saturating_sub(1).min(shared.height);
     if let Some(newest) = known.first() {
         highest = highest.min(newest.height.saturating_sub(MARGIN));
     }
-    known.push(genesis(network));
-    if let Some(found) = peers.and_then(|peers| peers.compare(&known)) {
-        highest = highest.min(found.shared.height);
-    }
     let fixed = fixed(network, start);
     known
-        .into_iter()
+        .iter()
+        .copied()
         .filter(|block| block.height <= highest)
         .max_by_key(|block| block.height)
         .filter(|block| block.height > fixed.height)
@@ -96,19 +87,9 @@ fn milestones() -> [BlockRef; 2] {
     .map(|HashCheckpoint { height, hash }| BlockRef { height, hash })
 }
 
-fn port(network: Network) -> u16 {
+pub(super) fn port(network: Network) -> u16 {
     PORTS
         .iter()
         .find(|(other, _)| *other == network)
         .map_or(0, |(_, port)| *port)
-}
-
-/// `host:port` of a peer found by DNS, all of which use the network's port.
-pub(super) fn host(address: &AddrV2, network: Network) -> String {
-    let port = port(network);
-    match address {
-        AddrV2::Ipv4(ip) => format!("{ip}:{port}"),
-        AddrV2::Ipv6(ip) => format!("[{ip}]:{port}"),
-        other => format!("{other:?}"),
-    }
 }

@@ -1,19 +1,19 @@
 //! One pass over the filters of a range of blocks: those that match are fetched and applied in
 //! order.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
 
-use bitcoin::Block;
-use btc_iface::{BitcoinError, BlockRef, ErrorKind, Operation};
+use btc_iface::{BitcoinError, BlockRef};
 
-use super::board::{Fetched, Sieve};
+use super::agree::{Accepted, Agreement};
+use super::blocks::Fetcher;
+use super::board::Fetched;
 use super::session::{Loss, Session};
+use super::sieve::Sieve;
 use crate::wallet::source::{Follower, Piece};
 
-/// Blocks asked for ahead of the one that is applied next. The library fetches one after another;
-/// this keeps it busy.
+/// Blocks asked for ahead of the one that is applied next, and so kept in memory.
 const IN_FLIGHT: usize = 8;
 /// After so many blocks the wallet may store how far it is.
 const MILESTONE: u32 = 1_000;
@@ -27,7 +27,11 @@ pub(super) enum Stop {
     Lost(Loss),
     /// The active chain changed on the way.
     Reorganised,
-    /// The wallet, or a block that is not what it should be.
+    /// Too few peers are left that agree; there may be others.
+    TooFew(BitcoinError),
+    /// A filter that all have agreed on hides what is in its block.
+    AllLie,
+    /// The wallet, or peers that cannot go on.
     Failed(BitcoinError),
 }
 
@@ -46,6 +50,8 @@ impl From<BitcoinError> for Stop {
 /// A pass.
 pub(super) struct Pass<'a> {
     pub(super) session: &'a Session,
+    pub(super) agreement: &'a Agreement,
+    pub(super) fetcher: &'a Fetcher,
     pub(super) start: u32,
     pub(super) tip: BlockRef,
     /// How long the peers may be silent.
@@ -84,8 +90,8 @@ impl Pass<'_> {
             if session.reorganisations() != reorganisations {
                 return Err(Stop::Reorganised);
             }
-            self.sort(session.take_filters(), next, &mut waiting, follower);
-            request(session, &mut waiting);
+            self.sort(session.take_filters(), next, &mut waiting, follower)?;
+            self.request(&mut waiting);
             let before = next;
             while let Some(applied) = self.apply(next, &mut waiting, follower)? {
                 next += 1;
@@ -94,7 +100,7 @@ impl Pass<'_> {
                     for other in waiting.values_mut().filter(|other| !other.matches) {
                         other.matches = other.sieve.lets_through(follower.watched());
                     }
-                    request(session, &mut waiting);
+                    self.request(&mut waiting);
                 }
                 self.tell(applied, follower)?;
             }
@@ -120,11 +126,17 @@ impl Pass<'_> {
         next: u32,
         waiting: &mut BTreeMap<u32, Waiting>,
         follower: &dyn Follower,
-    ) {
+    ) -> Result<(), Stop> {
         for sieve in filters {
             let height = sieve.block.height;
             if (next..=self.tip.height).contains(&height) && !waiting.contains_key(&height) {
-                let matches = sieve.lets_through(follower.watched());
+                let must_be_read = match self.agreement.at(height) {
+                    Accepted::Any => false,
+                    Accepted::Only(hash) if sieve.hash() == hash => false,
+                    Accepted::Only(_) => return Err(Loss::TwoTongues.into()),
+                    Accepted::None => true,
+                };
+                let matches = must_be_read || sieve.lets_through(follower.watched());
                 let is_requested = false;
                 waiting.insert(
                     height,
@@ -134,6 +146,18 @@ impl Pass<'_> {
                         is_requested,
                     },
                 );
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for the first of the blocks that match and were not asked for.
+    fn request(&self, waiting: &mut BTreeMap<u32, Waiting>) {
+        let matching = waiting.values_mut().filter(|block| block.matches);
+        for block in matching.take(IN_FLIGHT) {
+            if !block.is_requested {
+                block.is_requested = true;
+                self.fetcher.request(block.sieve.block.hash);
             }
         }
     }
@@ -155,11 +179,13 @@ impl Pass<'_> {
         if first.matches {
             match self.session.take_block(at.hash) {
                 None => return Ok(None),
-                Some(Fetched::Lost) if self.session.is_over() => return Err(Loss::Ended.into()),
-                Some(Fetched::Lost) => return Err(Stop::Reorganised),
+                Some(Fetched::Lost) => return Err(Loss::NoBlock(at.height).into()),
                 Some(Fetched::Block(block)) => {
                     let height = at.height;
-                    let block = check(block, height)?;
+                    let is_trusted = self.agreement.at(height) != Accepted::None;
+                    if is_trusted && first.sieve.hides(&block, &HashSet::new(), &[]) {
+                        return Err(Stop::AllLie);
+                    }
                     follower.take(Piece::Block { height, block })?;
                 }
             }
@@ -182,30 +208,5 @@ impl Pass<'_> {
 
     fn total(&self) -> u32 {
         (self.tip.height + 1).saturating_sub(self.start)
-    }
-}
-
-/// Asks for the first of the blocks that match and were not asked for.
-fn request(session: &Session, waiting: &mut BTreeMap<u32, Waiting>) {
-    let matching = waiting.values_mut().filter(|block| block.matches);
-    for block in matching.take(IN_FLIGHT) {
-        if !block.is_requested {
-            block.is_requested = true;
-            session.request_block(block.sieve.block.hash);
-        }
-    }
-}
-
-/// The library has held the transactions to the header; the witnesses are held to the coinbase
-/// here (BIP141).
-fn check(block: Arc<Block>, height: u32) -> Result<Arc<Block>, BitcoinError> {
-    if block.check_witness_commitment() {
-        Ok(block)
-    } else {
-        let message = "a peer sent a block with witnesses that are not its own; try other peers";
-        Err(
-            BitcoinError::new(ErrorKind::InvalidResponse, Operation::Sync, message)
-                .with_context("height", height),
-        )
     }
 }

@@ -1,7 +1,7 @@
-//! `Session`: a running node of the library `bip157` on its own thread, and what it has told.
+//! `Session`: a running node of the library `bip157` on its own thread, connected to one peer, and
+//! what it has told.
 
 use std::collections::VecDeque;
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -9,13 +9,16 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bip157::chain::ChainState;
-use bip157::{Builder, Client, ClientError, HashCheckpoint, Requester, TrustedPeer};
-use bitcoin::{BlockHash, Transaction};
+use bip157::{Builder, Client, HashCheckpoint, Requester, TrustedPeer};
+use bitcoin::BlockHash;
 use btc_iface::{BlockRef, Network};
-use tokio::runtime::{Builder as RuntimeBuilder, Handle, Runtime};
+use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
 use tokio::sync::oneshot;
 
-use super::board::{Board, Fetched, News, Sieve, block_ref, listen, note};
+use super::board::{Board, Fetched, News, listen, note};
+use super::headers::Headers;
+use super::sieve::Sieve;
+use crate::wallet::source::work::Flaw;
 
 /// How long the thread may take to end; it is left alone then.
 const SHUTDOWN: Duration = Duration::from_secs(3);
@@ -23,30 +26,36 @@ const SHUTDOWN: Duration = Duration::from_secs(3);
 const FOREVER: Duration = Duration::from_hours(24 * 365);
 
 /// Why a session gave no answer.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) enum Loss {
-    /// The node ended: it has no peer left that answers.
+    /// The node ended: its peer is gone, or the node has hung up on it.
     Ended,
     /// Nothing happened for the time allowed.
     Silent,
+    /// The headers are not worth what they claim.
+    Flawed(Flaw),
+    /// No peer hands out the block of this height.
+    NoBlock(u32),
+    /// A filter is not the one that the peer has announced to us.
+    TwoTongues,
 }
 
 /// How a node is to be started.
 pub(super) struct Setup {
     pub(super) network: Network,
-    /// Empty: found by DNS.
-    pub(super) peers: Vec<SocketAddr>,
-    pub(super) required_peers: u8,
+    /// The peer as it was named, and where it is.
+    pub(super) peer: (String, SocketAddr),
     /// The block above which it looks at the chain.
-    pub(super) base: BlockRef,
+    pub(super) headers: Headers,
     pub(super) timeout: Duration,
 }
 
 /// A running node.
 pub(super) struct Session {
     pub(super) base: BlockRef,
+    /// The peer as it was named.
+    pub(super) peer: String,
     requester: Requester,
-    handle: Handle,
     board: Arc<Board>,
     stop: Option<oneshot::Sender<()>>,
     ended: mpsc::Receiver<()>,
@@ -59,28 +68,24 @@ impl Session {
     /// # Errors
     /// The machine refuses a thread or the sockets' poll.
     pub(super) fn start(setup: Setup) -> std::io::Result<Self> {
-        let base = setup.base;
+        let base = setup.headers.base();
         let checkpoint = HashCheckpoint::new(base.height, base.hash);
-        let has_own_peers = !setup.peers.is_empty();
-        // The library takes the last one first.
-        let peers = setup.peers.into_iter().rev();
-        let mut builder = Builder::new(setup.network)
+        let (peer, address) = setup.peer;
+        // With one peer it is known who said what. What others say is compared with it.
+        let (node, client) = Builder::new(setup.network)
             .chain_state(ChainState::Checkpoint(checkpoint))
-            .add_peers(peers.map(TrustedPeer::from_socket_addr))
-            .required_peers(setup.required_peers)
+            .add_peer(TrustedPeer::from_socket_addr(address))
+            .whitelist_only()
+            .required_peers(1)
             .handshake_timeout(setup.timeout)
             .response_timeout(setup.timeout)
+            .maximum_connection_time(FOREVER)
             // Filters are asked for when the wallet says from where.
             .headers_only_sync()
-            .fetch_witness_data();
-        if has_own_peers {
-            builder = builder.whitelist_only().maximum_connection_time(FOREVER);
-        }
-        let (node, client) = builder.build();
+            .build();
         let runtime = RuntimeBuilder::new_current_thread().enable_all().build()?;
-        let handle = runtime.handle().clone();
         let requester = client.requester.clone();
-        let board = Arc::new(Board::default());
+        let board = Arc::new(Board::new(setup.headers));
         let (stop, stopped) = oneshot::channel();
         let (end, ended) = mpsc::channel();
         let shared = Arc::clone(&board);
@@ -95,8 +100,8 @@ impl Session {
             })?;
         Ok(Self {
             base,
+            peer,
             requester,
-            handle,
             board,
             stop: Some(stop),
             ended,
@@ -122,36 +127,25 @@ impl Session {
         self.news().reorganisations
     }
 
-    /// The tip of the chain of headers.
-    pub(super) fn tip(&self, limit: Duration) -> Result<BlockRef, Loss> {
-        let requester = self.requester.clone();
-        let tip = self.ask(limit, async move { requester.chain_tip().await })?;
-        Ok(block_ref(tip))
+    pub(super) fn board(&self) -> Arc<Board> {
+        Arc::clone(&self.board)
     }
 
-    /// The block of the active chain at this height, which is above the base.
-    pub(super) fn block_at(&self, height: u32, limit: Duration) -> Result<Option<BlockRef>, Loss> {
-        let requester = self.requester.clone();
-        let found = self.ask(limit, async move { requester.get_header(height).await })?;
-        Ok(found.map(|found| BlockRef {
-            height,
-            hash: found.block_hash(),
-        }))
+    /// Looks at the chain of headers.
+    pub(super) fn headers<T>(&self, look: impl FnOnce(&Headers) -> T) -> T {
+        look(&self.news().headers)
     }
 
-    /// Waits until the node has all headers and is at this height at least.
-    pub(super) fn settle(&self, height: u32, limit: Duration) -> Result<BlockRef, Loss> {
-        loop {
-            let tip = self.tip(limit)?;
-            let is_settled = |news: &News| news.synced == Some(tip) && tip.height >= height;
-            if is_settled(&self.news()) {
-                return Ok(tip);
-            }
-            let seen = self.news().activity;
-            self.wait(limit, |news| {
-                (news.activity != seen || is_settled(news)).then_some(())
-            })?;
-        }
+    /// Waits until the node has all headers of its peer, this one among them.
+    pub(super) fn settle(&self, target: BlockRef, limit: Duration) -> Result<BlockRef, Loss> {
+        self.wait(limit, |news| {
+            let tip = news.headers.tip();
+            // A target below the base was known before.
+            let has_it = target.height <= news.headers.base().height || news.headers.has(target);
+            // An empty chain is never told.
+            let is_synced = news.synced == Some(tip);
+            (is_synced && has_it).then_some(tip)
+        })
     }
 
     /// Asks for the filters above this height, up to the tip.
@@ -166,20 +160,6 @@ impl Session {
         news.wants_filters = false;
         news.filters.clear();
         news.blocks.clear();
-    }
-
-    /// Asks for a block; it arrives in the news.
-    pub(super) fn request_block(&self, hash: BlockHash) {
-        let requester = self.requester.clone();
-        let board = Arc::clone(&self.board);
-        self.handle.spawn(async move {
-            let block = requester.get_block(hash).await;
-            board.tell(|news| {
-                news.activity += 1;
-                let fetched = block.map_or(Fetched::Lost, |it| Fetched::Block(Arc::new(it.block)));
-                news.blocks.insert(hash, fetched);
-            });
-        });
     }
 
     /// The filters that have arrived, in order.
@@ -203,54 +183,6 @@ impl Session {
         self.wait(limit, |news| (news.activity != activity).then_some(()))
     }
 
-    /// Addresses and services of the connected peers.
-    pub(super) fn peers(&self, limit: Duration) -> Result<Vec<(bip157::AddrV2, u64)>, Loss> {
-        let requester = self.requester.clone();
-        let peers = self.ask(limit, async move { requester.peer_info().await })?;
-        Ok(peers
-            .into_iter()
-            .map(|(address, services)| (address, services.to_u64()))
-            .collect())
-    }
-
-    /// Hands a transaction to a peer that asks for it; answers with the reason if it is refused.
-    pub(super) fn submit(
-        &self,
-        transaction: &Transaction,
-        limit: Duration,
-    ) -> Result<Result<(), String>, Loss> {
-        let wtxid = transaction.compute_wtxid();
-        let requester = self.requester.clone();
-        let transaction = transaction.clone();
-        self.ask(
-            limit,
-            async move { requester.submit_package(transaction).await },
-        )?;
-        // Peers of today say nothing when they refuse; old ones do, at once.
-        Ok(match self.news().rejected.remove(&wtxid) {
-            Some(reason) => Err(reason),
-            None => Ok(()),
-        })
-    }
-
-    /// Runs a request on the node's thread.
-    fn ask<T: Send + 'static>(
-        &self,
-        limit: Duration,
-        request: impl Future<Output = Result<T, ClientError>> + Send + 'static,
-    ) -> Result<T, Loss> {
-        let (answer, answered) = mpsc::channel();
-        self.handle.spawn(async move {
-            // The caller may have given up.
-            let _ = answer.send(request.await);
-        });
-        match answered.recv_timeout(limit) {
-            Ok(Ok(found)) => Ok(found),
-            Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => Err(Loss::Ended),
-            Err(RecvTimeoutError::Timeout) => Err(Loss::Silent),
-        }
-    }
-
     /// Waits for news; the limit begins anew whenever a peer has answered something.
     fn wait<T>(
         &self,
@@ -265,7 +197,7 @@ impl Session {
                 return Ok(found);
             }
             if news.is_over {
-                return Err(Loss::Ended);
+                return Err(news.flaw.map_or(Loss::Ended, Loss::Flawed));
             }
             let now = Instant::now();
             if news.activity != seen {

@@ -125,6 +125,16 @@ proptest! {
                 }
                 prop_assert_eq!(branch.work(), total_work(&chain[start + 1..]));
                 prop_assert_eq!(branch.last(), &chain[chain.len() - 1]);
+                let below = branch_above(network, &chain, *start);
+                for end in [start + 1, start + 500, chain.len()].map(|end| end.min(chain.len() - 1)) {
+                    let blocks = u32::try_from(end - start).expect("few");
+                    let most = below.most_work(blocks);
+                    let work = total_work(&chain[start + 1..=end]);
+                    prop_assert!(most.is_none_or(|most| work <= most));
+                    let is_exact = network == Network::Regtest
+                        || (network == Network::Bitcoin && start / 2016 == end / 2016);
+                    prop_assert!(!is_exact || most == Some(work));
+                }
             }
         }
     }

@@ -1,37 +1,32 @@
-//! A short conversation with one peer: the handshake, and the few questions that the wallet asks
-//! itself (BIP14, BIP31, BIP144, BIP339).
+//! `Conversation`: an open connection to one peer (BIP14, BIP31, BIP144, BIP339).
 //!
-//! The node of the library follows the chain; this asks what it cannot tell: who the peer is, where
-//! its chain parts from ours, and whether its mempool has a transaction.
+//! The node of the library follows the headers and fetches filters; it does not say who sent what.
+//! What must be known of one peer, to hold it against the others, is asked here.
+
+mod questions;
+
+pub(super) use self::questions::MAX_HEADERS;
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::{ErrorKind as IoKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bitcoin::block::Header;
 use bitcoin::consensus::{deserialize, serialize};
-use bitcoin::hashes::Hash;
 use bitcoin::p2p::message::{NetworkMessage, RawNetworkMessage};
-use bitcoin::p2p::message_blockdata::{GetHeadersMessage, Inventory};
-use bitcoin::p2p::message_filter::GetCFHeaders;
 use bitcoin::p2p::message_network::VersionMessage;
 use bitcoin::p2p::{Address, Magic, ServiceFlags};
-use bitcoin::{BlockHash, Transaction, Txid};
-use btc_iface::{BlockRef, Network};
+use btc_iface::Network;
 
 use super::failure::{Failure, NETWORKS, name};
 
 /// The version of the protocol that we speak: `wtxidrelay` (BIP339).
 const PROTOCOL: u32 = 70016;
-/// The longest message that is read. What we ask for is far shorter, except a transaction.
+/// The longest message that is read: a block has 4,000,000 bytes at most.
 const MAX_MESSAGE: usize = 4_500_000;
-/// How many messages may pass that we did not ask for.
+/// How many messages may pass that we did not ask for, and their bytes.
 const MAX_UNASKED: usize = 2_000;
-/// Transactions asked for at once.
-const BATCH: usize = 50;
-/// The hashes of a locator that Bitcoin Core accepts.
-const MAX_LOCATOR: usize = 101;
+const MAX_UNASKED_BYTES: usize = 2 * MAX_MESSAGE;
 /// The longest user agent that is kept (BIP14).
 const MAX_USER_AGENT: usize = 256;
 const HEADER: usize = 24;
@@ -50,14 +45,16 @@ pub(super) struct Hello {
 /// An open connection after the handshake.
 pub(super) struct Conversation {
     stream: TcpStream,
-    magic: Magic,
+    network: Network,
+    timeout: Duration,
     deadline: Instant,
     pub(super) address: SocketAddr,
     pub(super) hello: Hello,
 }
 
 impl Conversation {
-    /// Connects and shakes hands. Everything that follows must end within the timeout, too.
+    /// Connects and shakes hands. Everything that follows must end within the timeout, too, until
+    /// it is [renewed](Self::renew).
     pub(super) fn open(
         address: &str,
         network: Network,
@@ -93,13 +90,14 @@ impl Conversation {
         };
         let mut conversation = Self {
             stream,
-            magic: network.magic(),
+            network,
+            timeout,
             deadline,
             address,
             hello: nothing,
         };
         conversation.send(NetworkMessage::Version(our_version(address)))?;
-        conversation.hello = conversation.until(|message| match message {
+        conversation.hello = conversation.until(&["version"], |message| match message {
             NetworkMessage::Version(version) => Some(hello(&version)),
             _ => None,
         })?;
@@ -107,107 +105,22 @@ impl Conversation {
             conversation.send(NetworkMessage::WtxidRelay)?;
         }
         conversation.send(NetworkMessage::Verack)?;
-        conversation.until(|message| matches!(message, NetworkMessage::Verack).then_some(()))?;
+        conversation.until(&["verack"], |message| {
+            matches!(message, NetworkMessage::Verack).then_some(())
+        })?;
         Ok(conversation)
     }
 
-    /// The headers above the first hash of the locator that is in the peer's chain, at most
-    /// 2,000.
-    pub(super) fn headers_after(&mut self, locator: &[BlockHash]) -> Result<Vec<Header>, Failure> {
-        let newest = locator.iter().take(MAX_LOCATOR - 1);
-        let oldest = locator.get(MAX_LOCATOR - 1..).and_then(<[_]>::last);
-        self.send(NetworkMessage::GetHeaders(GetHeadersMessage {
-            version: PROTOCOL,
-            locator_hashes: newest.chain(oldest).copied().collect(),
-            stop_hash: BlockHash::all_zeros(),
-        }))?;
-        let headers = self.until(|message| match message {
-            NetworkMessage::Headers(headers) => Some(headers),
-            _ => None,
-        })?;
-        let is_chain = headers
-            .windows(2)
-            .all(|pair| pair[1].prev_blockhash == pair[0].block_hash());
-        if is_chain {
-            Ok(headers)
-        } else {
-            Err(Failure::Nonsense("headers without connection".to_owned()))
-        }
-    }
-
-    /// Whether the peer has built the filter of this block. Bitcoin Core builds them some time
-    /// after it has connected the block, and is silent when it is asked too early.
-    pub(super) fn has_filter(&mut self, block: BlockRef) -> Result<bool, Failure> {
-        self.send(NetworkMessage::GetCFHeaders(GetCFHeaders {
-            filter_type: 0,
-            start_height: block.height,
-            stop_hash: block.hash,
-        }))?;
-        let nonce = random();
-        self.send(NetworkMessage::Ping(nonce))?;
-        let mut is_there = false;
-        self.until(|message| match message {
-            NetworkMessage::CFHeaders(headers) => {
-                is_there |= headers.stop_hash == block.hash && headers.filter_hashes.len() == 1;
-                None
-            }
-            NetworkMessage::Pong(answer) if answer == nonce => Some(()),
-            _ => None,
-        })?;
-        Ok(is_there)
-    }
-
-    /// Those of the transactions that the peer would not hand out: they are neither in its
-    /// mempool nor in its newest block. To be asked soon after [`open`](Self::open): Bitcoin Core
-    /// hands out what it had when it last announced, which it does at once to a new peer.
-    pub(super) fn lacking(&mut self, txids: &[Txid]) -> Result<Vec<Txid>, Failure> {
-        // When the answer is here, the peer has also announced.
-        self.fence()?;
-        let mut lacking = Vec::new();
-        for batch in txids.chunks(BATCH) {
-            let asked = batch
-                .iter()
-                .map(|txid| Inventory::WitnessTransaction(*txid))
-                .collect();
-            self.send(NetworkMessage::GetData(asked))?;
-            let mut waiting = batch.to_vec();
-            while !waiting.is_empty() {
-                self.until(|message| match message {
-                    NetworkMessage::Tx(transaction) => {
-                        let txid = transaction.compute_txid();
-                        waiting.retain(|other| *other != txid);
-                        Some(())
-                    }
-                    NetworkMessage::NotFound(items) => {
-                        for item in items {
-                            if let Inventory::WitnessTransaction(txid)
-                            | Inventory::Transaction(txid) = item
-                                && waiting.contains(&txid)
-                            {
-                                waiting.retain(|other| *other != txid);
-                                lacking.push(txid);
-                            }
-                        }
-                        Some(())
-                    }
-                    _ => None,
-                })?;
-            }
-        }
-        Ok(lacking)
-    }
-
-    /// Hands a transaction over and waits until the peer has looked at it.
-    pub(super) fn hand_over(&mut self, transaction: &Transaction) -> Result<(), Failure> {
-        self.send(NetworkMessage::Tx(transaction.clone()))?;
-        self.fence()
+    /// The next exchange has the whole timeout again.
+    pub(super) fn renew(&mut self) {
+        self.deadline = Instant::now() + self.timeout;
     }
 
     /// Returns when the peer has worked off everything that was sent before.
     fn fence(&mut self) -> Result<(), Failure> {
         let nonce = random();
         self.send(NetworkMessage::Ping(nonce))?;
-        self.until(|message| match message {
+        self.until(&["pong"], |message| match message {
             NetworkMessage::Pong(answer) if answer == nonce => Some(()),
             _ => None,
         })
@@ -215,24 +128,31 @@ impl Conversation {
 
     fn send(&mut self, message: NetworkMessage) -> Result<(), Failure> {
         self.stream.set_write_timeout(Some(self.time_left()?))?;
-        let bytes = serialize(&RawNetworkMessage::new(self.magic, message));
+        let bytes = serialize(&RawNetworkMessage::new(self.network.magic(), message));
         self.stream.write_all(&bytes).map_err(Failure::from)
     }
 
-    /// Reads on until the message that is looked for; answers pings on the way.
+    /// Reads on until the message that is looked for, which has one of these commands; answers
+    /// pings on the way.
     fn until<T>(
         &mut self,
+        commands: &[&str],
         mut pick: impl FnMut(NetworkMessage) -> Option<T>,
     ) -> Result<T, Failure> {
+        let mut unasked_bytes = 0;
         for _ in 0..MAX_UNASKED {
-            match self.receive()? {
+            let (bytes, message) = self.receive(commands)?;
+            match message {
                 Some(NetworkMessage::Ping(nonce)) => self.send(NetworkMessage::Pong(nonce))?,
                 Some(message) => {
                     if let Some(found) = pick(message) {
                         return Ok(found);
                     }
                 }
-                None => {}
+                None => unasked_bytes += bytes,
+            }
+            if unasked_bytes > MAX_UNASKED_BYTES {
+                break;
             }
         }
         Err(Failure::Nonsense(
@@ -240,12 +160,12 @@ impl Conversation {
         ))
     }
 
-    /// The next message; `None` for one of a kind that we never need.
-    fn receive(&mut self) -> Result<Option<NetworkMessage>, Failure> {
+    /// The size of the next message, and it; `None` for one of another kind.
+    fn receive(&mut self, commands: &[&str]) -> Result<(usize, Option<NetworkMessage>), Failure> {
         let mut bytes = vec![0; HEADER];
         self.fill(&mut bytes)?;
         let magic = Magic::from_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-        if magic != self.magic {
+        if magic != self.network.magic() {
             let other = NETWORKS.iter().find(|other| other.magic() == magic);
             return Err(other.map_or_else(
                 || Failure::Nonsense(format!("a message begins with {magic}")),
@@ -257,26 +177,28 @@ impl Conversation {
             let text = format!("a message of {length} bytes");
             return Err(Failure::Nonsense(text));
         }
-        bytes.resize(HEADER + length, 0);
-        self.fill(&mut bytes[HEADER..])?;
+        self.fill_more(&mut bytes, length)?;
         let command = bytes[4..16].split(|byte| *byte == 0).next();
-        let is_needed = matches!(
-            command.unwrap_or_default(),
-            b"version"
-                | b"verack"
-                | b"ping"
-                | b"pong"
-                | b"headers"
-                | b"cfheaders"
-                | b"tx"
-                | b"notfound"
-        );
-        if !is_needed {
-            return Ok(None);
+        let command = command.unwrap_or_default();
+        let mut commands = commands.iter().chain(&["ping"]);
+        if !commands.any(|other| other.as_bytes() == command) {
+            return Ok((length, None));
         }
         deserialize::<RawNetworkMessage>(&bytes)
-            .map(|message| Some(message.into_payload()))
+            .map(|message| (length, Some(message.into_payload())))
             .map_err(|cause| Failure::Nonsense(cause.to_string()))
+    }
+
+    /// Reads so many bytes more, and has room for no more than have come: a length is only a word.
+    fn fill_more(&mut self, bytes: &mut Vec<u8>, length: usize) -> Result<(), Failure> {
+        const STEP: usize = 1 << 16;
+        let end = bytes.len() + length;
+        while bytes.len() < end {
+            let at = bytes.len();
+            bytes.resize(end.min(at + STEP), 0);
+            self.fill(&mut bytes[at..])?;
+        }
+        Ok(())
     }
 
     /// Reads exactly so many bytes before the deadline, however slowly they drip.

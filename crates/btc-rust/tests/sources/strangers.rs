@@ -1,0 +1,158 @@
+//! Peers that the user did not name: those that connect and do not serve are replaced by others.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use btc_iface::{ErrorKind, Network};
+use btc_rust::wallet::source::ChainSource as _;
+use btc_rust::wallet::source::p2p::{P2pConfig, P2pSource, Seeds};
+
+use crate::liars::paid;
+use crate::scripted::{Scripted, instead};
+use crate::setup::SHORT;
+use crate::story::Story;
+use crate::wallet::Pocket;
+
+fn found(seeds: Seeds) -> P2pSource {
+    let config = P2pConfig {
+        timeout: SHORT,
+        seeds,
+        ..P2pConfig::new(Network::Regtest)
+    };
+    P2pSource::start(config).expect("a right configuration")
+}
+
+/// A source over a DNS of our own that names these.
+fn over(peers: &[&Scripted]) -> P2pSource {
+    let addresses: Vec<_> = peers.iter().map(|peer| peer.address).collect();
+    found(Seeds::from_fn(move |_| addresses.clone()))
+}
+
+#[test]
+fn two_that_serve_are_enough() {
+    let mut pocket = Pocket::new("strangers");
+    let node = paid(&pocket);
+    let story = Story::of(&node);
+    let peers = [
+        Scripted::honest(story.clone()),
+        Scripted::honest(story.clone()),
+    ];
+    let source = over(&[&peers[0], &peers[1]]);
+    pocket.follow(&source).expect("both serve");
+    pocket.assert_agrees(&node);
+    assert_eq!(pocket.coins().len(), 1);
+    assert_eq!(source.peers().expect("a list").len(), 2);
+    // One alone could hide a payment.
+    let error = pocket
+        .follow(&over(&[&peers[0]]))
+        .expect_err("one is not enough");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(error.message().starts_with("1 of 2"), "{error}");
+}
+
+#[test]
+fn strangers_that_refuse_filters_or_blocks_are_replaced() {
+    let pocket = Pocket::new("strangers");
+    let node = paid(&pocket);
+    let story = Story::of(&node);
+    let refuse = |command| {
+        let manner = instead(command, |_| Vec::new());
+        Scripted::start(story.clone(), manner)
+    };
+    let honest = [
+        Scripted::honest(story.clone()),
+        Scripted::honest(story.clone()),
+    ];
+    for command in ["cfheaders", "cfilter", "block", "headers", "verack"] {
+        let refusing: Vec<_> = (0..4).map(|_| refuse(command)).collect();
+        let all: Vec<_> = refusing.iter().chain(&honest).collect();
+        let source = over(&all);
+        let mut pocket = Pocket::new("strangers");
+        let begun = Instant::now();
+        pocket.follow(&source).expect(command);
+        assert_eq!(pocket.coins().len(), 1, "{command}");
+        pocket.assert_agrees(&node);
+        assert!(
+            begun.elapsed() < SHORT * 8,
+            "{command}: {:?}",
+            begun.elapsed()
+        );
+        let begun = Instant::now();
+        pocket.follow(&source).expect(command);
+        assert!(begun.elapsed() < SHORT, "{command}: {:?}", begun.elapsed());
+    }
+    let refusing: Vec<_> = (0..4).map(|_| refuse("cfheaders")).collect();
+    let all: Vec<_> = refusing.iter().collect();
+    let mut pocket = Pocket::new("strangers");
+    let begun = Instant::now();
+    let error = pocket.follow(&over(&all)).expect_err("none serves");
+    assert!(error.kind().is_transport(), "{error}");
+    assert!(begun.elapsed() < SHORT * 8, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_stranger_that_lies_is_replaced() {
+    let pocket = Pocket::new("strangers");
+    let node = paid(&pocket);
+    let story = Story::of(&node);
+    let hiding = Scripted::honest(story.clone().without(&pocket.script(0)));
+    let short = Scripted::honest(story.to(100));
+    let honest = [
+        Scripted::honest(story.clone()),
+        Scripted::honest(story.clone()),
+    ];
+    for liar in [&hiding, &short] {
+        // The order is random.
+        for _ in 0..4 {
+            let mut pocket = Pocket::new("strangers");
+            let source = over(&[liar, &honest[0], &honest[1]]);
+            pocket.follow(&source).expect("two serve");
+            pocket.assert_agrees(&node);
+            assert_eq!(pocket.coins().len(), 1);
+        }
+    }
+}
+
+#[test]
+fn the_seeds_are_asked_again_when_their_peers_are_used_up() {
+    let pocket = Pocket::new("strangers");
+    let node = paid(&pocket);
+    let story = Story::of(&node);
+    let first = [
+        Scripted::honest(story.clone()),
+        Scripted::honest(story.clone()),
+    ];
+    let addresses = Arc::new(Mutex::new(Vec::<SocketAddr>::new()));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (dns, count) = (Arc::clone(&addresses), Arc::clone(&asked));
+    let source = found(Seeds::from_fn(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        dns.lock().expect("no panic").clone()
+    }));
+    let mut pocket = Pocket::new("strangers");
+    let error = pocket.follow(&source).expect_err("no one is named");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(error.message().contains("no peer"), "{error}");
+    *addresses.lock().expect("no panic") = first.iter().map(|it| it.address).collect();
+    pocket.follow(&source).expect("two serve");
+    let before = asked.load(Ordering::SeqCst);
+    pocket.follow(&source).expect("two serve");
+    assert_eq!(asked.load(Ordering::SeqCst), before, "they serve still");
+    // What they have is not the chain any more.
+    for peer in &first {
+        peer.tell(story.to(20));
+    }
+    let second = [
+        Scripted::honest(story.clone()),
+        Scripted::honest(story.clone()),
+    ];
+    addresses
+        .lock()
+        .expect("no panic")
+        .extend(second.iter().map(|it| it.address));
+    pocket.follow(&source).expect("two others serve");
+    pocket.assert_agrees(&node);
+    assert!(asked.load(Ordering::SeqCst) > before);
+}
