@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use bitcoin::transaction::Version;
-use bitcoin::{Amount, Transaction};
+use bitcoin::{Amount, ScriptBuf, Transaction};
 use btc::rust::wallet::build::{self, Draft};
 use btc::rust::wallet::folder::Folder;
 use btc::rust::wallet::keys::Signer;
@@ -136,7 +136,7 @@ impl Life<'_, '_> {
         let mut transaction: Transaction = bitcoin::consensus::encode::deserialize(&bytes)?;
         transaction.version = Version(3);
         for input in &mut transaction.input {
-            input.script_sig.clear();
+            input.script_sig = ScriptBuf::new();
             input.witness.clear();
         }
         let spent = transaction.input.iter().map(|input| input.previous_output);

@@ -278,7 +278,9 @@ fn python_wallet(
 /// In whole sat/vB, as the eight operations have it.
 #[cfg(feature = "python-bitcoin")]
 fn max_fee_rate(settings: &crate::config::WalletSettings) -> Option<u64> {
-    settings.max_fee_rate.map(btc_iface::FeeRate::sat_per_vb_ceil)
+    settings
+        .max_fee_rate
+        .map(btc_iface::FeeRate::sat_per_vb_ceil)
 }
 
 #[allow(dead_code, reason = "not needed in a build with every feature")]

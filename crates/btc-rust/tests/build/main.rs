@@ -3,6 +3,7 @@
 mod accelerate;
 mod bump;
 mod bump_money;
+mod bump_rates;
 mod node;
 mod node_bump;
 mod node_rules;

@@ -2,6 +2,7 @@
 
 mod beside;
 mod child;
+mod clock;
 mod crash;
 mod damage;
 mod descriptors;

@@ -13,7 +13,7 @@ use crate::output::Output;
 use crate::verbs::Done;
 
 pub(super) fn bump(output: Output, options: &Bump) -> Done {
-    let run = Run {
+    let run = Permission {
         is_dry_run: options.dry_run,
         is_granted: options.yes,
         allows_high_fee: options.raise.allow_high_fee,
@@ -24,7 +24,7 @@ pub(super) fn bump(output: Output, options: &Bump) -> Done {
 }
 
 pub(super) fn cancel(output: Output, options: &Cancel) -> Done {
-    let run = Run {
+    let run = Permission {
         is_dry_run: options.dry_run,
         is_granted: options.yes,
         allows_high_fee: options.allow_high_fee,
@@ -62,13 +62,13 @@ pub(super) fn raised(
 }
 
 /// How a verb that replaces runs.
-struct Run {
+struct Permission {
     is_dry_run: bool,
     is_granted: bool,
     allows_high_fee: bool,
 }
 
-impl Run {
+impl Permission {
     /// Opens the wallet and follows the chain, builds, shows, asks and sends. What is sent gets the
     /// label of the payment `labelled`.
     fn send(
