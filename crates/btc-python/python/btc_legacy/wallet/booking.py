@@ -113,13 +113,12 @@ class Booking:
         for statement in _RELEASE:
             self._write(statement, (reason,))
 
-    def payments(self, undone_to: int | None = None) -> dict[bytes, PaymentRow]:
-        """The payments that are not settled, or were in a block above the height undone to."""
-        above = -1 if undone_to is None else undone_to
+    def payments(self, above: int | None = None) -> dict[bytes, PaymentRow]:
+        """The payments that are not settled, and those that were settled above this height."""
         rows = self._database.execute(
             "SELECT txid, token, handed_over_ms, outcome, next_broadcast_ms, abandoned_ms "
-            "FROM payments WHERE settled_height IS NULL OR (? >= 0 AND settled_height > ?)",
-            (above, above),
+            "FROM payments WHERE settled_height IS NULL OR settled_height > ?",
+            (above,),
         ).fetchall()
         replaces = self._all_replaced() if rows else {}
         found = {}

@@ -21,7 +21,7 @@ use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, HistoryEntry, 
 
 use self::chain::Blocks;
 use self::payments::Payments;
-pub use self::payments::{OwnPayment, Standing};
+pub use self::payments::{OwnPayment, SETTLED_DEPTH, Standing};
 pub use self::view::{KnownTransaction, Unspent, View};
 use super::keys::{Keychain, Keyring};
 use super::store::{Content, Identity, Position, Store};

@@ -148,10 +148,9 @@ impl Reservations {
         Ok(count)
     }
 
-    /// The payments that are not settled, by txid, and those that were settled above `undone_to`,
-    /// whose blocks were undone.
-    pub fn payments(&self, undone_to: Option<u32>) -> BitcoinResult<BTreeMap<Txid, PaymentRow>> {
-        self.read(|connection| payments::open_payments(connection, undone_to))
+    /// The payments that are not settled, by txid, and those that were settled above this height.
+    pub fn payments(&self, above: i64) -> BitcoinResult<BTreeMap<Txid, PaymentRow>> {
+        self.read(|connection| payments::open_payments(connection, above))
     }
 
     /// The transaction of a payment.
