@@ -26,17 +26,17 @@ _UNKNOWN, _ACCEPTED = "unknown", "accepted"
 # ahead.
 _CLEAR_AWAY = (
     "DELETE FROM reserved WHERE until_ms IS NOT NULL "
-    "AND (until_ms <= :now OR until_ms - span_ms > :now)",
+    "AND (until_ms <= :now OR until_ms - span_ms > :now + 60000)",
     "DELETE FROM change_index WHERE until_ms IS NOT NULL "
-    "AND (until_ms <= :now OR until_ms - span_ms > :now)",
+    "AND (until_ms <= :now OR until_ms - span_ms > :now + 60000)",
 )
 _RESERVED = """
     SELECT txid, vout, reason FROM reserved
-    WHERE until_ms IS NULL OR (until_ms > :now AND until_ms - span_ms <= :now)
+    WHERE until_ms IS NULL OR (until_ms > :now AND until_ms - span_ms <= :now + 60000)
 """
 _HIGHEST_CHANGE = """
     SELECT max(key_index) FROM change_index WHERE address_type = :address_type
-    AND (until_ms IS NULL OR (until_ms > :now AND until_ms - span_ms <= :now))
+    AND (until_ms IS NULL OR (until_ms > :now AND until_ms - span_ms <= :now + 60000))
 """
 _RELEASE = (
     "DELETE FROM reserved WHERE reason = ?",
