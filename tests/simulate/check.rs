@@ -67,7 +67,17 @@ impl Stage {
         if self.node.is_loaded() {
             let expected = self.expected(house, language);
             let state = side.operations.wallet_state()?;
-            expected.check_state(&name, &state)?;
+            if let Err(error) = expected.check_state(&name, &state) {
+                // Whether it is only late says where to look.
+                let again = side.operations.wallet_state()?;
+                let late = expected.check_state(&name, &again).is_ok();
+                let note = if late {
+                    "\n      right when asked again"
+                } else {
+                    ""
+                };
+                return Err(format!("{error}{note}").into());
+            }
             let snapshot = side.operations.snapshot()?;
             let coins = snapshot.coins.iter().map(|it| (it.outpoint, it.value_sat));
             expected.check_spendable(&name, coins.collect())?;
@@ -110,18 +120,20 @@ impl Stage {
         // A time that this program did not set was drawn in the last step.
         let mut set = Vec::new();
         for (txid, at_ms, wanted_ms) in due {
-            const SLACK_MS: u64 = 120_000;
-            if at_ms.abs_diff(wanted_ms) > SLACK_MS {
-                let ahead_ms = at_ms.saturating_sub(now_ms);
-                let may_be = DRAWN_MS.start().saturating_sub(SLACK_MS)..=*DRAWN_MS.end();
-                if !may_be.contains(&ahead_ms) {
-                    let message = format!("{txid} is sent again in {ahead_ms} ms");
-                    return Err(message.into());
-                }
+            if at_ms.abs_diff(wanted_ms) > SLACK_MS && !is_drawn(at_ms, now_ms) {
+                let ahead_ms = at_ms.cast_signed() - now_ms.cast_signed();
+                return Err(format!("{txid} is sent again in {ahead_ms} ms").into());
             }
             set.push((txid, wanted_ms));
         }
         self.houses[house].set_due(&set)
+    }
+
+    /// Whether the wallet has set a new time to send this payment again since the last check.
+    pub(crate) fn was_drawn(&self, due_ms: i64, at_ms: u64) -> bool {
+        let now_ms = unix_ms();
+        let wanted_ms = now_ms.saturating_add_signed(due_ms - self.now_ms);
+        at_ms.abs_diff(wanted_ms) > SLACK_MS && is_drawn(at_ms, now_ms)
     }
 
     /// That history lists each payment with its state, once.
@@ -315,6 +327,14 @@ impl Expected {
         );
         Err(message.into())
     }
+}
+
+/// How far apart two times may be that are meant to be the same.
+const SLACK_MS: u64 = 120_000;
+
+fn is_drawn(at_ms: u64, now_ms: u64) -> bool {
+    let earliest = now_ms + DRAWN_MS.start() - SLACK_MS;
+    (earliest..=now_ms + DRAWN_MS.end()).contains(&at_ms)
 }
 
 /// The time of this machine's clock.

@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::Failure;
+use crate::confirm::confirm;
 use crate::flags::Flags;
 use crate::life::{Broken, Life, Played};
+use crate::scenario;
 use crate::step::Kind;
 
 /// Far longer than any history takes.
@@ -61,9 +63,64 @@ pub(crate) fn run(flags: &Flags) -> Result<bool, Failure> {
     if let Some(seed) = flags.replay {
         return Ok(replay(flags, seed));
     }
+    if let Some(name) = &flags.scenario {
+        return scenarios(flags, name);
+    }
     let report = play_all(flags)?;
     show(flags, &report)?;
-    Ok(report.failures.is_empty())
+    let is_confirmed = confirm_some(flags)?;
+    Ok(report.failures.is_empty() && is_confirmed)
+}
+
+/// Plays one scenario, or all.
+fn scenarios(flags: &Flags, name: &str) -> Result<bool, Failure> {
+    if name == "list" {
+        for scenario in &scenario::ALL {
+            println!("{}", scenario.name);
+        }
+        return Ok(true);
+    }
+    let chosen: Vec<_> = scenario::ALL
+        .iter()
+        .filter(|it| name == "all" || it.name == name)
+        .collect();
+    if chosen.is_empty() {
+        return Err(format!("there is no scenario {name}; --scenario list shows them").into());
+    }
+    let mut is_well = true;
+    for scenario in chosen {
+        match scenario.run(&flags.languages) {
+            Ok(_) => println!("{}: as it should be", scenario.name),
+            Err((error, trace)) => {
+                is_well = false;
+                println!("{trace}{}: {error}", scenario.name);
+            }
+        }
+    }
+    Ok(is_well)
+}
+
+/// Plays some histories once more, on Bitcoin Core.
+fn confirm_some(flags: &Flags) -> Result<bool, Failure> {
+    let mut is_well = true;
+    let step = (flags.histories / flags.confirm.max(1)).max(1);
+    for number in 0..flags.confirm.min(flags.histories) {
+        let seed = flags.seed.wrapping_add(number * step);
+        let life = Life::of(seed, &flags.languages, &flags.kinds);
+        let played = life.play();
+        match confirm(&life.setup, &played.journal) {
+            Ok(done) => {
+                if !flags.json {
+                    println!("history {seed} on Bitcoin Core: {done:?}");
+                }
+            }
+            Err(error) => {
+                is_well = false;
+                eprintln!("history {seed} goes another way on Bitcoin Core: {error}");
+            }
+        }
+    }
+    Ok(is_well)
 }
 
 /// Plays one history, shows it, and shrinks it when it fails.

@@ -8,7 +8,6 @@ use std::{fs, io};
 use btc::bitcoin::{OutPoint, Txid};
 use btc::rust::RustBitcoin;
 use btc::rust::wallet::RustWallet;
-use btc::rust::wallet::reservations::Reservations;
 use btc::{
     BitcoinImplementationType, Config, Credentials, Network, NodeConfig, ObservedWallet,
     WalletInterface,
@@ -133,16 +132,20 @@ impl House {
 
     /// The payments of the shared file: each with whether it is given up and when it is sent again.
     pub(crate) fn rows(&self) -> Result<HashMap<Txid, (bool, u64)>, Failure> {
-        let reservations = Reservations::open(&self.dir())?;
-        let rows = reservations.payments()?.into_values();
-        Ok(rows
-            .map(|row| {
-                (
-                    row.txid,
-                    (row.abandoned_ms.is_some(), row.next_broadcast_ms),
-                )
-            })
-            .collect())
+        let connection = self.connect()?;
+        let sql = "SELECT txid, abandoned_ms IS NOT NULL, next_broadcast_ms FROM payments";
+        let mut statement = connection.prepare(sql)?;
+        let rows = statement.query_map((), |row| {
+            let (txid, is_given_up, at_ms): (String, bool, u64) =
+                (row.get(0)?, row.get(1)?, row.get(2)?);
+            Ok((txid, is_given_up, at_ms))
+        })?;
+        let mut found = HashMap::new();
+        for row in rows {
+            let (txid, is_given_up, at_ms) = row?;
+            found.insert(txid.parse()?, (is_given_up, at_ms));
+        }
+        Ok(found)
     }
 
     /// The coins that are reserved in the shared file, with the reason.
@@ -175,6 +178,13 @@ impl House {
         ] {
             let sql = format!("UPDATE {table} SET {column} = max(1, {column} - ?1)");
             connection.execute(&sql, [by_ms])?;
+        }
+        // As the next writer does; else a clock that is set back brings to life what was over.
+        let now_ms = crate::check::unix_ms().cast_signed();
+        for table in ["reserved", "change_index"] {
+            let sql =
+                format!("DELETE FROM {table} WHERE until_ms <= ?1 OR until_ms > ?1 + span_ms");
+            connection.execute(&sql, [now_ms])?;
         }
         Ok(())
     }

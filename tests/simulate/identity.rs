@@ -16,9 +16,9 @@ use tempfile::TempDir;
 use crate::Failure;
 
 /// How many indices of each chain are known: no history gives out or pays a later one.
-pub(crate) const RANGE: u32 = 140;
+pub(crate) const RANGE: u32 = 100;
 /// How many different words there are.
-const WORDS: u64 = 12;
+const WORDS: u64 = 6;
 
 /// One of the eight chains of keys.
 pub(crate) type Keychain = (AddressType, Chain);

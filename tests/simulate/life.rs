@@ -13,7 +13,7 @@ use crate::stage::{Setup, Stage};
 use crate::step::{Kind, Step};
 
 /// The shortest and the longest history.
-const LENGTH: [u64; 2] = [20, 60];
+const LENGTH: [u64; 2] = [20, 50];
 
 /// A history before it is played.
 #[derive(Debug, Clone)]

@@ -6,6 +6,7 @@
 )]
 
 mod check;
+mod confirm;
 mod crew;
 mod flags;
 mod house;
@@ -13,6 +14,7 @@ mod identity;
 mod life;
 mod payments;
 mod play;
+mod scenario;
 mod stage;
 mod step;
 mod truth;

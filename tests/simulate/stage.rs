@@ -1,6 +1,6 @@
 //! `Stage`: the world of one history, and what is expected of the wallet in it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -41,16 +41,17 @@ impl Setup {
         Self {
             languages: languages.to_vec(),
             words: random.word(),
-            gap_limit: match random.between(0, 9) {
+            gap_limit: match random.between(0, 19) {
                 0 => 20,
-                1 | 2 => 10,
-                _ => 5,
+                1..=3 => 8,
+                4..=8 => 5,
+                _ => 3,
             },
             change_type: random.pick(&AddressType::ALL),
             min_relay: random.pick(&[100, 100, 1_000]),
             has_rest: !random.once_in(4),
             has_filters: !random.once_in(4),
-            has_colleague: random.once_in(2),
+            has_colleague: random.once_in(3),
         }
     }
 
@@ -91,8 +92,6 @@ pub(crate) struct Stage {
     pub(crate) is_idle: bool,
     /// Further counts, by name.
     pub(crate) notes: BTreeMap<&'static str, u64>,
-    /// The mempool as it was before a restart that has not loaded it.
-    pub(crate) before_loading: Option<BTreeSet<Txid>>,
 }
 
 impl Stage {
@@ -121,7 +120,6 @@ impl Stage {
             trace: String::new(),
             is_idle: false,
             notes: BTreeMap::new(),
-            before_loading: None,
         })
     }
 
@@ -217,11 +215,6 @@ impl Stage {
         let number = self.new_recipient();
         all.push(coins::output(number, rest_sat));
         Some(coins::spend(&[coin], all, version))
-    }
-
-    /// Which number a script of others has.
-    pub(crate) fn number_of(&self, script: &ScriptBuf) -> Option<u32> {
-        (FIRST_RECIPIENT..=self.next_recipient).find(|number| coins::script(*number) == *script)
     }
 
     /// The outputs of a transaction that others can spend now, each with its number.

@@ -58,12 +58,12 @@ kinds! {
     Warm "warm" 3 "The node warms up while a call is made.",
     Descend "descend" 5 "The recipient of a payment spends it.",
     Rival "rival" 3 "A payment to the wallet is spent elsewhere.",
-    Close "close" 6 "A side is closed.",
-    Kill "kill" 7 "The process is killed in the middle of a call.",
+    Close "close" 4 "A side is closed.",
+    Kill "kill" 6 "The process is killed in the middle of a call.",
     Meanwhile "meanwhile" 7 "The other side acts in the middle of a call.",
     Clock "clock" 7 "The clock goes on, or is set back.",
     Age "age" 2 "The node's clock goes on for days.",
-    Restore "restore" 3 "The wallet is restored from its words.",
+    Restore "restore" 1 "The wallet is restored from its words.",
 }
 
 impl Kind {

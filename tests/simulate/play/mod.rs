@@ -7,6 +7,7 @@ mod pay;
 mod process;
 mod stuck;
 
+pub(crate) use self::pay::{Order, Way, create};
 use crate::Failure;
 use crate::stage::Stage;
 use crate::step::{Kind, Step};

@@ -131,7 +131,11 @@ impl Stage {
         let built = create(&side, &order);
         if way == Way::Clear {
             self.after_sync(house)?;
+        } else {
+            self.after_sync_if_sent(house)?;
         }
+        // What was sent again is there before the payment is built.
+        let expected = self.expected(house, language);
         self.note_built(house, language, &order, &expected, built, way)
     }
 
@@ -538,7 +542,10 @@ impl Stage {
             let standing = self.houses[house].payments.standing(&truth, &payment);
             let rows = self.houses[house].rows()?;
             let at_ms = rows.get(&txid).map_or(0, |(_, at_ms)| *at_ms);
-            let was_sent = at_ms > crate::check::unix_ms();
+            let was_sent = match payment.phase {
+                Phase::Open { due_ms } => self.was_drawn(due_ms, at_ms),
+                _ => false,
+            };
             if standing == Standing::Missing && self.node.would_take(&payment.transaction).is_ok() {
                 return Err(format!("{txid} is missing, and was not sent again").into());
             }

@@ -197,15 +197,19 @@ impl Stage {
     /// After a call that was cut off: which missing payments were sent again shows in the file.
     pub(crate) fn after_sync_if_sent(&mut self, house: usize) -> Result<(), Failure> {
         let rows = self.houses[house].rows()?;
-        let now_ms = crate::check::unix_ms();
-        for payment in &mut self.houses[house].payments.all {
-            if let Phase::Open { due_ms } = payment.phase
-                && due_ms <= self.now_ms
-                && rows.get(&payment.txid).is_some_and(|(_, at)| *at > now_ms)
+        let mut sent = Vec::new();
+        for payment in &self.houses[house].payments.all {
+            if let (Phase::Open { due_ms }, Some((_, at_ms))) =
+                (payment.phase, rows.get(&payment.txid))
+                && self.was_drawn(due_ms, *at_ms)
             {
-                payment.phase = Phase::Open {
-                    due_ms: self.now_ms + AGAIN_MS,
-                };
+                sent.push(payment.txid);
+            }
+        }
+        for txid in sent {
+            let due_ms = self.now_ms + AGAIN_MS;
+            if let Some(payment) = self.houses[house].payments.get_mut(txid) {
+                payment.phase = Phase::Open { due_ms };
             }
         }
         Ok(())

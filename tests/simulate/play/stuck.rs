@@ -78,8 +78,22 @@ impl Stage {
                 let message = format!("{} was replaced over {descendants:?}", original.txid);
                 return Err(message.into());
             };
+            let is_whole = original.inputs().all(|outpoint| {
+                self.node.unspent(outpoint).is_some() || self.node.is_waiting(outpoint.txid)
+            });
+            if !is_whole {
+                // It cannot be replaced at all.
+                return refused(&error);
+            }
             self.note("a replacement refused for its descendants");
-            return self.check_names(&error, &descendants);
+            // Whoever knows the replacement of one knows enough.
+            let payments = &self.houses[house].payments;
+            let is_shown = |txid: &&Txid| {
+                let payment = payments.get(**txid);
+                payment.is_some_and(|it| payments.standing(&truth, it) != Standing::Replaced)
+            };
+            let shown = descendants.iter().filter(is_shown).copied().collect();
+            return check_names(&error, &shown);
         }
         // The lowest rate that would do is named, and does.
         if let Err(error) = &answer
@@ -170,8 +184,12 @@ impl Stage {
             Ok(()) => Ok(()),
             Err(error) => {
                 let text = error.to_string();
-                // The node's minimum is not the wallet's business, nor are parents that are gone.
-                if text.contains("fee not met") || text.contains("missingorspent") {
+                // The node's minimum is not the wallet's business, nor are parents that are gone,
+                // or unconfirmed again with a version that cannot have such a child.
+                let is_excused = ["fee not met", "missingorspent", "TRUC-violation"]
+                    .iter()
+                    .any(|it| text.contains(it));
+                if is_excused {
                     return Ok(());
                 }
                 Err(format!("{txid} was built, and the node would not take it: {error}").into())
@@ -355,23 +373,27 @@ impl Stage {
         step.one_of(2, from).copied().cloned()
     }
 
-    fn take_psbt(&mut self, side: &Side, mut psbt: Psbt) -> Result<Transaction, Failure> {
+    pub(crate) fn take_psbt(
+        &mut self,
+        side: &Side,
+        mut psbt: Psbt,
+    ) -> Result<Transaction, Failure> {
         let wallet = side.verbs()?;
         if !wallet.finalize_psbt(&mut psbt)? {
             return Err("a replacement is not signed".into());
         }
         Ok(to_transaction(&wallet.extract_psbt(&psbt, true)?))
     }
+}
 
-    /// That a refusal names these transactions.
-    fn check_names(&self, error: &BitcoinError, txids: &BTreeSet<Txid>) -> Result<(), Failure> {
-        let context = error.context();
-        let named = context.iter().find(|(name, _)| name == "descendants");
-        let named = named.map_or("", |(_, value)| value);
-        match txids.iter().find(|txid| !named.contains(&txid.to_string())) {
-            Some(txid) => Err(format!("{txid} would be lost and is not named: {error:?}").into()),
-            None => Ok(()),
-        }
+/// That a refusal names these transactions.
+fn check_names(error: &BitcoinError, txids: &BTreeSet<Txid>) -> Result<(), Failure> {
+    let context = error.context();
+    let named = context.iter().find(|(name, _)| name == "descendants");
+    let named = named.map_or("", |(_, value)| value);
+    match txids.iter().find(|txid| !named.contains(&txid.to_string())) {
+        Some(txid) => Err(format!("{txid} would be lost and is not named: {error:?}").into()),
+        None => Ok(()),
     }
 }
 
