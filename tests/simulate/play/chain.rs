@@ -1,6 +1,6 @@
 //! Blocks, branches, rewards.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use btc::bitcoin::{Transaction, Txid};
 use btc_regtest::sim::coins;
@@ -120,14 +120,8 @@ impl Stage {
             undone.len()
         ));
         self.node.advance(BLOCK_SECS);
-        // Spread over the blocks, or all in the first.
-        let contents = if step.once_in(3, 2) && depth > 1 {
-            let first = kept.len() / 2;
-            let later = kept.split_off(first);
-            vec![kept, later]
-        } else {
-            vec![kept]
-        };
+        let fork = height - depth;
+        let contents = spread(kept, fork, depth, step.once_in(3, 2));
         self.node
             .reorganise(depth, contents, &coins::script(2))
             .map_err(|error| format!("this program built a wrong branch: {error}"))?;
@@ -156,6 +150,37 @@ impl Stage {
         });
         found.cloned().collect()
     }
+}
+
+/// The contents of the blocks above `fork`: each transaction as early as its lock time and its
+/// parents allow, or in the last block.
+fn spread(
+    transactions: Vec<Transaction>,
+    fork: u32,
+    depth: u32,
+    is_late: bool,
+) -> Vec<Vec<Transaction>> {
+    let count = depth as usize + 1;
+    let mut contents: Vec<Vec<Transaction>> = vec![Vec::new(); count];
+    let mut places: HashMap<Txid, usize> = HashMap::new();
+    for transaction in transactions {
+        let locked = transaction
+            .lock_time
+            .to_consensus_u32()
+            .saturating_sub(fork) as usize;
+        let parents = transaction.input.iter();
+        let after = parents
+            .filter_map(|input| places.get(&input.previous_output.txid))
+            .max();
+        let wanted = if is_late { count - 1 } else { 0 };
+        let place = wanted
+            .max(locked)
+            .max(after.copied().unwrap_or(0))
+            .min(count - 1);
+        places.insert(transaction.compute_txid(), place);
+        contents[place].push(transaction);
+    }
+    contents
 }
 
 /// Whether an input needs no signature: it is one of others.
