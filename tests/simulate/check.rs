@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use btc::bitcoin::{OutPoint, Txid};
-use btc::{PaymentState, WalletBalance, WalletInterface, WalletState};
+use btc::{PaymentState, WalletBalance, WalletInterface, WalletSnapshot, WalletState};
 
 use crate::Failure;
 use crate::house::{House, Language};
@@ -78,9 +78,7 @@ impl Stage {
                 };
                 return Err(format!("{error}{note}").into());
             }
-            let snapshot = side.operations.snapshot()?;
-            let coins = snapshot.coins.iter().map(|it| (it.outpoint, it.value_sat));
-            expected.check_spendable(&name, coins.collect())?;
+            expected.check_spendable(&name, &side.operations.snapshot()?)?;
             if let Some(wallet) = &side.wallet {
                 self.check_history(house, &name, &**wallet)?;
             }
@@ -309,13 +307,15 @@ impl Expected {
     pub(crate) fn check_spendable(
         &self,
         name: &str,
-        found: BTreeSet<(OutPoint, u64)>,
+        snapshot: &WalletSnapshot,
     ) -> Result<(), Failure> {
         let wanted: BTreeSet<_> = self
             .spendable
             .iter()
             .map(|(outpoint, coin)| (*outpoint, coin.value_sat))
             .collect();
+        let found = snapshot.coins.iter();
+        let found: BTreeSet<_> = found.map(|it| (it.outpoint, it.value_sat)).collect();
         if found == wanted {
             return Ok(());
         }

@@ -77,7 +77,9 @@ impl Play {
             }
             Deed::Package(package, is_taken) => {
                 let hex: Vec<String> = package.iter().map(encode::serialize_hex).collect();
-                package.iter().for_each(|it| self.see(it));
+                for transaction in package {
+                    self.see(transaction);
+                }
                 let said: Value = self.core.call("submitpackage", &[json!(hex), json!(0)])?;
                 let message = said["package_msg"].as_str().unwrap_or_default();
                 if (message == "success") != *is_taken {

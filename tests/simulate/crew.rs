@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use crate::Failure;
 use crate::confirm::confirm;
 use crate::flags::Flags;
-use crate::life::{Broken, Life, Played};
+use crate::life::{Broken, Life};
 use crate::scenario;
 use crate::step::Kind;
 
 /// Far longer than any history takes.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 /// Between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(5);
 
@@ -68,7 +68,7 @@ pub(crate) fn run(flags: &Flags) -> Result<bool, Failure> {
     }
     let report = play_all(flags)?;
     show(flags, &report)?;
-    let is_confirmed = confirm_some(flags)?;
+    let is_confirmed = confirm_some(flags);
     Ok(report.failures.is_empty() && is_confirmed)
 }
 
@@ -101,7 +101,7 @@ fn scenarios(flags: &Flags, name: &str) -> Result<bool, Failure> {
 }
 
 /// Plays some histories once more, on Bitcoin Core.
-fn confirm_some(flags: &Flags) -> Result<bool, Failure> {
+fn confirm_some(flags: &Flags) -> bool {
     let mut is_well = true;
     let step = (flags.histories / flags.confirm.max(1)).max(1);
     for number in 0..flags.confirm.min(flags.histories) {
@@ -120,7 +120,7 @@ fn confirm_some(flags: &Flags) -> Result<bool, Failure> {
             }
         }
     }
-    Ok(is_well)
+    is_well
 }
 
 /// Plays one history, shows it, and shrinks it when it fails.
@@ -143,15 +143,15 @@ fn explain(flags: &Flags, life: &Life, broken: &Broken) -> Vec<String> {
         "history {seed} fails at step {}: {}",
         broken.at, broken.message
     );
-    let (least, last) = if flags.shrinks {
+    let (shortest, last) = if flags.shrinks {
         life.shrink(broken, &mut |text| println!("  shrinking: {text}"))
     } else {
         (life.clone(), broken.clone())
     };
-    println!("{:?}\n{}", least.setup, last.trace);
+    println!("{:?}\n{}", shortest.setup, last.trace);
     println!("history {seed}: {}", last.message);
     println!("again: cargo xtask simulate --replay {seed}");
-    least.steps.iter().map(ToString::to_string).collect()
+    shortest.steps.iter().map(ToString::to_string).collect()
 }
 
 /// Plays this process's part, a line for each history.
@@ -161,23 +161,24 @@ fn work(flags: &Flags, first: u64, stride: u64) -> Result<(), Failure> {
     while number < flags.histories {
         let seed = flags.seed.wrapping_add(number);
         tell(&mut out, &Said::Begin(seed))?;
-        let Played {
-            steps,
-            notes,
-            failure,
-            ..
-        } = Life::of(seed, &flags.languages, &flags.kinds).play();
-        let owned = |name: &&str| (*name).to_owned();
+        let played = Life::of(seed, &flags.languages, &flags.kinds).play();
         let done = Done {
             seed,
-            steps: steps.iter().map(|(name, it)| (owned(name), *it)).collect(),
-            notes: notes.iter().map(|(name, it)| (owned(name), *it)).collect(),
-            failure: failure.map(|broken| (broken.at, broken.message)),
+            steps: named(&played.steps),
+            notes: named(&played.notes),
+            failure: played.failure.map(|broken| (broken.at, broken.message)),
         };
         tell(&mut out, &Said::Done(done))?;
         number += stride;
     }
     Ok(())
+}
+
+fn named<T: Copy>(counts: &BTreeMap<&'static str, T>) -> BTreeMap<String, T> {
+    let counts = counts.iter();
+    counts
+        .map(|(name, count)| ((*name).to_owned(), *count))
+        .collect()
 }
 
 fn tell(out: &mut impl Write, said: &Said) -> Result<(), Failure> {
@@ -265,7 +266,7 @@ fn play_all(flags: &Flags) -> Result<Report, Failure> {
                 "{} of {} histories in {seconds:.0} s, {:.1} a second, {} failed",
                 report.histories,
                 flags.histories,
-                report.histories as f64 / seconds,
+                report.rate(seconds),
                 report.failures.len()
             );
         }
@@ -296,6 +297,15 @@ impl Report {
         }
     }
 
+    /// Histories a second.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a rate for people, from numbers far below 2^52"
+    )]
+    fn rate(&self, seconds: f64) -> f64 {
+        self.histories as f64 / seconds.max(0.001)
+    }
+
     fn fail(&mut self, seed: u64, message: String) {
         self.failures.push(Failed {
             seed,
@@ -305,10 +315,6 @@ impl Report {
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a rate for people, from numbers far below 2^52"
-)]
 fn show(flags: &Flags, report: &Report) -> Result<(), Failure> {
     if flags.json {
         println!("{}", serde_json::to_string_pretty(report)?);
@@ -327,7 +333,7 @@ fn show(flags: &Flags, report: &Report) -> Result<(), Failure> {
         "{} histories in {:.1} s, {:.1} a second; {} failed",
         report.histories,
         report.seconds,
-        report.histories as f64 / report.seconds.max(0.001),
+        report.rate(report.seconds),
         report.failures.len()
     );
     // The first failure is explained; the others are replayed by their seeds.

@@ -75,7 +75,7 @@ impl Life {
             }
         };
         for (at, step) in self.steps.iter().enumerate() {
-            stage.trace.push_str(&format!("{at:3} {step}\n"));
+            stage.begin(at, step);
             let outcome = safely(|| stage.play(step));
             let count = played.steps.entry(step.kind.name()).or_default();
             count.0 += 1;
@@ -97,10 +97,9 @@ impl Life {
 
     /// The same with fewer steps, as few as fail in the same way: delta debugging over the list.
     pub(crate) fn shrink(&self, broken: &Broken, say: &mut dyn FnMut(&str)) -> (Self, Broken) {
-        let kind_of = |message: &str| kind_of(message);
         let wanted = kind_of(&broken.message);
-        let mut least = self.clone();
-        least.steps.truncate(broken.at + 1);
+        let mut shortest = self.clone();
+        shortest.steps.truncate(broken.at + 1);
         let mut last = broken.clone();
         let mut tries = 0;
         let mut fails = |steps: &[Step], setup: &Setup| {
@@ -113,24 +112,24 @@ impl Life {
             let failure = life.play().failure?;
             (kind_of(&failure.message) == wanted).then_some(failure)
         };
-        let mut size = least.steps.len().div_ceil(2).max(1);
+        let mut size = shortest.steps.len().div_ceil(2).max(1);
         loop {
             let mut start = 0;
             let mut has_shrunk = false;
-            while start < least.steps.len() {
-                let end = (start + size).min(least.steps.len());
-                let mut steps = least.steps.clone();
+            while start < shortest.steps.len() {
+                let end = (start + size).min(shortest.steps.len());
+                let mut steps = shortest.steps.clone();
                 steps.drain(start..end);
-                if let Some(failure) = fails(&steps, &least.setup) {
+                if let Some(failure) = fails(&steps, &shortest.setup) {
                     steps.truncate(failure.at + 1);
-                    least.steps = steps;
+                    shortest.steps = steps;
                     last = failure;
                     has_shrunk = true;
                 } else {
                     start = end;
                 }
             }
-            say(&format!("{} steps left", least.steps.len()));
+            say(&format!("{} steps left", shortest.steps.len()));
             if size > 1 {
                 size = size.div_ceil(2);
             } else if !has_shrunk {
@@ -138,31 +137,34 @@ impl Life {
             }
         }
         // Choices of 0 are the plainest.
-        for at in 0..least.steps.len() {
-            for die in 0..least.steps[at].dice.len() {
-                if least.steps[at].dice[die] == 0 {
+        for at in 0..shortest.steps.len() {
+            for die in 0..shortest.steps[at].dice.len() {
+                if shortest.steps[at].dice[die] == 0 {
                     continue;
                 }
-                let mut steps = least.steps.clone();
+                let mut steps = shortest.steps.clone();
                 steps[at].dice[die] = 0;
                 if let Some(failure) =
-                    fails(&steps, &least.setup).filter(|it| it.at + 1 == steps.len())
+                    fails(&steps, &shortest.setup).filter(|it| it.at + 1 == steps.len())
                 {
-                    least.steps = steps;
+                    shortest.steps = steps;
                     last = failure;
                 }
             }
         }
-        let mut plain = least.setup.clone();
+        let mut plain = shortest.setup.clone();
         plain.has_colleague = false;
-        if plain != least.setup
-            && let Some(failure) = fails(&least.steps, &plain)
+        if plain != shortest.setup
+            && let Some(failure) = fails(&shortest.steps, &plain)
         {
-            least.setup = plain;
+            shortest.setup = plain;
             last = failure;
         }
-        say(&format!("{} steps after {tries} tries", least.steps.len()));
-        (least, last)
+        say(&format!(
+            "{} steps after {tries} tries",
+            shortest.steps.len()
+        ));
+        (shortest, last)
     }
 }
 
@@ -176,7 +178,7 @@ fn broken(at: usize, error: &Failure, stage: &Stage) -> Broken {
     let mut message = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        message.push_str(&format!(": {error}"));
+        message = format!("{message}: {error}");
         cause = error.source();
     }
     Broken {

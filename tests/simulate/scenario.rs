@@ -281,6 +281,7 @@ fn refused_for_its_fee(stage: &mut Stage) -> Result<(), Failure> {
 /// The recipient spends a payment at a high rate: a replacement pays for that, or is refused with
 /// the rate that does.
 fn recipient_spends_at_once(stage: &mut Stage) -> Result<(), Failure> {
+    const FEE_SAT: u64 = 6_000;
     stage.open_all()?;
     stage.funded(AddressType::P2wpkh, &[1_000_000, 500_000])?;
     let txid = stage.paid(Language::Rust, 300_000, 2)?;
@@ -290,7 +291,6 @@ fn recipient_spends_at_once(stage: &mut Stage) -> Result<(), Failure> {
         .into_iter()
         .find(|coin| coin.outpoint.txid == txid)
         .ok_or("the recipient was paid")?;
-    const FEE_SAT: u64 = 6_000;
     let rest = coin.value.to_sat() - FEE_SAT;
     let spending = coins::spend(&[coin], vec![coins::output(9, rest)], 2);
     stage.node.submit(&spending)?;
@@ -310,7 +310,7 @@ fn recipient_spends_at_once(stage: &mut Stage) -> Result<(), Failure> {
         .ok_or_else(|| format!("no rate is named: {error:?}"))?;
     let least: u64 = least.1.parse()?;
     let psbt = wallet.bump_fee(txid, FeeRate::from_sat_per_kvb(least), &[])?;
-    let transaction = stage.take_psbt(&side, psbt)?;
+    let transaction = crate::play::take_psbt(&side, psbt)?;
     stage
         .node
         .would_take(&transaction)

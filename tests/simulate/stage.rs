@@ -129,7 +129,17 @@ impl Stage {
         let _ = writeln!(self.trace, "    {}", text.as_ref());
     }
 
+    /// Says which step comes.
+    pub(crate) fn begin(&mut self, at: usize, step: &Step) {
+        let _ = writeln!(self.trace, "{at:3} {step}");
+        self.is_idle = false;
+    }
+
     /// Says that there is nothing to do.
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "a step that finds nothing to do ends with this"
+    )]
     pub(crate) fn idle(&mut self, why: &str) -> Result<(), Failure> {
         self.is_idle = true;
         self.say(format!("nothing: {why}"));
@@ -146,11 +156,7 @@ impl Stage {
 
     /// Which folder a step is about: mostly the first.
     pub(crate) fn which_house(&self, step: &Step) -> usize {
-        if self.houses.len() > 1 && step.high(0) % 5 == 4 {
-            1
-        } else {
-            0
-        }
+        usize::from(self.houses.len() > 1 && step.high(0) % 5 == 4)
     }
 
     /// Which implementation a step is about.

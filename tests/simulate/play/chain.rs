@@ -130,10 +130,10 @@ impl Stage {
 
     /// A transaction that spends the same coins of others, to others.
     pub(super) fn rival_of(&mut self, transaction: &Transaction) -> Option<Transaction> {
+        const MORE_SAT: u64 = 20_000;
         let mut rival = transaction.clone();
         let total: u64 = transaction.output.iter().map(|it| it.value.to_sat()).sum();
         let number = self.new_recipient();
-        const MORE_SAT: u64 = 20_000;
         rival.output = vec![coins::output(number, total.checked_sub(MORE_SAT)?)];
         Some(rival)
     }

@@ -8,6 +8,7 @@ mod process;
 mod stuck;
 
 pub(crate) use self::pay::{Order, Way, create};
+pub(crate) use self::stuck::take_psbt;
 use crate::Failure;
 use crate::stage::Stage;
 use crate::step::{Kind, Step};
@@ -37,7 +38,10 @@ impl Stage {
             Kind::Balance => self.ask_balance(step),
             Kind::Lock => self.lock(step),
             Kind::Evict => self.evict(step),
-            Kind::Minimum => self.change_minimum(step),
+            Kind::Minimum => {
+                self.change_minimum(step);
+                Ok(())
+            }
             Kind::Restart => self.restart(step),
             Kind::Loading => self.load_later(step),
             Kind::Warm => self.warm_up(step),
@@ -47,7 +51,10 @@ impl Stage {
             Kind::Kill => self.kill(step),
             Kind::Meanwhile => self.meanwhile(step),
             Kind::Clock => self.pass_time(step),
-            Kind::Age => self.age(step),
+            Kind::Age => {
+                self.age(step);
+                Ok(())
+            }
             Kind::Restore => self.check_restored(),
         }?;
         self.check()

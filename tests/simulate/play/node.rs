@@ -21,11 +21,11 @@ impl Stage {
         Ok(())
     }
 
-    pub(super) fn change_minimum(&mut self, step: &Step) -> Result<(), Failure> {
+    pub(super) fn change_minimum(&mut self, step: &Step) {
         if step.once_in(0, 2) {
             self.node.lower_minimum();
             self.say("the node's minimum falls");
-            return Ok(());
+            return;
         }
         let rate = [1_500, 4_000, 9_000, 30_000][step.pick(1, 4)];
         let gone = self.node.raise_minimum(rate);
@@ -33,7 +33,6 @@ impl Stage {
             "the node's minimum is {rate} sat/kvB; {} go",
             gone.len()
         ));
-        Ok(())
     }
 
     pub(super) fn restart(&mut self, step: &Step) -> Result<(), Failure> {
@@ -62,9 +61,7 @@ impl Stage {
             let side = self.houses[*house].side(*language, &self.node)?;
             let name = format!("{}, the mempool not loaded", language.name());
             expected.check_state(&name, &side.operations.wallet_state()?)?;
-            let snapshot = side.operations.snapshot()?;
-            let coins = snapshot.coins.iter().map(|it| (it.outpoint, it.value_sat));
-            expected.check_spendable(&name, coins.collect())?;
+            expected.check_spendable(&name, &side.operations.snapshot()?)?;
         }
         if step.once_in(0, 2)
             && let Some((house, language, expected)) = before.first()
@@ -114,7 +111,7 @@ impl Stage {
 
     /// Days go by for the node: what has waited for more than 14 leaves its mempool when something
     /// comes.
-    pub(super) fn age(&mut self, step: &Step) -> Result<(), Failure> {
+    pub(super) fn age(&mut self, step: &Step) {
         const DAY_SECS: u64 = 86_400;
         let days = [1, 7, 13, 15][step.pick(0, 4)];
         self.node.advance(days * DAY_SECS);
@@ -124,6 +121,5 @@ impl Stage {
             let _ = self.node.submit(&payment);
         }
         self.say(format!("{days} days go by for the node"));
-        Ok(())
     }
 }

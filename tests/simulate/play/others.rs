@@ -66,6 +66,7 @@ impl Stage {
 
     /// Whoever was paid spends it, mostly at a high rate.
     pub(super) fn descend(&mut self, step: &Step) -> Result<(), Failure> {
+        const SIZE_VB: u64 = 100;
         let truth = self.truth();
         let found = self.spendable_by_others(&truth);
         let Some(coin) = step.one_of(0, &found).copied() else {
@@ -76,7 +77,6 @@ impl Stage {
             1 => 5,
             _ => 1,
         };
-        const SIZE_VB: u64 = 100;
         let Some(rest) = coin.value.checked_sub(Amount::from_sat(SIZE_VB * rate)) else {
             return self.idle("it was paid too little to spend");
         };

@@ -100,18 +100,18 @@ impl Stage {
             let value = (share / count as u64).max(1_000);
             let to_itself = step.once_in(4, 8) && number == 0;
             let given = self.given.iter().rfind(|it| it.place.index < RANGE);
-            match given.filter(|_| to_itself) {
-                Some(given) => recipients.push((
-                    given.address.script_pubkey.clone(),
-                    given.address.address.clone(),
+            if let Some(given) = given.filter(|_| to_itself) {
+                let address = &given.address;
+                recipients.push((
+                    address.script_pubkey.clone(),
+                    address.address.clone(),
                     value,
-                )),
-                None => {
-                    let number = self.new_recipient();
-                    let address = coins::address(number).to_string();
-                    recipients.push((coins::script(number), address, value));
-                }
+                ));
+                continue;
             }
+            let number = self.new_recipient();
+            let address = coins::address(number).to_string();
+            recipients.push((coins::script(number), address, value));
         }
         Order {
             recipients,

@@ -23,7 +23,7 @@ type Built = BitcoinResult<(BitcoinTransaction, WalletSnapshot)>;
 
 /// What the other side did in the middle of a call.
 enum Done {
-    Built(Built),
+    Built(Box<Built>),
     Given(BitcoinResult<BitcoinAddress>),
     Nothing,
 }
@@ -276,7 +276,7 @@ impl Stage {
             Some(Done::Built(theirs_built)) => {
                 self.note("built in the middle of a call");
                 self.after_sync_if_sent(there)?;
-                self.note_built(there, other, &second, &theirs, theirs_built, Way::Clear)?;
+                self.note_built(there, other, &second, &theirs, *theirs_built, Way::Clear)?;
             }
             Some(Done::Given(address)) => self.note_given(there, other, address?)?,
             Some(Done::Nothing) | None => {}
@@ -316,7 +316,7 @@ fn act(
     node: &btc_regtest::SimNode,
 ) -> Done {
     match what {
-        0 | 1 => Done::Built(create(side, order)),
+        0 | 1 => Done::Built(Box::new(create(side, order))),
         2 => Done::Given(side.operations.generate_address(address_type)),
         _ => {
             // A block that fails to come is none.

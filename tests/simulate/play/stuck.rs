@@ -114,9 +114,25 @@ impl Stage {
             Ok(psbt) => psbt,
             Err(error) => return refused(&error),
         };
-        let replaces: BTreeSet<Txid> = drops.iter().copied().chain([original.txid]).collect();
-        let replacement = self.take_psbt(&side, psbt)?;
-        self.check_replacement(house, &original, &replacement, purpose)?;
+        let replacement = take_psbt(&side, psbt)?;
+        let replaces = drops.iter().copied().chain([original.txid]).collect();
+        let txid = self.note_replacement(house, &original, replacement, replaces, purpose)?;
+        if step.once_in(1, 6) {
+            return Ok(());
+        }
+        self.hand_over(house, language, &side, txid, Way::Clear)
+    }
+
+    /// Takes a replacement down that was built.
+    fn note_replacement(
+        &mut self,
+        house: usize,
+        original: &Payment,
+        replacement: Transaction,
+        replaces: BTreeSet<Txid>,
+        purpose: Purpose,
+    ) -> Result<Txid, Failure> {
+        self.check_replacement(house, original, &replacement, purpose)?;
         let recipients = match purpose {
             Purpose::Bump => original.recipients.clone(),
             Purpose::Cancel => Vec::new(),
@@ -133,10 +149,7 @@ impl Stage {
             intent: original.intent,
         });
         self.note("replacements built");
-        if step.once_in(1, 6) {
-            return Ok(());
-        }
-        self.hand_over(house, language, &side, txid, Way::Clear)
+        Ok(txid)
     }
 
     /// That a replacement keeps what it must keep, and that the node would take it.
@@ -225,7 +238,7 @@ impl Stage {
                 return refused(&error);
             }
         };
-        let transaction = self.take_psbt(&side, psbt)?;
+        let transaction = take_psbt(&side, psbt)?;
         let txid = transaction.compute_txid();
         for input in &transaction.input {
             let outpoint = input.previous_output;
@@ -372,18 +385,15 @@ impl Stage {
         };
         step.one_of(2, from).copied().cloned()
     }
+}
 
-    pub(crate) fn take_psbt(
-        &mut self,
-        side: &Side,
-        mut psbt: Psbt,
-    ) -> Result<Transaction, Failure> {
-        let wallet = side.verbs()?;
-        if !wallet.finalize_psbt(&mut psbt)? {
-            return Err("a replacement is not signed".into());
-        }
-        Ok(to_transaction(&wallet.extract_psbt(&psbt, true)?))
+/// The signed transaction of a PSBT of this side.
+pub(crate) fn take_psbt(side: &Side, mut psbt: Psbt) -> Result<Transaction, Failure> {
+    let wallet = side.verbs()?;
+    if !wallet.finalize_psbt(&mut psbt)? {
+        return Err("a replacement is not signed".into());
     }
+    Ok(to_transaction(&wallet.extract_psbt(&psbt, true)?))
 }
 
 /// That a refusal names these transactions.
