@@ -71,7 +71,9 @@ impl Stage {
             let order = self.order(step, expected);
             let built = create(&side, &order);
             self.node.finish_loading();
-            self.note_built(*house, *language, &order, expected, built, Way::Disturbed)?;
+            self.after_sync_if_sent(*house)?;
+            let expected = self.expected(*house, *language);
+            self.note_built(*house, *language, &order, &expected, built, Way::Disturbed)?;
         }
         if step.once_in(1, 3) {
             // Nothing of it was on disk.
