@@ -13,6 +13,7 @@ use crate::Failure;
 use crate::confirm::confirm;
 use crate::flags::Flags;
 use crate::life::{Broken, Life};
+use crate::planted;
 use crate::scenario;
 use crate::step::Kind;
 
@@ -40,28 +41,34 @@ struct Done {
 /// All histories together.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Report {
-    histories: u64,
+    pub(crate) histories: u64,
     seconds: f64,
     steps: BTreeMap<String, (u64, u64)>,
     notes: BTreeMap<String, u64>,
-    failures: Vec<Failed>,
+    pub(crate) failures: Vec<Failed>,
 }
 
 #[derive(Debug, Serialize)]
-struct Failed {
-    seed: u64,
-    message: String,
+pub(crate) struct Failed {
+    pub(crate) seed: u64,
+    pub(crate) message: String,
     steps: Vec<String>,
 }
 
 /// Does what the flags ask for; whether all was well.
 pub(crate) fn run(flags: &Flags) -> Result<bool, Failure> {
+    if let Some(name) = flags.planted.as_deref().filter(|name| *name != "all") {
+        planted::plant(name)?;
+    }
     if let Some((first, stride)) = flags.worker {
         work(flags, first, stride)?;
         return Ok(true);
     }
     if let Some(seed) = flags.replay {
         return Ok(replay(flags, seed));
+    }
+    if flags.planted.as_deref() == Some("all") {
+        return planted::find_all(flags);
     }
     if let Some(name) = &flags.scenario {
         return scenarios(flags, name);
@@ -194,7 +201,7 @@ struct Worker {
     since: Instant,
 }
 
-fn play_all(flags: &Flags) -> Result<Report, Failure> {
+pub(crate) fn play_all(flags: &Flags) -> Result<Report, Failure> {
     let begun = Instant::now();
     let jobs = (flags.jobs as u64).min(flags.histories.max(1));
     let (sender, receiver) = mpsc::channel();

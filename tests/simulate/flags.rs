@@ -23,6 +23,8 @@ pub(crate) struct Flags {
     /// Ends at the first failure, so many failures else.
     pub(crate) max_failures: usize,
     pub(crate) shrinks: bool,
+    /// A rule of the Rust wallet that is broken, or all, one after the other.
+    pub(crate) planted: Option<String>,
     /// This process plays each `stride`th history from `first` on, for another one.
     pub(crate) worker: Option<(u64, u64)>,
 }
@@ -30,7 +32,7 @@ pub(crate) struct Flags {
 const USAGE: &str = "\
 usage: simulate [--histories N] [--seed S] [--replay SEED] [--json]
                 [--languages rust|python|both] [--scenario NAME|all|list]
-                [--confirm N] [--jobs N] [--max-failures N] [--no-shrink]
+                [--planted NAME|all] [--confirm N] [--jobs N] [--max-failures N] [--no-shrink]
                 [--only KIND,…] [--without KIND,…]";
 
 impl Flags {
@@ -51,6 +53,7 @@ impl Flags {
             jobs: thread::available_parallelism().map_or(1, NonZeroUsize::get),
             max_failures: 1,
             shrinks: true,
+            planted: None,
             worker: None,
         };
         let mut args = args;
@@ -78,6 +81,7 @@ impl Flags {
                     flags.max_failures = usize::try_from(number(&value()?)?).unwrap_or(1);
                 }
                 "--no-shrink" => flags.shrinks = false,
+                "--planted" => flags.planted = Some(value()?),
                 "--only" => flags.kinds = kinds(&value()?)?,
                 "--without" => {
                     let gone = kinds(&value()?)?;
@@ -108,13 +112,15 @@ impl Flags {
             [Language::Python] => "python",
             _ => "both",
         };
-        vec![
+        let mut args = vec![
             format!("--worker={first}/{stride}"),
             format!("--histories={}", self.histories),
             format!("--seed={}", self.seed),
             format!("--languages={languages}"),
             format!("--only={}", names.join(",")),
-        ]
+        ];
+        args.extend(self.planted.iter().map(|name| format!("--planted={name}")));
+        args
     }
 }
 

@@ -13,6 +13,7 @@ mod house;
 mod identity;
 mod life;
 mod payments;
+mod planted;
 mod play;
 mod scenario;
 mod stage;

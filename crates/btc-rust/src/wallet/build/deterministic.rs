@@ -113,6 +113,12 @@ pub(super) fn in_order<'a>(
     if pending.is_empty() {
         return sorted;
     }
+    #[cfg(feature = "planted")]
+    if crate::planted::is(crate::planted::Planted::PendingFirst) {
+        let pending_first = sorted.iter().filter(is_pending);
+        let all = pending_first.chain(sorted.iter().filter(|coin| !is_pending(coin)));
+        return Cow::Owned(all.copied().collect());
+    }
     let confirmed = sorted.iter().filter(|coin| !is_pending(coin));
     let confirmed_first = confirmed.chain(sorted.iter().filter(is_pending));
     Cow::Owned(confirmed_first.copied().collect())

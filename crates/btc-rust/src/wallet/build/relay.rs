@@ -113,6 +113,11 @@ impl Rules {
     fn least_fee_sat(&self, weight_wu: u64) -> u128 {
         let size_vb = weight_wu.div_ceil(4);
         let relay_sat = self.relay.incremental.fee_sat(size_vb);
+        #[cfg(feature = "planted")]
+        let relay_sat = match crate::planted::is(crate::planted::Planted::WrongMinimum) {
+            true => 0,
+            false => relay_sat,
+        };
         let by_rules = self.replaced_sat.saturating_add(relay_sat);
         // As much for each WU as the part that miners would take first, unless that part is the
         // larger one: then the sum of the fees says it (Bitcoin Core, `ImprovesFeerateDiagram`).

@@ -105,6 +105,8 @@ impl Follower for Ledger {
     fn at_tip(&mut self) -> BitcoinResult<bool> {
         let watched = self.watched_by_use();
         let has_moved = watched > self.position.watched;
+        #[cfg(feature = "planted")]
+        let has_moved = has_moved && !crate::planted::is(crate::planted::Planted::ReadsOnce);
         self.set_position(if has_moved {
             // What came into the window late may have been paid early.
             Position {
@@ -137,7 +139,13 @@ impl Ledger {
         self.read_up_to = self.read_up_to.min(fork.height);
         let changes = self.blocks.truncate(fork.height);
         self.stage_chain(changes);
-        self.give_up_above(fork.height, &HashSet::new());
+        #[cfg(feature = "planted")]
+        let is_kept = crate::planted::is(crate::planted::Planted::KeepsUndone);
+        #[cfg(not(feature = "planted"))]
+        let is_kept = false;
+        if !is_kept {
+            self.give_up_above(fork.height, &HashSet::new());
+        }
         self.insert_block(fork, false)?;
         self.lower_position(fork);
         Ok(())

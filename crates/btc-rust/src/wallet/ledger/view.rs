@@ -130,12 +130,18 @@ impl View {
             counted.insert(node.txid, position);
         }
         let trusted = trusted(graph, &counted, &unconfirmed);
+        #[cfg(feature = "planted")]
+        let trusted = trusting(trusted, &unconfirmed);
         let facts = Facts {
             counted: &counted,
             spent_by: &spent_by,
         };
         let standings = payments::standings(payments, &facts);
+        #[cfg(feature = "planted")]
+        let standings = forgetting(standings);
         let held = payments::holds(payments, &standings);
+        #[cfg(feature = "planted")]
+        let held = freeing(held, &standings);
         let pending = pending(graph, &unconfirmed, &trusted);
         let mut coins = Vec::new();
         let mut balance = WalletBalance::default();
@@ -183,6 +189,36 @@ impl View {
             standings,
         }
     }
+}
+
+#[cfg(feature = "planted")]
+fn forgetting(mut standings: HashMap<Txid, Standing>) -> HashMap<Txid, Standing> {
+    use crate::planted::{Planted, is};
+    standings.retain(|_, it| it.state != PaymentState::Missing || !is(Planted::ForgetsMissing));
+    standings
+}
+
+#[cfg(feature = "planted")]
+fn freeing(
+    mut held: HashMap<OutPoint, Txid>,
+    standings: &HashMap<Txid, Standing>,
+) -> HashMap<OutPoint, Txid> {
+    use crate::planted::{Planted, is};
+    let is_missing = |txid: &Txid| standings[txid].state == PaymentState::Missing;
+    held.retain(|_, txid| !is(Planted::FreesCoins) || !is_missing(txid));
+    held
+}
+
+#[cfg(feature = "planted")]
+fn trusting(
+    mut trusted: HashSet<Txid>,
+    unconfirmed: &HashMap<Txid, Arc<Transaction>>,
+) -> HashSet<Txid> {
+    use crate::planted::{Planted, is};
+    if is(Planted::TrustsOthers) {
+        trusted.extend(unconfirmed.keys());
+    }
+    trusted
 }
 
 /// Adds a coin to its bucket, and to what missing payments hold if one holds it.

@@ -145,6 +145,9 @@ impl RustWallet {
             let booking = reservations.begin(reservations::now_ms())?;
             match (handed, error) {
                 (_, None) => booking.set_accepted(txid)?,
+                #[cfg(feature = "planted")]
+                (Handed::New(_), Some(_))
+                    if crate::planted::is(crate::planted::Planted::KeepsRefused) => {}
                 (Handed::New(token), Some(error)) if error.kind() == ErrorKind::Rejected => {
                     booking.delete_payment(txid, token)?;
                 }
