@@ -34,6 +34,24 @@ fn the_first_scan_is_repeated_until_the_window_stands_still() {
 }
 
 #[test]
+fn a_payment_that_waits_moves_the_window_over_blocks_that_were_read() {
+    for (name, node) in nodes() {
+        let mut chain = Chain::new(&node, 7).expect("regtest");
+        chain.mine(110).expect("blocks");
+        let mut wallet = Wallet::new(&node, 0);
+        wallet.sync();
+        pay(&mut chain, receive(2 * GAP + 2), 50_000);
+        chain.mine(1).expect("a block");
+        assert_eq!(wallet.sync().balance.confirmed_sat, 0, "{name}");
+        // Within the window, and near enough to its end to move it.
+        pay(&mut chain, receive(2 * GAP - 1), 30_000);
+        let state = wallet.sync_right(&node);
+        assert_eq!(state.balance.confirmed_sat, 50_000, "{name}");
+        assert_eq!(state.balance.untrusted_pending_sat, 30_000, "{name}");
+    }
+}
+
+#[test]
 fn what_is_beyond_the_gap_is_not_found() {
     let node = Node::builder().block_filters(true).start().expect("a node");
     let mut chain = Chain::new(&node, 2).expect("regtest");

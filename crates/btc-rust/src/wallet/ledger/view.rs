@@ -204,7 +204,10 @@ fn freeing(
     standings: &HashMap<Txid, Standing>,
 ) -> HashMap<OutPoint, Txid> {
     use crate::planted::{Planted, is};
-    let is_missing = |txid: &Txid| standings[txid].state == PaymentState::Missing;
+    let is_missing = |txid: &Txid| {
+        let standing = standings.get(txid);
+        standing.is_some_and(|it| it.state == PaymentState::Missing)
+    };
     held.retain(|_, txid| !is(Planted::FreesCoins) || !is_missing(txid));
     held
 }

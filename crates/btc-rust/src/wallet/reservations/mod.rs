@@ -112,8 +112,8 @@ impl Reservations {
         let booking = self.begin(now_ms())?;
         let index = booking.next_index(keychain)?.max(at_least);
         #[cfg(feature = "planted")]
-        if crate::planted::is(crate::planted::Planted::ReusesIndex) {
-            return Ok(index);
+        if index > 0 && crate::planted::is(crate::planted::Planted::ReusesIndex) {
+            return Ok(index - 1);
         }
         booking.set_next(keychain, index.saturating_add(1))?;
         booking.commit()?;

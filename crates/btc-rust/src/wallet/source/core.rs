@@ -169,10 +169,16 @@ impl ChainSource for CoreSource {
             if follower.at_tip()? {
                 continue;
             }
-            if self.seen().read(&self.core, tip, follower)? {
+            let watched = follower.watched().len();
+            if !self.seen().read(&self.core, tip, follower)? {
+                moves += 1;
+                continue;
+            }
+            // What waits may have moved the window, over blocks that were read with a smaller one.
+            let has_grown = follower.watched().len() > watched;
+            if !has_grown || !follower.at_tip()? {
                 return Ok(());
             }
-            moves += 1;
         }
         let message = "the chain moves faster than it can be followed; ask again in a moment";
         Err(
