@@ -76,6 +76,8 @@ impl Life<'_, '_> {
 
     /// All that is confirmed but two small coins waits in one large coin.
     fn spends_what_waits(&mut self) -> Result<(), Failure> {
+        let more = self.script(AddressType::P2wpkh, 2)?;
+        self.ground.chain.pay(&[(more, Amount::from_sat(3_000_000))], 3)?;
         self.ground.chain.mine(1)?;
         let all: u64 = sum(&self.watched.rust.snapshot()?.coins);
         drop(self.pay(Role::RustFirst, all.saturating_sub(CHAINED_SAT), 20));
