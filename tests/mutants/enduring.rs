@@ -17,8 +17,8 @@ use crate::paying::{Life, other_payee, payee};
 use crate::stage::{Failure, send};
 use crate::watch::Role;
 
-/// What is left of all coins in one that waits.
-const CHAINED_SAT: u64 = 900_000;
+/// A coin that is worth more than many payments.
+const LARGE_SAT: u64 = 3_000_000;
 /// More payments in a row than nodes take.
 const CHAIN: usize = 30;
 /// A day, in milliseconds.
@@ -74,11 +74,14 @@ impl Life<'_, '_> {
         Ok(())
     }
 
-    /// All that is confirmed but two small coins waits in one large coin.
+    /// All that is worth much waits in one coin, beside two small confirmed ones.
     fn spends_what_waits(&mut self) -> Result<(), Failure> {
         self.ground.chain.mine(1)?;
-        let all: u64 = sum(&self.watched.rust.snapshot()?.coins);
-        drop(self.pay(Role::RustFirst, all.saturating_sub(CHAINED_SAT), 20));
+        let coins = self.watched.rust.snapshot()?.coins;
+        let fees = 1_000 * (u64::try_from(coins.len())? + 1);
+        drop(self.pay(Role::RustFirst, sum(&coins).saturating_sub(fees), 2));
+        self.is_paid(&[LARGE_SAT])?;
+        drop(self.pay(Role::RustFirst, 100_000, 20));
         let mut small = Vec::new();
         for value_sat in [40_000, 41_000] {
             let script = self.script(AddressType::P2wpkh, 1)?;
@@ -110,6 +113,7 @@ impl Life<'_, '_> {
 
     /// The largest coin waits in a transaction of version 3.
     fn has_another_version(&mut self) -> Result<(), Failure> {
+        self.is_paid(&[LARGE_SAT])?;
         let snapshot = self.watched.rust.snapshot()?;
         let outputs = [(payee()?, 10_000)];
         let planned = self.watched.rust.plan_transaction(&outputs, 3, &snapshot)?;
@@ -120,7 +124,8 @@ impl Life<'_, '_> {
         let waiting: HashSet<_> = snapshot.pending.iter().map(|it| it.txid).collect();
         let mut confirmed = snapshot.coins;
         confirmed.retain(|coin| !waiting.contains(&coin.outpoint.txid));
-        for role in Role::ALL {
+        // What fails reserves nothing for the one after it.
+        for role in [Role::RustFirst, Role::PythonFirst] {
             drop(self.create(role, &[(payee()?, sum(&confirmed) + 10_000)], 3));
         }
         Ok(())
@@ -159,7 +164,7 @@ impl Life<'_, '_> {
 
     /// A coin is reserved until tomorrow, by a clock that was a day ahead.
     fn clock_was_set(&mut self) -> Result<(), Failure> {
-        self.ground.chain.mine(1)?;
+        self.is_paid(&[LARGE_SAT, 200_000, 200_000])?;
         self.balances();
         let snapshot = self.watched.rust.snapshot()?;
         let coin = snapshot.coins.iter().max_by_key(|coin| coin.value_sat);
@@ -184,6 +189,7 @@ impl Life<'_, '_> {
 
     /// The node is started again, and answers before it has read its mempool.
     fn node_starts(&mut self) -> Result<(), Failure> {
+        self.is_paid(&[LARGE_SAT])?;
         drop(self.pay(Role::RustFirst, 25_000, 3));
         let foreign = self.script(AddressType::P2tr, 4)?;
         let value = Amount::from_sat(66_000);
@@ -202,6 +208,18 @@ impl Life<'_, '_> {
                 .first(Role::RustFirst)
                 .broadcast_transaction(&plain),
         );
+        self.ground.chain.mine(1)?;
+        Ok(())
+    }
+
+    /// Confirmed coins.
+    fn is_paid(&mut self, values_sat: &[u64]) -> Result<(), Failure> {
+        let script = self.script(AddressType::P2wpkh, 2)?;
+        let paid = values_sat
+            .iter()
+            .map(|value| (script.clone(), Amount::from_sat(*value)));
+        let paid: Vec<_> = paid.collect();
+        self.ground.chain.pay(&paid, 3)?;
         self.ground.chain.mine(1)?;
         Ok(())
     }

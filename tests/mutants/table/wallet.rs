@@ -67,10 +67,17 @@ const SPENT: &[Caught] = &[at(
     GetBalance,
     &["balance_sat", "balance.confirmed_sat", "coins[]"],
 )];
-const FOUND: &[Caught] = &[at(
-    GetBalance,
-    &["balance_sat", "balance.confirmed_sat", "coins[]"],
-)];
+const FOUND: &[Caught] = &[
+    at(
+        GetBalance,
+        &["balance_sat", "balance.confirmed_sat", "coins[]"],
+    )
+    .and(&[
+        "balance.trusted_pending_sat",
+        "balance.untrusted_pending_sat",
+    ]),
+    UNKNOWN_COIN,
+];
 const UNSEEN: &[Caught] = &[at(
     GetBalance,
     &[
@@ -113,9 +120,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
     living(
         "books:ImmatureSpendable",
         &[BALANCE, UNKNOWN_COIN],
-        &[BALANCE],
+        &[UNKNOWN_COIN],
     ),
-    living("books:MatureAtOnce", &[MATURE, UNKNOWN_COIN], &[MATURE]),
+    living(
+        "books:MatureAtOnce",
+        &[MATURE, UNKNOWN_COIN],
+        &[MATURE, UNKNOWN_COIN],
+    ),
     living(
         "books:ForeignTrusted",
         &[TRUSTED, UNKNOWN_COIN],
@@ -288,13 +299,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
     enduring(
         "payments:ForgetsMissing",
         &[UNKNOWN_COIN, OVER],
-        &[UNKNOWN_COIN, at(BroadcastTransaction, &["error.kind"])],
+        &[UNKNOWN_COIN, at(BroadcastTransaction, &["error.reason"])],
     ),
     enduring("payments:FreesMissing", &[UNKNOWN_COIN], &[UNKNOWN_COIN]),
-    enduring(
-        "payments:BroadcastsOver",
-        &[OVER],
-        &[at(BroadcastTransaction, &["error.kind"])],
-    ),
+    enduring("payments:BroadcastsOver", &[OVER], &[OVER]),
     enduring("payments:UnloadedIsEmpty", UNSEEN, UNSEEN),
 ];

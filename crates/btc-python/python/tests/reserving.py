@@ -11,7 +11,7 @@ from bitcoin.core.script import CScript
 from btc_legacy.wallet import reservations as module
 from btc_legacy.wallet.build import Outpoint
 from btc_legacy.wallet.keys import Keychain, Place
-from btc_legacy.wallet.reservations import Built, Reservations
+from btc_legacy.wallet.reservations import Reservations, next_change, reserve
 from tests.wallet_folder import reservations
 
 RECEIVE = Keychain("p2wpkh", "receive")
@@ -60,8 +60,13 @@ def transaction(*spent: Outpoint) -> CTransaction:
 def take(
     ours: Reservations, coins: list[Outpoint], change: Place | None = None, token: str = TXID
 ) -> bool:
-    """Reserves for a transaction that was built while there was no payment."""
-    return ours.take(coins, change, token, Built({}, 0))
+    """Reserves for a transaction as `Wallet` does; False if it would have chosen otherwise."""
+    with ours.booking() as booking:
+        is_free = booking.reserved().keys().isdisjoint(coins)
+        if not is_free or (change and change.index != next_change(booking, change.keychain, 0)):
+            return False
+        reserve(booking, coins, change, token)
+    return True
 
 
 class Clock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from btc_legacy.errors import BitcoinError, ErrorKind
 from btc_legacy.host import Host
 from btc_legacy.protocol import Transaction
 from btc_legacy.wallet.payments import token
+from btc_legacy.wallet.sign import sign
 from btc_legacy.wire import ADDRESS_TYPES
 from tests.regtest import Node, needs_bitcoind, running_node
 from tests.wallet_folder import WORDS, make_wallet, reservations
@@ -160,6 +162,29 @@ def test_threads_get_different_coins_and_addresses(node: Node, wallet: LegacyBac
     assert len(spent) == len(set(spent)) == 12
     change = {tx["outputs"][-1]["script_pubkey"] for tx in payments}
     assert len(change) == 12
+
+
+def test_nothing_is_promised_between_the_choice_and_the_promise(
+    node: Node, folder: Path, wallet: LegacyBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fund(node, wallet, 50_000)
+    held = []
+
+    def signing(*arguments: Any) -> bytes:
+        # What another process would do: it is to wait.
+        with (folder / "reservations.lock").open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                held.append(True)
+        return sign(*arguments)
+
+    monkeypatch.setattr("btc_legacy.wallet.wallet.sign", signing)
+    wallet.create_transaction([(TARGET, 10_000)], 1)
+    assert held == [True]
+    with pytest.raises(BitcoinError):
+        wallet.create_transaction([(TARGET, 45_000)], 1)
+    assert wallet.generate_address("p2tr")["index"] == 0, "and not after a failure"
 
 
 def test_addresses_are_promised_once_and_used_ones_are_passed_over(

@@ -119,7 +119,7 @@ def test_a_file_of_the_first_schema_becomes_one_of_the_second(tmp_path: Path, cl
     with reservations(old) as database:
         database.execute("INSERT INTO next_index VALUES ('p2tr', 'change', 4)")
         for number, (until_ms, reason) in enumerate(
-            [(clock.now_ms + 1000, TXID), (None, "locked"), (clock.now_ms + HOLD_MS + 1, TXID)]
+            [(clock.now_ms + 1000, TXID), (None, "locked"), (clock.now_ms + HOLD_MS + 60_001, TXID)]
         ):
             database.execute(
                 "INSERT INTO reserved VALUES (?, ?, ?, ?)",

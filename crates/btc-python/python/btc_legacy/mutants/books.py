@@ -13,6 +13,7 @@ from btc_legacy.wallet.coins import OwnedCoin, State, owned
 from btc_legacy.wallet.follower import Follower
 from btc_legacy.wallet.mempool import Pending
 from btc_legacy.wallet.store import Coin, Store
+from btc_legacy.wallet.wallet import _free, _unknown
 from btc_legacy.wallet.window import Window
 
 
@@ -45,12 +46,17 @@ class ConfirmedOnly(WithWallet):
         return state
 
 
+_with_immature = copied(coins.spendable, SPENDABLE=(*coins.SPENDABLE, State.IMMATURE))
+
+
 class ImmatureSpendable(WithWallet):
     """Counts and spends the outputs of a coinbase that nobody may spend yet."""
 
     wallet_class = variant(
         Wallet,
-        spendable=copied(coins.spendable, SPENDABLE=(*coins.SPENDABLE, State.IMMATURE)),
+        spendable=_with_immature,
+        _free=copied(_free, spendable=_with_immature),
+        _unknown=copied(_unknown, spendable=_with_immature),
     )
 
 

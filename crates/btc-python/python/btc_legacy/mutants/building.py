@@ -20,6 +20,7 @@ from btc_legacy.wallet.follower import Follower, View
 from btc_legacy.wallet.keys import Keychain, Place
 from btc_legacy.wallet.node import BlockRef
 from btc_legacy.wallet.packages import Packages, PendingTransaction
+from btc_legacy.wallet.wallet import _free
 
 
 def _paying(fee_sat: Callable[[int, int], int]) -> type[Wallet]:
@@ -257,8 +258,10 @@ def _confirmed(coins: list[OwnedCoin]) -> list[Spendable]:
 
 
 class _OldCoins(Wallet):
-    create_transaction = copied(Wallet.create_transaction, spendable=_confirmed)
-    snapshot = copied(Wallet.snapshot, spendable=_confirmed)
+    create_transaction = copied(
+        Wallet.create_transaction, _free=copied(_free, spendable=_confirmed)
+    )
+    snapshot = copied(Wallet.snapshot, _free=copied(_free, spendable=_confirmed))
 
 
 class ChangeNotSpent(WithWallet):
@@ -272,8 +275,10 @@ def _without_taproot(coins: list[OwnedCoin]) -> list[Spendable]:
 
 
 class _Withholds(Wallet):
-    create_transaction = copied(Wallet.create_transaction, spendable=_without_taproot)
-    snapshot = copied(Wallet.snapshot, spendable=_without_taproot)
+    create_transaction = copied(
+        Wallet.create_transaction, _free=copied(_free, spendable=_without_taproot)
+    )
+    snapshot = copied(Wallet.snapshot, _free=copied(_free, spendable=_without_taproot))
 
 
 class CoinWithheld(WithWallet):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterable
 
 from btc_legacy.mutants.copies import WithWallet, variant
 from btc_legacy.wallet import Wallet
-from btc_legacy.wallet.booking import Booking
+from btc_legacy.wallet.booking import Booking, End
 from btc_legacy.wallet.build import Outpoint
 from btc_legacy.wallet.follower import Follower
 from btc_legacy.wallet.keys import HARDENED, Keychain, Place
-from btc_legacy.wallet.reservations import Built, Reservations
+from btc_legacy.wallet.reservations import Reservations
 
 
 class _ForgetsIndices(Reservations):
@@ -44,30 +44,26 @@ class UsedAddressAgain(WithWallet):
     wallet_class = variant(Wallet, Follower=_NeverUsed)
 
 
-class _ForgetsCoins(Reservations):
-    def take(
-        self, coins: Collection[Outpoint], change: Place | None, token: str, built: Built
-    ) -> bool:
-        return super().take([], change, token, built)
+class _ForgetsCoins(Booking):
+    def reserve(self, _coins: Iterable[Outpoint], _end: End, _reason: str) -> None:
+        """Reserves none."""
 
 
 class NotReserved(WithWallet):
     """Does not reserve the coins it chose, so that the next payment takes them again."""
 
-    wallet_class = variant(Wallet, Reservations=_ForgetsCoins)
+    wallet_class = variant(Wallet, Reservations=variant(Reservations, Booking=_ForgetsCoins))
 
 
-class _ForgetsChange(Reservations):
-    def take(
-        self, coins: Collection[Outpoint], change: Place | None, token: str, built: Built
-    ) -> bool:
-        return super().take(coins, None, token, built)
+class _ForgetsChange(Booking):
+    def reserve_change(self, _place: Place, _end: End, _reason: str) -> None:
+        """Reserves none."""
 
 
 class SameChangeTwice(WithWallet):
     """Pays the change of the next payment to the same address."""
 
-    wallet_class = variant(Wallet, Reservations=_ForgetsChange)
+    wallet_class = variant(Wallet, Reservations=variant(Reservations, Booking=_ForgetsChange))
 
 
 _BELIEVED = """

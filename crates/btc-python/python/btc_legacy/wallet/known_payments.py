@@ -44,18 +44,25 @@ class KnownPayments:
         """Reads what was given out and handed over, by either side."""
         with self._reservations.reading() as booking:
             promised = booking.next_indices()
-            self.read_from(booking)
+            self._take_over(booking)
         # Scripts may have to be derived, which takes longer than the file should be open.
         self._store.note_promised(promised)
         for keychain, following in promised.items():
             self._window.promise(keychain, following)
-        # What an own payment pays to is used, whatever becomes of it.
+        self._note_used()
+
+    def read_from(self, booking: Booking) -> None:
+        """Takes over which payments there are now, within a step on the file."""
+        self._take_over(booking)
+        self._note_used()
+
+    def _note_used(self) -> None:
+        """What an own payment pays to is used, whatever becomes of it."""
         for txid in self._unseen & self._payments.keys():
             self._store.note_used(self._window.find(self._payments[txid].tx.vout).values())
         self._unseen = set()
 
-    def read_from(self, booking: Booking) -> None:
-        """Takes over which payments there are now."""
+    def _take_over(self, booking: Booking) -> None:
         rows = booking.payments(self._settled_below())
         new = rows.keys() - self._payments.keys()
         transactions = {txid: booking.transaction(txid) for txid in new}

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 from btc_legacy.errors import BitcoinError, ErrorKind
 from btc_legacy.wallet.booking import Booking, End
 from btc_legacy.wallet.build import Outpoint
 from btc_legacy.wallet.database import transaction
 from btc_legacy.wallet.keys import HARDENED, Keychain, Place
-from btc_legacy.wallet.payments import PaymentRow
 from btc_legacy.wallet.shared_file import SharedFile
 
 HOLD_MS = 10 * 60 * 1000
@@ -22,13 +20,6 @@ HOLD_MS = 10 * 60 * 1000
 
 RESTORE_GAP_LIMIT = 1000
 """How many unused addresses in a row a wallet that is restored from its words looks at."""
-
-
-class Built(NamedTuple):
-    """What a transaction was built on: the payments that were known, and the free change index."""
-
-    payments: dict[bytes, PaymentRow]
-    first_unused_change: int
 
 
 class Reservations:
@@ -70,30 +61,16 @@ class Reservations:
             booking.set_next(keychain, index + 1)
         return index
 
-    def take(
-        self, coins: Collection[Outpoint], change: Place | None, token: str, built: Built
-    ) -> bool:
-        """Reserves coins and a change index for a transaction, all of them or nothing.
-
-        False if another caller was faster with one of them, or handed a payment over meanwhile.
-        """
-        with self.booking() as booking:
-            if any(coin in booking.reserved() for coin in coins):
-                return False
-            if not _open(booking.payments()) <= _open(built.payments):
-                return False
-            if change and change.index != next_change(
-                booking, change.keychain, built.first_unused_change
-            ):
-                return False
-            end = End(booking.now_ms + HOLD_MS, HOLD_MS)
-            booking.reserve(set(coins), end, token)
-            if change:
-                booking.reserve_change(change, end, token)
-        return True
-
     def _booking(self, database: sqlite3.Connection) -> Booking:
         return Booking(database, now_ms())
+
+
+def reserve(booking: Booking, coins: Iterable[Outpoint], change: Place | None, token: str) -> None:
+    """Reserves coins that nothing else has, and a change index, for a transaction."""
+    end = End(booking.now_ms + HOLD_MS, HOLD_MS)
+    booking.reserve(coins, end, token)
+    if change:
+        booking.reserve_change(change, end, token)
 
 
 def next_change(booking: Booking, keychain: Keychain, first_unused: int) -> int:
@@ -111,8 +88,3 @@ def next_change(booking: Booking, keychain: Keychain, first_unused: int) -> int:
 def now_ms() -> int:
     """Milliseconds of Unix time."""
     return time.time_ns() // 1_000_000
-
-
-def _open(payments: dict[bytes, PaymentRow]) -> set[tuple[bytes, bool]]:
-    """What of the payments decides which coins they hold."""
-    return {(txid, row.abandoned_ms is None) for txid, row in payments.items()}

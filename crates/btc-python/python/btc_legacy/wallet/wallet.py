@@ -33,10 +33,8 @@ from btc_legacy.wallet.keys import Keychain, Keyring, Place, Signer
 from btc_legacy.wallet.node import BlockRef, Node
 from btc_legacy.wallet.packages import PendingTransaction
 from btc_legacy.wallet.payments import token
-from btc_legacy.wallet.reservations import RESTORE_GAP_LIMIT, Built, Reservations, next_change
+from btc_legacy.wallet.reservations import RESTORE_GAP_LIMIT, Reservations, next_change, reserve
 from btc_legacy.wallet.sign import sign
-
-_MAX_ATTEMPTS = 20
 
 
 class Wallet:
@@ -136,28 +134,22 @@ class Wallet:
         signer = self._unlocked()
         payments = check_payments(outputs, fee_rate, self._network, self._max_fee_rate)
         with self._mutex:
-            view = self._tended()
-            for _ in range(_MAX_ATTEMPTS):
-                with self._reservations.reading() as booking:
-                    coins = _free(view, booking)
-                    change = self._change(self._next_change(booking))
-                drafted = draft(payments, fee_rate, coins, change, view.tip.height, view.pending)
-                raw = sign(drafted, self._keyring, signer)
-                if self._reservations.take(
+            tip = self._tended().tip
+            # Nothing else is promised or handed over between the choice and the promise.
+            with self._reservations.booking() as booking:
+                self._follower.read_payments(booking)
+                view = self._follower.view(tip)
+                coins = _free(view, booking)
+                change = self._change(self._next_change(booking))
+                drafted = draft(payments, fee_rate, coins, change, tip.height, view.pending)
+                raw = self._sign(drafted, signer)
+                reserve(
+                    booking,
                     [coin.outpoint for coin in drafted.coins],
                     drafted.change.place if drafted.change else None,
                     token(CTransaction.deserialize(raw)),
-                    Built(
-                        {txid: payment.row for txid, payment in view.payments.items()},
-                        self._follower.first_free(self._change_chain),
-                    ),
-                ):
-                    return _planned(raw, drafted), _snapshot(view, coins, change.place)
-                self._follower.read_shared()
-                view = self._follower.view(view.tip)
-        raise BitcoinError(
-            ErrorKind.UNAVAILABLE, "other callers reserve coins faster than this one: try again"
-        )
+                )
+        return _planned(raw, drafted), _snapshot(view, coins, change.place)
 
     def plan_transaction(
         self, outputs: list[tuple[str, int]], fee_rate: int, snapshot: WalletSnapshot
@@ -174,7 +166,7 @@ class Wallet:
         pending = [_pending(transaction) for transaction in snapshot["pending"]]
         drafted = draft(payments, fee_rate, coins, change, snapshot["tip"]["height"], pending)
         return {
-            "transaction": _planned(sign(drafted, self._keyring, signer), drafted),
+            "transaction": _planned(self._sign(drafted, signer), drafted),
             "tip": _block(view.tip),
             "unknown_coins": _unknown(view, coins, pending),
         }
@@ -224,6 +216,15 @@ class Wallet:
         if self._signer is None:
             raise BitcoinError(ErrorKind.UNSUPPORTED, "the wallet is locked or watch-only")
         return self._signer
+
+    def _sign(self, drafted: Draft, signer: Signer) -> bytes:
+        try:
+            return sign(drafted, self._keyring, signer)
+        except (TypeError, ValueError) as error:
+            # Within a step on the shared file, these would be taken for damage to that.
+            raise BitcoinError(
+                ErrorKind.INTERNAL, f"the transaction cannot be signed ({error}): report this"
+            ) from error
 
     def _address(self, place: Place) -> Address:
         script = self._keyring.script(place)
