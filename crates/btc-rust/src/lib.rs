@@ -22,4 +22,5 @@ mod twin;
 pub mod wallet;
 
 pub use crate::backend::RustBitcoin;
+pub use crate::connection::read_http_answer;
 pub use crate::convert::{DecodeError, decode_block, decode_transaction, encode_transaction};

@@ -202,7 +202,14 @@ fn least_rate(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
         );
         let below = ["bump", &txid, "--fee-rate", &typed(least - 1), "--dry-run"];
         purse.run(&below).code(2).says(&["at least"]);
-        let raised = purse.json(&["bump", &txid, "--fee-rate", &typed(least)]);
+        let raise = [
+            "bump",
+            &txid,
+            "--fee-rate",
+            &typed(least),
+            "--allow-high-fee",
+        ];
+        let raised = purse.json(&raise);
         assert!(mempool(chain.node())?.contains(&text(&raised["txid"])));
         chain.mine(1)?;
     }
@@ -227,6 +234,8 @@ fn others_descendants(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
         "--only-coins",
         "--fee-rate",
         "60",
+        // Its parent's fee is paid as well.
+        "--allow-high-fee",
     ];
     let child = text(&other.json(&spent)["txid"]);
     let error = refusal(&purse, &["bump", &txid, "--fee-rate", "5", "--dry-run"])?;

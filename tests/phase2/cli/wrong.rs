@@ -86,7 +86,12 @@ fn options(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
     let payment = to("20000sat");
     for wrong in ["0", "1.5", "-1", "x", ""] {
         let rate = format!("--fee-rate={wrong}");
-        refused(&purse, &payment, &rate, &["whole sat/vB, 1 at least"]);
+        refused(
+            &purse,
+            &payment,
+            &rate,
+            &["above 0 with at most three decimals"],
+        );
     }
     let long = format!("--fee-rate 3 --data {}", "00".repeat(81));
     let coin = format!("--fee-rate 3 --coin {}:0", "ab".repeat(32));

@@ -16,15 +16,19 @@ from bitcoin.rpc import JSONRPCError, RawProxy
 from btc_legacy.config import DEFAULT_TIMEOUT_SECS, Config, split_rpc_url
 from btc_legacy.core_errors import explain, explain_http
 from btc_legacy.errors import BitcoinError, ErrorKind
+from btc_legacy.http_answer import BoundedResponse
 
 # The first retry comes at once: a node that closed an idle connection is there again immediately.
 RETRY_AFTER_SECS = (0.0, 0.1, 0.4)
 
 MAX_IDLE_CONNECTIONS = 8
 
-# A mempool of some 500,000 entries, twice what Bitcoin Core's default limit of 300 MB of memory
-# holds; every other answer is far shorter.
-MAX_ANSWER_BYTES = 256 * 1024 * 1024
+# The longest answer that is read: a full block in hexadecimal is 8 MB.
+MAX_ANSWER_BYTES = 32 * 1024 * 1024
+
+# The longest list of the mempool: some 500,000 entries, twice what Bitcoin Core's default limit of
+# 300 MB of memory holds.
+MAX_MEMPOOL_BYTES = 256 * 1024 * 1024
 
 
 class RpcError(BitcoinError):
@@ -61,7 +65,7 @@ class RpcClient:
         self._port = parts.port or http.client.HTTP_PORT
         self._timeout_secs = timeout_secs
         self._login = _Login(user, password, cookie_file)
-        self._idle: list[RawProxy] = []
+        self._idle: list[_Proxy] = []
         self._idle_lock = threading.Lock()
 
     @classmethod
@@ -142,19 +146,21 @@ class RpcClient:
         self._keep(proxy)
         return result
 
-    def _keep(self, proxy: RawProxy) -> None:
+    def _keep(self, proxy: _Proxy) -> None:
         with self._idle_lock:
             if len(self._idle) < MAX_IDLE_CONNECTIONS:
                 self._idle.append(proxy)
                 return
         proxy.close()
 
-    def _connect(self) -> RawProxy:
+    def _connect(self) -> _Proxy:
         connection = _Connection(self._host, self._port, self._timeout_secs, self._login)
-        return RawProxy(self._url, connection=connection)
+        return _Proxy(self._url, connection)
 
-    def _call(self, proxy: RawProxy, method: str, params: tuple[object, ...]) -> Any:
+    def _call(self, proxy: _Proxy, method: str, params: tuple[object, ...]) -> Any:
         at = f"{self._host}:{self._port}"
+        is_mempool = method == "getrawmempool"
+        proxy.connection.max_body_bytes = MAX_MEMPOOL_BYTES if is_mempool else MAX_ANSWER_BYTES
         try:
             return getattr(proxy, method)(*params)
         except JSONRPCError as error:
@@ -253,6 +259,14 @@ class _Login:
             ) from error
 
 
+class _Proxy(RawProxy):  # type: ignore[misc]
+    """A `RawProxy` that shows its connection."""
+
+    def __init__(self, url: str, connection: _Connection) -> None:
+        super().__init__(url, connection=connection)
+        self.connection = connection
+
+
 class _Connection(http.client.HTTPConnection):
     """An HTTP connection that logs in by itself and reads the status that `RawProxy` ignores.
 
@@ -260,8 +274,11 @@ class _Connection(http.client.HTTPConnection):
     sends `None:None` without any.
     """
 
+    response_class = BoundedResponse
+
     def __init__(self, host: str, port: int, timeout: float, login: _Login) -> None:
         super().__init__(host, port, timeout=timeout)
+        self.max_body_bytes = MAX_ANSWER_BYTES
         self._login = login
         self._authorization: str | None = None
 
@@ -293,10 +310,6 @@ class _Connection(http.client.HTTPConnection):
             )
         if response.status in (403, 503):
             raise BitcoinError(*explain_http(response.status))
-        if response.length is not None and response.length > MAX_ANSWER_BYTES:
-            raise BitcoinError(
-                ErrorKind.INVALID_RESPONSE,
-                f"the node's answer has {response.length} bytes, more than the {MAX_ANSWER_BYTES} "
-                "that are read: ask for less, or ask another node",
-            )
+        if isinstance(response, BoundedResponse):
+            response.max_body_bytes = self.max_body_bytes
         return response

@@ -224,7 +224,7 @@ def test_a_mempool_that_fits_is_not_asked_for() -> None:
 def test_a_mempool_too_long_to_read_is_an_error_that_says_so() -> None:
     outcome, _ = _explain(_NO_ESTIMATE, _TWO_BLOCKS, announced(300 << 20))
     assert _kind(outcome) is ErrorKind.INVALID_RESPONSE
-    assert "314572800 bytes" in outcome.message
+    assert "268435456 bytes" in outcome.message
 
 
 @pytest.mark.parametrize("target", [0, 256, -1, True, "6", 6.0])

@@ -229,8 +229,8 @@ def test_rows_are_as_the_other_wallet_reads_them(folder: Path) -> None:
         assert booking.has_payment(tx.GetTxid()), "what a node has taken is not forgotten"
         booking.settle(tx.GetTxid(), 50)
         assert booking.payments() == {}
-        assert booking.payments(undone_to=49).keys() == {tx.GetTxid()}
-        assert booking.payments(undone_to=50) == {}
+        assert booking.payments(above=49).keys() == {tx.GetTxid()}
+        assert booking.payments(above=50) == {}
         booking.unsettle_above(50)
         assert booking.payments() == {}
         booking.unsettle_above(49)

@@ -65,7 +65,7 @@ fn pending_coins_are_taken_only_where_confirmed_ones_do_not_pay() {
             "{selection}"
         );
     }
-    // Where the pending coin is needed anyway, not every confirmed one is.
+    // Where the pending coin is needed and enough, the confirmed ones stay.
     let exact = of(9_900_000 - 220, CoinSelection::BranchAndBound);
     let draft = pay(&coins, &list, &exact).expect("enough");
     assert_eq!(

@@ -1,5 +1,6 @@
 //! Tests of the Rust implementation against a scripted node in this process.
 
+mod answers;
 mod blocks;
 mod broadcast;
 mod connect;

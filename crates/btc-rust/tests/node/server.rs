@@ -34,6 +34,8 @@ pub(crate) enum Reply {
     Error(i32, &'static str),
     /// Answers with any status and body.
     Http(u16, Vec<u8>),
+    /// Sends bytes as they are.
+    Raw(Raw),
     /// Announces more bytes than it sends.
     Torn,
     /// Announces so many bytes and sends none.
@@ -42,6 +44,16 @@ pub(crate) enum Reply {
     HangUp,
     /// Answers nothing until the client has gone.
     Silence,
+}
+
+type SendRaw = dyn Fn(&mut dyn Write, &[u8]) -> std::io::Result<()> + Send;
+
+/// Bytes that take the place of an answer.
+pub(crate) struct Raw {
+    /// Sends them; gets what a good answer of 7 would have as its body.
+    pub(crate) send: Box<SendRaw>,
+    /// Whether the connection stays open behind them until the client has gone.
+    pub(crate) is_left_open: bool,
 }
 
 type Script = dyn Fn(&Request, usize) -> Option<Reply> + Send + Sync;
@@ -135,6 +147,14 @@ fn serve(stream: TcpStream, number: usize, script: &Script, requests: &Mutex<Vec
                 (500, envelope(&request, &Value::Null, &error))
             }
             Reply::Http(status, body) => (status, body),
+            Reply::Raw(raw) => {
+                let body = envelope(&request, &json!(7), &Value::Null);
+                let sent = (raw.send)(&mut writer, &body).and_then(|()| writer.flush());
+                if sent.is_ok() && raw.is_left_open {
+                    let _ = reader.read(&mut [0]);
+                }
+                return;
+            }
             Reply::Torn => {
                 announced = Some(100);
                 (200, b"{".to_vec())

@@ -54,7 +54,7 @@ impl Model {
         let now = self.now;
         self.reserved
             .retain(|_, it| match (it.until_ms, it.span_ms) {
-                (Some(until), Some(span)) => until > now && until - span <= now,
+                (Some(until), Some(span)) => until > now && until - span <= now + 60_000,
                 _ => true,
             });
     }

@@ -26,17 +26,17 @@ _UNKNOWN, _ACCEPTED = "unknown", "accepted"
 # ahead.
 _CLEAR_AWAY = (
     "DELETE FROM reserved WHERE until_ms IS NOT NULL "
-    "AND (until_ms <= :now OR until_ms - span_ms > :now)",
+    "AND (until_ms <= :now OR until_ms - span_ms > :now + 60000)",
     "DELETE FROM change_index WHERE until_ms IS NOT NULL "
-    "AND (until_ms <= :now OR until_ms - span_ms > :now)",
+    "AND (until_ms <= :now OR until_ms - span_ms > :now + 60000)",
 )
 _RESERVED = """
     SELECT txid, vout, reason FROM reserved
-    WHERE until_ms IS NULL OR (until_ms > :now AND until_ms - span_ms <= :now)
+    WHERE until_ms IS NULL OR (until_ms > :now AND until_ms - span_ms <= :now + 60000)
 """
 _HIGHEST_CHANGE = """
     SELECT max(key_index) FROM change_index WHERE address_type = :address_type
-    AND (until_ms IS NULL OR (until_ms > :now AND until_ms - span_ms <= :now))
+    AND (until_ms IS NULL OR (until_ms > :now AND until_ms - span_ms <= :now + 60000))
 """
 _RELEASE = (
     "DELETE FROM reserved WHERE reason = ?",
@@ -113,13 +113,12 @@ class Booking:
         for statement in _RELEASE:
             self._write(statement, (reason,))
 
-    def payments(self, undone_to: int | None = None) -> dict[bytes, PaymentRow]:
-        """The payments that are not settled, or were in a block above the height undone to."""
-        above = -1 if undone_to is None else undone_to
+    def payments(self, above: int | None = None) -> dict[bytes, PaymentRow]:
+        """The payments that are not settled, and those that were settled above this height."""
         rows = self._database.execute(
             "SELECT txid, token, handed_over_ms, outcome, next_broadcast_ms, abandoned_ms "
-            "FROM payments WHERE settled_height IS NULL OR (? >= 0 AND settled_height > ?)",
-            (above, above),
+            "FROM payments WHERE settled_height IS NULL OR settled_height > ?",
+            (above,),
         ).fetchall()
         replaces = self._all_replaced() if rows else {}
         found = {}

@@ -16,6 +16,7 @@ from btc_legacy.wallet.booking import LOCKED, Booking
 from btc_legacy.wallet.build import Outpoint
 from btc_legacy.wallet.follower import Follower
 from btc_legacy.wallet.payments import (
+    SETTLED_DEPTH,
     OwnPayment,
     Payments,
     Standing,
@@ -27,9 +28,6 @@ from btc_legacy.wallet.payments import (
     token,
 )
 from btc_legacy.wallet.reservations import Reservations
-
-# Confirmations from which on a payment is settled.
-SETTLED_DEPTH = 144
 
 # A missing payment is sent again at a random time, so that others cannot tell whose it is.
 _SEND_AGAIN_MS = (10 * 60 * 1000, 50 * 60 * 1000)

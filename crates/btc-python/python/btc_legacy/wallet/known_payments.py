@@ -7,6 +7,7 @@ from collections.abc import Collection
 from btc_legacy.wallet.booking import Booking
 from btc_legacy.wallet.build import Outpoint
 from btc_legacy.wallet.payments import (
+    SETTLED_DEPTH,
     Decided,
     Facts,
     OwnPayment,
@@ -55,7 +56,7 @@ class KnownPayments:
 
     def read_from(self, booking: Booking) -> None:
         """Takes over which payments there are now."""
-        rows = booking.payments(self._store.undone)
+        rows = booking.payments(self._settled_below())
         new = rows.keys() - self._payments.keys()
         transactions = {txid: booking.transaction(txid) for txid in new}
         for txid in self._payments.keys() - rows.keys():
@@ -66,6 +67,16 @@ class KnownPayments:
         if new:
             self._facts_of = None
             self._unseen |= new
+
+    def _settled_below(self) -> int:
+        """The height above which no payment is settled by what this side has seen.
+
+        What is deep in the chain that the other side knows may be less deep, or not there, here.
+        """
+        tip = self._store.tip
+        deep = -1 if tip is None else tip.height + 1 - SETTLED_DEPTH
+        undone = self._store.undone
+        return deep if undone is None else min(deep, undone)
 
     def owns(self, outpoint: Outpoint) -> bool:
         """Whether this is an output of one of the payments to the wallet."""

@@ -15,6 +15,9 @@ from bitcoin.core import CTransaction, CTxIn
 
 from btc_legacy.wallet.build import Outpoint
 
+# Confirmations from which on a payment is settled.
+SETTLED_DEPTH = 144
+
 
 class PaymentState(Enum):
     """Where a payment stands, as the node sees chain and mempool."""

@@ -80,7 +80,7 @@ class Reservations:
         with self.booking() as booking:
             if any(coin in booking.reserved() for coin in coins):
                 return False
-            if _open(booking.payments()) != _open(built.payments):
+            if not _open(booking.payments()) <= _open(built.payments):
                 return False
             if change and change.index != next_change(
                 booking, change.keychain, built.first_unused_change

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bdk_chain::bdk_core::spk_client::FullScanResponse;
 use bdk_chain::{BlockId, ConfirmationBlockTime};
-use bitcoin::{Block, OutPoint, ScriptBuf, Transaction, Txid};
+use bitcoin::{Block, BlockHash, OutPoint, ScriptBuf, Transaction, Txid};
 use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, Operation};
 
 use super::{Ledger, now_secs};
@@ -134,6 +134,7 @@ impl Ledger {
     /// block or in the mempool, and not before.
     fn disconnect(&mut self, fork: BlockRef) -> BitcoinResult<()> {
         self.note_undone(fork.height);
+        self.read_up_to = self.read_up_to.min(fork.height);
         let changes = self.blocks.truncate(fork.height);
         self.stage_chain(changes);
         self.give_up_above(fork.height, &HashSet::new());
@@ -344,6 +345,16 @@ impl Ledger {
     }
 
     fn insert_block(&mut self, block: BlockRef, is_relevant: bool) -> BitcoinResult<()> {
+        let is_other = |known: BlockHash| known != block.hash;
+        if block.height > self.read_up_to && self.blocks.at(block.height).is_some_and(is_other) {
+            // Blocks are read again, and the chain has moved since they were read first.
+            let fork = block.height.saturating_sub(1);
+            let changes = self.blocks.truncate(fork);
+            self.stage_chain(changes);
+            self.give_up_above(fork, &HashSet::new());
+            self.note_undone(fork);
+        }
+        self.read_up_to = self.read_up_to.max(block.height);
         let changes = self.blocks.insert(block, is_relevant).map_err(|cause| {
             let message = "the source mixes two chains; ask again, or ask another source";
             BitcoinError::new(ErrorKind::InvalidResponse, Operation::Sync, message)

@@ -21,7 +21,7 @@ use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, HistoryEntry, 
 
 use self::chain::Blocks;
 use self::payments::Payments;
-pub use self::payments::{OwnPayment, Standing};
+pub use self::payments::{OwnPayment, SETTLED_DEPTH, Standing};
 pub use self::view::{KnownTransaction, Unspent, View};
 use super::keys::{Keychain, Keyring};
 use super::store::{Content, Identity, Position, Store};
@@ -56,6 +56,8 @@ pub struct Ledger {
     promised: BTreeMap<Keychain, u32>,
     payments: Payments,
     position: Position,
+    /// The highest block that was taken since the last point where a scan can continue.
+    read_up_to: u32,
     /// What is not on disk yet.
     staged: Content,
     is_position_staged: bool,
@@ -118,6 +120,7 @@ impl Ledger {
             promised: content.promised,
             payments: Payments::default(),
             position: position.unwrap_or_default(),
+            read_up_to: 0,
             staged,
             is_position_staged: false,
             view: OnceLock::new(),
@@ -288,6 +291,10 @@ impl Ledger {
 
     fn set_position(&mut self, position: Position) {
         self.is_position_staged |= self.position != position;
+        let scanned = position.scanned.map_or(0, |block| block.height);
+        if scanned < self.read_up_to && position.scanned != self.position.scanned {
+            self.read_up_to = scanned;
+        }
         self.position = position;
     }
 

@@ -10,6 +10,9 @@ use super::{Ledger, View};
 use crate::wallet::reservations::PaymentRow;
 use crate::wallet::store::Position;
 
+/// Confirmations from which on a payment is settled. Deeper reorganisations open it again.
+pub const SETTLED_DEPTH: u32 = 144;
+
 /// A payment that is not settled, with its transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnPayment {
@@ -237,6 +240,14 @@ impl Ledger {
     /// The lowest height to which blocks were undone since [`forget_undone`](Self::forget_undone).
     pub fn undone_to(&self) -> Option<u32> {
         self.position.undone_to
+    }
+
+    /// The height above which no payment is settled by these books: what is deep enough in the chain
+    /// that the other side knows may be less deep, or not there, in this one.
+    pub fn settled_below(&self) -> i64 {
+        let deep = i64::from(self.blocks.tip().height) + 1 - i64::from(SETTLED_DEPTH);
+        let undone_to = self.position.undone_to.map(i64::from);
+        undone_to.map_or(deep, |height| height.min(deep))
     }
 
     /// Says that the payments settled above that height were opened again.

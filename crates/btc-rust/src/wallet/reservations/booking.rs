@@ -14,8 +14,9 @@ use super::{
 use crate::wallet::fault;
 use crate::wallet::keys::Keychain;
 
-/// Rows whose time is over, by the time that is to be `?1`: ended, or of a clock that was ahead.
-const OVER: &str = "until_ms IS NOT NULL AND (until_ms <= ?1 OR until_ms - span_ms > ?1)";
+/// Rows whose time is over, by the time that is to be `?1`: ended, or of a clock that was ahead by
+/// more than a minute. Less is the time that a caller waited for the file, or a clock corrected.
+const OVER: &str = "until_ms IS NOT NULL AND (until_ms <= ?1 OR until_ms - span_ms > ?1 + 60000)";
 
 /// A transaction under way: no one else writes until it is committed or dropped. Dropped, it has
 /// no effect.

@@ -148,10 +148,9 @@ impl Reservations {
         Ok(count)
     }
 
-    /// The payments that are not settled, by txid, and those that were settled above `undone_to`,
-    /// whose blocks were undone.
-    pub fn payments(&self, undone_to: Option<u32>) -> BitcoinResult<BTreeMap<Txid, PaymentRow>> {
-        self.read(|connection| payments::open_payments(connection, undone_to))
+    /// The payments that are not settled, by txid, and those that were settled above this height.
+    pub fn payments(&self, above: i64) -> BitcoinResult<BTreeMap<Txid, PaymentRow>> {
+        self.read(|connection| payments::open_payments(connection, above))
     }
 
     /// The transaction of a payment.
@@ -217,7 +216,7 @@ fn reserved(
 ) -> rusqlite::Result<HashMap<OutPoint, Reservation>> {
     let mut statement = connection.prepare_cached(
         "SELECT txid, vout, until_ms, span_ms, reason FROM reserved
-         WHERE until_ms IS NULL OR (until_ms > ?1 AND until_ms - span_ms <= ?1)",
+         WHERE until_ms IS NULL OR (until_ms > ?1 AND until_ms - span_ms <= ?1 + 60000)",
     )?;
     let rows = statement.query_map([clamped(now_ms)], |row| {
         let coin = OutPoint::new(parsed(row, 0)?, row.get(1)?);
@@ -239,7 +238,7 @@ fn reserved_change(
     connection
         .prepare_cached(
             "SELECT max(key_index) FROM change_index WHERE address_type = ?1
-             AND (until_ms IS NULL OR (until_ms > ?2 AND until_ms - span_ms <= ?2))",
+             AND (until_ms IS NULL OR (until_ms > ?2 AND until_ms - span_ms <= ?2 + 60000))",
         )?
         .query_row((address_type.as_str(), clamped(now_ms)), |row| row.get(0))
 }

@@ -40,10 +40,9 @@ pub fn token(transaction: &Transaction) -> Txid {
 }
 
 impl Booking<'_> {
-    /// The payments that are not settled, by txid, and those that were settled above `undone_to`,
-    /// whose blocks were undone.
-    pub fn payments(&self, undone_to: Option<u32>) -> BitcoinResult<BTreeMap<Txid, PaymentRow>> {
-        open_payments(&self.session.connection, undone_to).map_err(|cause| failed(self.path, cause))
+    /// The payments that are not settled, by txid, and those that were settled above this height.
+    pub fn payments(&self, above: i64) -> BitcoinResult<BTreeMap<Txid, PaymentRow>> {
+        open_payments(&self.session.connection, above).map_err(|cause| failed(self.path, cause))
     }
 
     /// The transaction of a payment.
@@ -159,14 +158,13 @@ impl Booking<'_> {
 
 pub(super) fn open_payments(
     connection: &Connection,
-    undone_to: Option<u32>,
+    above: i64,
 ) -> rusqlite::Result<BTreeMap<Txid, PaymentRow>> {
     let mut statement = connection.prepare_cached(
         "SELECT txid, token, handed_over_ms, outcome, next_broadcast_ms, abandoned_ms
          FROM payments WHERE settled_height IS NULL OR settled_height > ?1",
     )?;
-    // None is NULL, which no height is above.
-    let rows = statement.query_map([undone_to], |row| {
+    let rows = statement.query_map([above], |row| {
         let outcome: String = row.get(3)?;
         let is_accepted = match outcome.as_str() {
             "accepted" => true,
@@ -194,7 +192,7 @@ pub(super) fn open_payments(
          JOIN payments ON payments.token = replaces.token
          WHERE payments.settled_height IS NULL OR payments.settled_height > ?1",
     )?;
-    let pairs = statement.query_map([undone_to], |row| Ok((parsed(row, 0)?, parsed(row, 1)?)))?;
+    let pairs = statement.query_map([above], |row| Ok((parsed(row, 0)?, parsed(row, 1)?)))?;
     for pair in pairs {
         let (txid, replaced): (Txid, Txid) = pair?;
         if let Some(row) = open.get_mut(&txid) {

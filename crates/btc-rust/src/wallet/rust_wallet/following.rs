@@ -112,7 +112,7 @@ impl RustWallet {
         ledger: &mut Ledger,
         booking: &Booking<'_>,
     ) -> BitcoinResult<Arc<View>> {
-        let rows = booking.payments(ledger.undone_to())?;
+        let rows = booking.payments(ledger.settled_below())?;
         ledger.set_payments(rows, |txid| booking.payment_transaction(txid))?;
         let view = self.published().view;
         let mut since: Vec<(OutPoint, Txid)> = Vec::new();
@@ -188,7 +188,7 @@ impl RustWallet {
     pub(super) fn read_shared(&self, ledger: &mut Ledger) -> BitcoinResult<()> {
         let reservations = self.reservations();
         let all_next = reservations.all_next()?;
-        let payments = reservations.payments(ledger.undone_to())?;
+        let payments = reservations.payments(ledger.settled_below())?;
         for (keychain, next) in all_next {
             if self.keyring().descriptor(keychain).is_ok() {
                 ledger.set_next(keychain, next)?;

@@ -151,7 +151,7 @@ impl RustWallet {
                 // What became of it is not known, or it was handed over before.
                 _ => {}
             }
-            let payments = booking.payments(ledger.undone_to())?;
+            let payments = booking.payments(ledger.settled_below())?;
             booking.commit()?;
             ledger.set_payments(payments, |txid| reservations.payment_transaction(txid))?;
         }

@@ -9,12 +9,10 @@ use super::RustWallet;
 use super::hand_over::{is_due, next_broadcast_ms};
 use super::interface::not_found;
 use crate::wallet::fault;
-use crate::wallet::ledger::{Ledger, View};
+use crate::wallet::ledger::{Ledger, SETTLED_DEPTH, View};
 use crate::wallet::reservations::{self, End};
 use crate::wallet::source::Follower;
 
-/// Confirmations from which on a payment is settled. Deeper reorganisations open it again.
-const SETTLED_DEPTH: u32 = 144;
 /// What Bitcoin Core says of a transaction that pays too little by itself.
 const TOO_CHEAP: [&str; 2] = ["min relay fee not met", "mempool min fee not met"];
 
@@ -70,7 +68,7 @@ impl RustWallet {
         for (txid, height) in deep {
             booking.settle(txid, height)?;
         }
-        let payments = booking.payments(None)?;
+        let payments = booking.payments(ledger.settled_below())?;
         booking.commit()?;
         if opened > 0 {
             tracing::info!(opened, "payments are open again after a reorganisation");
@@ -124,7 +122,7 @@ impl RustWallet {
         for txid in &family {
             booking.set_abandoned(*txid, Some(booking.now_ms()))?;
         }
-        let payments = booking.payments(ledger.undone_to())?;
+        let payments = booking.payments(ledger.settled_below())?;
         booking.commit()?;
         ledger.set_payments(payments, |txid| reservations.payment_transaction(txid))?;
         drop(reservations);

@@ -34,7 +34,16 @@ impl RustWallet {
             .collect();
         for coin in &coins {
             let holder = view.held.get(coin).copied();
-            let is_replaced = holder.is_some_and(|it| named.contains(&it));
+            // What it replaces may be a transaction that another wallet handed over.
+            let is_spent_by = |txid: &Txid| {
+                let known = ledger.transaction(*txid);
+                known.is_some_and(|known| {
+                    let mut inputs = known.transaction.input.iter();
+                    known.block.is_none() && inputs.any(|input| input.previous_output == *coin)
+                })
+            };
+            let is_replaced =
+                holder.is_some_and(|it| named.contains(&it)) || named.iter().any(is_spent_by);
             let is_unspent = view.coins.iter().any(|it| it.outpoint == *coin);
             if is_replaced || (is_unspent && holder.is_none()) {
                 continue;

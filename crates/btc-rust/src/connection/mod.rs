@@ -1,15 +1,14 @@
 //! Kept HTTP connections to one node: a request is one write, its answer is read into one buffer.
 
+mod answer;
+mod head;
+
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The longest head of an answer.
-const MAX_HEAD_BYTES: usize = 8 << 10;
-/// More header fields than Bitcoin Core or a proxy in front of it sends.
-const MAX_FIELDS: usize = 64;
 /// Twice the threads that Bitcoin Core serves at once by default.
 const MAX_IDLE: usize = 32;
 /// Connections that are kept before the first is used again.
@@ -124,18 +123,24 @@ impl Connections {
     }
 }
 
-struct Connection {
-    stream: TcpStream,
-    write_limit: Duration,
-    read_limit: Duration,
+/// Reads one HTTP answer, status and body, as the transport reads a node's: for fuzzing.
+///
+/// # Errors
+/// What is no answer, is cut off, or has a body of more than `max_body_bytes`.
+pub fn read_http_answer(
+    mut bytes: &[u8],
+    max_body_bytes: u64,
+) -> Result<(u16, Vec<u8>), Box<dyn std::error::Error + Send + Sync>> {
+    let (answer, _) = answer::read(&mut bytes, &mut Vec::new(), max_body_bytes)?;
+    Ok((answer.status, answer.body))
 }
 
-/// What a head says about the rest.
-struct Head {
-    status: u16,
-    bytes: usize,
-    body_bytes: Option<u64>,
-    is_kept: bool,
+struct Connection {
+    stream: TcpStream,
+    /// For heads of answers.
+    buffer: Vec<u8>,
+    write_limit: Duration,
+    read_limit: Duration,
 }
 
 impl Connection {
@@ -150,6 +155,7 @@ impl Connection {
                     stream.set_nodelay(true).map_err(classify)?;
                     return Ok(Self {
                         stream,
+                        buffer: Vec::new(),
                         write_limit: Duration::ZERO,
                         read_limit: Duration::ZERO,
                     });
@@ -175,84 +181,14 @@ impl Connection {
             self.write_limit = limit;
         }
         self.stream.write_all(request).map_err(classify)?;
-        let mut buffer = [0; MAX_HEAD_BYTES];
-        let mut filled = 0;
-        let head = loop {
-            let read = self.read(&mut buffer[filled..], deadline)?;
-            if read == 0 {
-                return Err(ExchangeError::Connection(ErrorKind::UnexpectedEof.into()));
-            }
-            filled += read;
-            match Head::parse(&buffer[..filled])? {
-                Some(head) => break head,
-                None if filled == MAX_HEAD_BYTES => {
-                    return Err(ExchangeError::Form("the answer's head is too long"));
-                }
-                None => {}
-            }
-        };
-        let start = &buffer[head.bytes..filled];
-        let body = match head.body_bytes {
-            Some(length) if length > max_body_bytes => {
-                return Err(ExchangeError::TooLong(max_body_bytes));
-            }
-            Some(length) => self.read_body(start, length, deadline)?,
-            None => self.read_to_close(start, deadline, max_body_bytes)?,
-        };
-        let answer = Answer {
-            status: head.status,
-            body,
-        };
-        Ok((answer, head.is_kept))
-    }
-
-    fn read_body(
-        &mut self,
-        start: &[u8],
-        length: u64,
-        deadline: Instant,
-    ) -> Result<Vec<u8>, ExchangeError> {
-        /// Room made on the sender's word alone.
-        const MAX_TRUSTED: u64 = 8 << 20;
-        let Some(rest) = length.checked_sub(start.len() as u64) else {
-            return Err(ExchangeError::Form(
-                "the answer is longer than its head says",
-            ));
-        };
-        let room = usize::try_from(length.min(MAX_TRUSTED)).unwrap_or(0);
-        let mut body = Vec::with_capacity(room);
-        body.extend_from_slice(start);
-        let reader = Deadlined {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut reader = Deadlined {
             connection: self,
             deadline,
         };
-        let read = reader.take(rest).read_to_end(&mut body).map_err(classify)?;
-        if (read as u64) < rest {
-            return Err(ExchangeError::Connection(ErrorKind::UnexpectedEof.into()));
-        }
-        Ok(body)
-    }
-
-    fn read_to_close(
-        &mut self,
-        start: &[u8],
-        deadline: Instant,
-        max_body_bytes: u64,
-    ) -> Result<Vec<u8>, ExchangeError> {
-        let mut body = start.to_vec();
-        let reader = Deadlined {
-            connection: self,
-            deadline,
-        };
-        let limit = (max_body_bytes + 1).saturating_sub(start.len() as u64);
-        reader
-            .take(limit)
-            .read_to_end(&mut body)
-            .map_err(classify)?;
-        if body.len() as u64 > max_body_bytes {
-            return Err(ExchangeError::TooLong(max_body_bytes));
-        }
-        Ok(body)
+        let answer = answer::read(&mut reader, &mut buffer, max_body_bytes);
+        self.buffer = buffer;
+        answer
     }
 
     /// One read within the deadline.
@@ -290,42 +226,6 @@ impl Read for Deadlined<'_> {
     }
 }
 
-impl Head {
-    /// The head at the front of what has arrived, or nothing when more must come.
-    fn parse(bytes: &[u8]) -> Result<Option<Self>, ExchangeError> {
-        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-        let mut response = httparse::Response::new(&mut fields);
-        let httparse::Status::Complete(length) = response.parse(bytes)? else {
-            return Ok(None);
-        };
-        let mut head = Self {
-            status: response.code.unwrap_or(0),
-            bytes: length,
-            body_bytes: None,
-            is_kept: response.version == Some(1),
-        };
-        for field in response.headers {
-            if field.name.eq_ignore_ascii_case("content-length") {
-                let length = std::str::from_utf8(field.value)
-                    .ok()
-                    .filter(|text| text.bytes().all(|digit| digit.is_ascii_digit()))
-                    .and_then(|text| text.parse().ok())
-                    .ok_or(ExchangeError::Form("the answer's length is not a number"))?;
-                if head.body_bytes.replace(length).is_some() {
-                    return Err(ExchangeError::Form("the answer has two lengths"));
-                }
-            } else if field.name.eq_ignore_ascii_case("transfer-encoding") {
-                // Bitcoin Core never does; a proxy in front of it can be told not to.
-                return Err(ExchangeError::Form("the answer comes in chunks"));
-            } else if field.name.eq_ignore_ascii_case("connection") {
-                head.is_kept &= !field.value.eq_ignore_ascii_case(b"close");
-            }
-        }
-        head.is_kept &= head.body_bytes.is_some();
-        Ok(Some(head))
-    }
-}
-
 /// The time that is left.
 fn left(deadline: Instant) -> Result<Duration, ExchangeError> {
     let left = deadline.saturating_duration_since(Instant::now());
@@ -342,38 +242,6 @@ fn classify(cause: io::Error) -> ExchangeError {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_head_says_how_long_the_body_is_and_whether_the_connection_stays() {
-        let head = |text: &str| Head::parse(text.as_bytes());
-        let parsed = head("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
-            .expect("a head")
-            .expect("a whole one");
-        assert_eq!(
-            (parsed.status, parsed.bytes, parsed.body_bytes),
-            (200, 38, Some(5))
-        );
-        assert!(parsed.is_kept);
-        assert!(matches!(head("HTTP/1.1 200 OK\r\nContent-Le"), Ok(None)));
-        for closed in [
-            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: Close\r\n\r\n",
-            "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
-            "HTTP/1.1 200 OK\r\n\r\n",
-        ] {
-            let parsed = head(closed).expect("a head").expect("a whole one");
-            assert!(!parsed.is_kept, "{closed}");
-        }
-        for broken in [
-            "SSH-2.0-OpenSSH_9.2\r\n\r\n",
-            "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
-            "HTTP/1.1 200 OK\r\nContent-Length: +1\r\n\r\n",
-            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-        ] {
-            assert!(head(broken).is_err(), "{broken}");
-        }
-    }
+fn cut_off() -> ExchangeError {
+    ExchangeError::Connection(ErrorKind::UnexpectedEof.into())
 }
