@@ -84,7 +84,7 @@ fn options(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
     refused(&purse, &to("20000"), "", &["20000sat", "20000BTC"]);
     refused(&purse, SOMEBODY, "", &["ADDRESS=AMOUNT"]);
     let payment = to("20000sat");
-    for wrong in ["0", "1.5", "-1", "x", ""] {
+    for wrong in ["0", "1.2345", "-1", "x", ""] {
         let rate = format!("--fee-rate={wrong}");
         refused(
             &purse,

@@ -186,6 +186,11 @@ impl<'a> Booking<'a> {
         self.clear(&token)
     }
 
+    /// Releases what is reserved for the transaction with this token; what it may replace stays.
+    pub fn release_coins(&self, token: Txid) -> BitcoinResult<usize> {
+        self.clear(&token.to_string())
+    }
+
     /// Releases what is held for this reason of a caller's.
     pub fn release_hold(&self, reason: &str) -> BitcoinResult<usize> {
         self.clear(&format!("{HOLD}{reason}"))

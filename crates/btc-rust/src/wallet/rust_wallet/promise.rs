@@ -55,6 +55,12 @@ impl RustWallet {
                 None => error,
             });
         }
+        // What was reserved for a transaction that is replaced is for this one now.
+        for replaced in &named {
+            if let Some(known) = ledger.transaction(*replaced) {
+                booking.release_coins(reservations::token(&known.transaction))?;
+            }
+        }
         let end = End::after(now_ms, RESERVATION_MS);
         booking.reserve(&coins, end, token)?;
         booking.allow_replacement(token, replaces)?;
