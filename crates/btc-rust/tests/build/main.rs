@@ -17,6 +17,7 @@ mod psbt_version_2;
 mod request;
 mod request_coins;
 mod request_money;
+mod request_pending;
 mod samples;
 mod signatures;
 mod verify;
