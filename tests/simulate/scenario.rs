@@ -24,7 +24,7 @@ pub(crate) struct Scenario {
 }
 
 /// All of them.
-pub(crate) const ALL: [Scenario; 8] = [
+pub(crate) const ALL: [Scenario; 9] = [
     Scenario {
         name: "bump-over-a-child",
         gap_limit: 20,
@@ -73,6 +73,12 @@ pub(crate) const ALL: [Scenario; 8] = [
         min_relay: 100,
         play: window_moved_by_the_mempool,
     },
+    Scenario {
+        name: "coins-taken-by-the-same-words",
+        gap_limit: 5,
+        min_relay: 100,
+        play: coins_taken_by_the_same_words,
+    },
 ];
 
 impl Scenario {
@@ -86,7 +92,7 @@ impl Scenario {
             min_relay: self.min_relay,
             has_rest: true,
             has_filters: true,
-            has_colleague: false,
+            has_colleague: true,
         };
         let mut stage = Stage::new(setup).map_err(|error| (error, String::new()))?;
         let played = (self.play)(&mut stage).and_then(|()| stage.check_restored());
@@ -353,4 +359,39 @@ fn window_moved_by_the_mempool(stage: &mut Stage) -> Result<(), Failure> {
         .ok_or("others have coins")?;
     stage.node.submit(&payment)?;
     stage.check()
+}
+
+/// A payment is missing, and a wallet of the same words elsewhere has spent its coin: to replace the
+/// payment would take that one's place, so that one is named; with leave, it is paid for.
+fn coins_taken_by_the_same_words(stage: &mut Stage) -> Result<(), Failure> {
+    stage.open_all()?;
+    stage.funded(AddressType::P2wpkh, &[400_000])?;
+    let txid = stage.paid(Language::Rust, 50_000, 2)?;
+    stage.node.evict(&[txid]);
+    let colleague = stage.open(1, Language::Rust)?;
+    let rival = colleague
+        .operations
+        .create_transaction(vec![(coins::address(5).to_string(), 60_000)], 30)?;
+    colleague.operations.broadcast_transaction(&rival)?;
+    stage.check()?;
+    let side = stage.open(0, Language::Rust)?;
+    let wallet = side.verbs()?;
+    let Err(error) = wallet.bump_fee(txid, FeeRate::from_sat_per_vb(5), &[]) else {
+        return Err(format!("{} would be lost, and is not named", rival.txid).into());
+    };
+    if !format!("{error:?}").contains(&rival.txid.to_string()) {
+        return Err(format!("{} is not named: {error:?}", rival.txid).into());
+    }
+    let drops = [rival.txid];
+    let psbt = match wallet.bump_fee(txid, FeeRate::from_sat_per_vb(5), &drops) {
+        Ok(_) => return Err("5 sat/vB do not pay for 30".into()),
+        Err(error) => {
+            let least = crate::play::least_rate(&error);
+            let least = least.ok_or_else(|| format!("no rate is named: {error:?}"))?;
+            wallet.bump_fee(txid, FeeRate::from_sat_per_kvb(least), &drops)?
+        }
+    };
+    let transaction = crate::play::take_psbt(&side, psbt)?;
+    stage.node.would_take(&transaction)?;
+    Ok(())
 }

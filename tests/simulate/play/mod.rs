@@ -8,7 +8,7 @@ mod process;
 mod stuck;
 
 pub(crate) use self::pay::{Order, Way, create};
-pub(crate) use self::stuck::take_psbt;
+pub(crate) use self::stuck::{least_rate, take_psbt};
 use crate::Failure;
 use crate::stage::Stage;
 use crate::step::{Kind, Step};

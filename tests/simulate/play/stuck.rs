@@ -138,7 +138,10 @@ impl Stage {
             Purpose::Cancel => Vec::new(),
         };
         let txid = replacement.compute_txid();
-        self.houses[house].payments.all.push(Payment {
+        // Asked for twice, it is built twice.
+        let payments = &mut self.houses[house].payments.all;
+        payments.retain(|it| it.txid != txid || it.was_handed_over());
+        payments.push(Payment {
             txid,
             transaction: replacement,
             recipients,
@@ -407,7 +410,7 @@ fn check_names(error: &BitcoinError, txids: &BTreeSet<Txid>) -> Result<(), Failu
     }
 }
 
-fn least_rate(error: &BitcoinError) -> Option<u64> {
+pub(crate) fn least_rate(error: &BitcoinError) -> Option<u64> {
     let context = error.context();
     let named = context
         .iter()

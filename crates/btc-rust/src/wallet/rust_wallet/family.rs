@@ -1,8 +1,8 @@
 //! `Family`: the unconfirmed transactions above and below one of the wallet's.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use bitcoin::{Transaction, Txid};
+use bitcoin::{OutPoint, Transaction, Txid};
 use btc_iface::{BitcoinResult, CoinState, PendingTransaction, TransactionRequest};
 
 use super::RustWallet;
@@ -18,22 +18,36 @@ pub(super) struct Family {
     itself: Option<MempoolEntry>,
     /// Its unconfirmed ancestors.
     pub(super) ancestors: Vec<PendingTransaction>,
-    /// Its descendants, those of others too where the source tells.
+    /// Its descendants, those of others too where the source tells. With them, what spends its
+    /// coins in its stead while it is missing: a replacement takes the place of that, too.
     pub(super) descendants: Vec<MempoolEntry>,
-    /// Which of the descendants are payments of the wallet.
+    /// Which of these are payments of the wallet, made here or elsewhere from the same words.
     pub(super) own: BTreeSet<Txid>,
 }
 
 impl Family {
     /// Of this transaction: what the source tells, which sees the whole mempool if it can, and what
     /// the wallet knows of its own.
-    pub(super) fn new(ledger: &Ledger, txid: Txid, known: Option<Relatives>) -> Self {
+    pub(super) fn new(
+        ledger: &Ledger,
+        txid: Txid,
+        known: Option<Relatives>,
+        rivals: Vec<(Txid, Option<Relatives>)>,
+    ) -> Self {
         let waiting = Waiting::of(ledger);
-        let mut descendants: BTreeMap<Txid, MempoolEntry> = waiting
-            .below(txid)
-            .into_iter()
-            .map(|it| (it.txid, it))
-            .collect();
+        let mut descendants: BTreeMap<Txid, MempoolEntry> = BTreeMap::new();
+        let mut add = |entries: Vec<MempoolEntry>| {
+            descendants.extend(entries.into_iter().map(|it| (it.txid, it)));
+        };
+        add(waiting.below(txid));
+        for (rival, known) in rivals {
+            add(waiting.below(rival));
+            add(waiting.entry(rival).into_iter().collect());
+            if let Some(known) = known {
+                add(known.descendants);
+                add(vec![known.itself]);
+            }
+        }
         let (itself, ancestors) = if let Some(known) = known {
             descendants.extend(known.descendants.into_iter().map(|it| (it.txid, it)));
             (Some(known.itself), known.ancestors)
@@ -80,8 +94,8 @@ impl Family {
             return Ok(());
         }
         let message = format!(
-            "payments of the wallet spend outputs of {}, and would be lost with it; raise the fee \
-             with a child (--child), or name those that may be lost (--drops)",
+            "payments of the wallet spend outputs or coins of {}, and would be lost with it; raise \
+             the fee with a child (--child), or name those that may be lost (--drops)",
             self.txid
         );
         Err(fault::invalid(message)
@@ -112,6 +126,27 @@ impl Family {
 }
 
 impl RustWallet {
+    /// The transactions of the mempool that spend coins of a payment which is not there itself, with
+    /// what the source tells of them: they were made elsewhere from the same words.
+    pub(super) fn rivals_of(&self, txid: Txid) -> BitcoinResult<Vec<(Txid, Option<Relatives>)>> {
+        let rivals: Vec<Txid> = {
+            let ledger = self.ledger();
+            let Some(known) = ledger.transaction(txid).filter(|known| !known.is_counted) else {
+                return Ok(Vec::new());
+            };
+            let coins: HashSet<OutPoint> = spent(&known.transaction).collect();
+            let takes_coins = |other: &Txid| {
+                let other = ledger.transaction(*other);
+                other.is_some_and(|it| spent(&it.transaction).any(|coin| coins.contains(&coin)))
+            };
+            ledger.view().unconfirmed().filter(takes_coins).collect()
+        };
+        let known = rivals.into_iter();
+        known
+            .map(|rival| Ok((rival, self.source.relatives(rival)?)))
+            .collect()
+    }
+
     /// What the source tells of the unconfirmed transactions of others whose coins a request names.
     pub(super) fn named_relatives(
         &self,
@@ -247,6 +282,10 @@ fn pending(entry: &MempoolEntry, ledger: &Ledger) -> PendingTransaction {
         fee_sat: entry.fee_sat,
         spends: entry.spends.clone(),
     }
+}
+
+fn spent(transaction: &Transaction) -> impl Iterator<Item = OutPoint> + '_ {
+    transaction.input.iter().map(|input| input.previous_output)
 }
 
 fn parents(transaction: &Transaction) -> Vec<Txid> {

@@ -73,7 +73,7 @@ impl RustWallet {
         // Dropped without a commit, it has no effect.
         let booking = reservations.begin(reservations::now_ms())?;
         self.current_view(&mut ledger, &booking)?;
-        let family = Family::new(&ledger, txid, relatives);
+        let family = Family::new(&ledger, txid, relatives, Vec::new());
         let built = self.draft_child(&ledger, &booking, &family, fee_rate, allow_high_fee);
         built.map(|(_, psbt)| psbt)
     }
@@ -93,7 +93,7 @@ impl RustWallet {
         let relatives = self.source.relatives(txid)?;
         let mut ledger = self.settled_ledger();
         let (_, psbt) = self.book(&mut ledger, |ledger, _, booking| {
-            let family = Family::new(ledger, txid, relatives);
+            let family = Family::new(ledger, txid, relatives, Vec::new());
             self.draft_child(ledger, booking, &family, fee_rate, false)
         })?;
         Ok(psbt)
@@ -106,23 +106,25 @@ impl RustWallet {
         raise: &Raise,
     ) -> BitcoinResult<Replacement> {
         let relatives = self.source.relatives(txid)?;
+        let rivals = self.rivals_of(txid)?;
         let terms = self.terms(purpose, raise)?;
         let mut ledger = self.settled_ledger();
         let mut reservations = self.reservations();
         // Dropped without a commit, it has no effect.
         let booking = reservations.begin(reservations::now_ms())?;
         self.current_view(&mut ledger, &booking)?;
-        let family = Family::new(&ledger, txid, relatives);
+        let family = Family::new(&ledger, txid, relatives, rivals);
         let built = self.draft_replacement(&ledger, &booking, &family, terms, &raise.drops);
         built.map(|(_, replacement)| replacement)
     }
 
     fn book_replacement(&self, txid: Txid, purpose: Purpose, raise: &Raise) -> BitcoinResult<Psbt> {
         let relatives = self.source.relatives(txid)?;
+        let rivals = self.rivals_of(txid)?;
         let terms = self.terms(purpose, raise)?;
         let mut ledger = self.settled_ledger();
         let (_, psbt) = self.book(&mut ledger, |ledger, _, booking| {
-            let family = Family::new(ledger, txid, relatives);
+            let family = Family::new(ledger, txid, relatives, rivals);
             let drops = &raise.drops;
             let (draft, built) = self.draft_replacement(ledger, booking, &family, terms, drops)?;
             let token = reservations::token(&draft.transaction);
