@@ -128,6 +128,12 @@ impl RustWallet {
             let drops = &raise.drops;
             let (draft, built) = self.draft_replacement(ledger, booking, &family, terms, drops)?;
             let token = reservations::token(&draft.transaction);
+            // What was reserved for a transaction that is replaced is for this one now.
+            for replaced in &built.replaces {
+                if let Some(known) = ledger.transaction(*replaced) {
+                    booking.release_coins(reservations::token(&known.transaction))?;
+                }
+            }
             booking.allow_replacement(token, &built.replaces)?;
             Ok((draft, built.psbt))
         })?;
