@@ -10,7 +10,10 @@ use btc::bitcoin::hashes::Hash;
 use btc::bitcoin::{BlockHash, OutPoint, Txid};
 use btc::rust::wallet::build::{MAX_MONEY_SAT, dust_limit_sat, plan};
 use btc::rust::wallet::keys::{Keyring, Signer};
-use btc::{AddressType, BlockRef, Chain, Network, SnapshotCoin, WalletSnapshot};
+use btc::{
+    AddressType, BlockRef, Chain, FeeRate, Network, PendingTransaction, SnapshotCoin,
+    WalletSnapshot,
+};
 use libfuzzer_sys::fuzz_target;
 
 #[derive(Debug, Arbitrary)]
@@ -21,7 +24,11 @@ struct Input {
     change_index: u32,
     outputs: Vec<(u8, u64)>,
     fee_rate: u64,
+    pending: Vec<(u8, bool, u64, u64, Vec<u8>)>,
 }
+
+/// No rate is too high.
+const ANY_RATE: FeeRate = FeeRate::from_sat_per_kvb(u64::MAX);
 
 static KEYRING: LazyLock<Keyring> = LazyLock::new(|| {
     let words = "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon \
@@ -60,16 +67,28 @@ fuzz_target!(|input: Input| {
             (address.expect("index 0").address, *value_sat)
         })
         .collect();
+    let txid = |byte: u8| Txid::from_byte_array([byte; 32]);
+    let pending = input.pending.iter();
+    let pending: Vec<_> = pending
+        .map(|(it, is_truc, size_vb, fee_sat, spends)| PendingTransaction {
+            txid: txid(*it),
+            version: if *is_truc { 3 } else { 2 },
+            size_vb: *size_vb,
+            fee_sat: *fee_sat,
+            spends: spends.iter().map(|it| txid(*it)).collect(),
+        })
+        .collect();
     let snapshot = WalletSnapshot {
         tip: BlockRef {
             height: input.height,
             hash: BlockHash::all_zeros(),
         },
         coins,
+        pending,
         change_type: kind(input.change_type),
         change_index: input.change_index,
     };
-    let Ok(draft) = plan(&KEYRING, &snapshot, &outputs, input.fee_rate) else {
+    let Ok(draft) = plan(&KEYRING, &snapshot, &outputs, input.fee_rate, ANY_RATE) else {
         return;
     };
     let spent: u64 = draft.inputs.iter().map(|coin| coin.value_sat).sum();

@@ -1,5 +1,6 @@
 //! Mutants: shadow mode must catch every faulty copy of the Python implementation, and nothing else.
 
+mod enduring;
 mod moving;
 mod paying;
 mod reading;
@@ -62,7 +63,7 @@ fn main() -> ExitCode {
     let theatre = Arc::new(Theatre::default());
     let mut suite = Suite::default();
     suite.add("every_mutant_is_in_the_table", every_mutant);
-    for scene in [Scene::Reading, Scene::Bare, Scene::Living] {
+    for scene in [Scene::Reading, Scene::Bare, Scene::Enduring] {
         let theatre = Arc::clone(&theatre);
         suite.add(format!("twin::{scene:?}").to_lowercase(), move || {
             let report = theatre.play(scene, TWIN.to_owned())?;

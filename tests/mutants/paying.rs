@@ -28,7 +28,11 @@ const ALMOST_A_COIN_SAT: u64 = EQUAL_SAT - 423 - 200;
 pub(crate) fn run(ground: &mut Ground<'_>, class: &str, scene: Scene) -> Result<Report, Failure> {
     let wallet = new_wallet(class, ground.chain.height())?;
     let watched = Watched::with_wallet(ground, class, &wallet, &quick())?;
-    let mut life = Life { ground, watched };
+    let mut life = Life {
+        ground,
+        watched,
+        wallet: &wallet,
+    };
     life.reads()?;
     life.addresses();
     life.fund()?;
@@ -40,6 +44,9 @@ pub(crate) fn run(ground: &mut Ground<'_>, class: &str, scene: Scene) -> Result<
         life.moves()?;
         life.loses()?;
         life.is_paid_ahead()?;
+    }
+    if scene >= Scene::Enduring {
+        life.endures()?;
     }
     Ok(life.watched.end())
 }
@@ -60,19 +67,24 @@ pub(crate) fn new_wallet(class: &str, birthday: u32) -> Result<WalletFolder, Fai
     )?)
 }
 
-struct Life<'a, 'n> {
-    ground: &'a mut Ground<'n>,
-    watched: Watched,
+pub(crate) struct Life<'a, 'n> {
+    pub(crate) ground: &'a mut Ground<'n>,
+    pub(crate) watched: Watched,
+    pub(crate) wallet: &'a WalletFolder,
 }
 
 impl Life<'_, '_> {
     /// A script of the wallet's, whatever the mutant says.
-    fn script(&self, address_type: AddressType, index: u32) -> Result<ScriptBuf, Failure> {
+    pub(crate) fn script(
+        &self,
+        address_type: AddressType,
+        index: u32,
+    ) -> Result<ScriptBuf, Failure> {
         let address = self.watched.rust.derive_address(address_type, index)?;
         Ok(address.script_pubkey)
     }
 
-    fn balances(&self) {
+    pub(crate) fn balances(&self) {
         drop(self.watched.both(BitcoinInterface::get_balance));
     }
 
@@ -85,7 +97,7 @@ impl Life<'_, '_> {
     }
 
     /// A payment in one role.
-    fn create(
+    pub(crate) fn create(
         &self,
         role: Role,
         outputs: &[(String, u64)],
@@ -161,6 +173,7 @@ impl Life<'_, '_> {
             (vec![(payee()?, 100)], 3),
             (vec![(payee()?, 100_000_000_000)], 3),
             (vec![(payee()?, 10_000)], 0),
+            (vec![(payee()?, 10_000)], 1_001),
             (vec![(mainnet, 10_000)], 3),
             (Vec::new(), 3),
         ];
@@ -321,7 +334,7 @@ pub(crate) fn payee() -> Result<String, Failure> {
 }
 
 /// Another one, of taproot: the point that BIP341 names for nobody's key.
-fn other_payee() -> Result<String, Failure> {
+pub(crate) fn other_payee() -> Result<String, Failure> {
     let nobody = "50929b74c1a04954b78b4b6035e97a5e078a5a0f28ec96d547bfee9ace803ac0";
     let key: XOnlyPublicKey = nobody.parse()?;
     let key = bitcoin::key::TweakedPublicKey::dangerous_assume_tweaked(key);

@@ -1,6 +1,9 @@
 //! `Stage`: one node and one chain for all mutants, which come on one after another.
 
+use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::thread::{self, JoinHandle};
@@ -31,6 +34,8 @@ pub(crate) struct Ground<'n> {
     pub(crate) txids: Vec<String>,
     /// The blocks that hold most of them.
     pub(crate) blocks: Vec<String>,
+    /// Where a node that starts reads blocks from, before its mempool; mostly there is nothing.
+    gate: PathBuf,
 }
 
 impl Ground<'_> {
@@ -46,6 +51,36 @@ impl Ground<'_> {
     }
 }
 
+impl Ground<'_> {
+    /// Runs something while the node, which is started again, has not read its mempool: it waits
+    /// for blocks from a pipe.
+    pub(crate) fn with_unloaded_mempool(
+        &self,
+        run: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let is_loaded = |node: &Node| -> Result<bool, Failure> {
+            let info: Value = node.call("getmempoolinfo", &[])?;
+            Ok(info["loaded"] == true)
+        };
+        let made = Command::new("mkfifo").arg(&self.gate).status()?;
+        assert!(made.success(), "a pipe cannot be made");
+        let node = self.chain.node();
+        node.restart()?;
+        let outcome = match is_loaded(node) {
+            Ok(false) => run(),
+            Ok(true) => Err("the mempool is loaded".into()),
+            Err(error) => Err(error),
+        };
+        // The end of the pipe.
+        drop(File::options().write(true).open(&self.gate)?);
+        fs::remove_file(&self.gate)?;
+        eventually("the mempool is loaded", || {
+            is_loaded(node).is_ok_and(|is_loaded| is_loaded)
+        });
+        outcome
+    }
+}
+
 type Job = Box<dyn FnOnce(&mut Ground<'_>) + Send>;
 
 /// The ground, on a thread of its own that takes one job after another.
@@ -57,29 +92,33 @@ pub(crate) struct Stage {
 impl Stage {
     /// Starts the node and fills its chain with everything on which a fault may show.
     pub(crate) fn start() -> Result<Self, Failure> {
-        Self::on(builder().block_filters(true), prepare)
+        Self::on(|options| options.block_filters(true), prepare)
     }
 
     /// Starts a node without a history, whose fee rates are its minimum.
     pub(crate) fn bare() -> Result<Self, Failure> {
-        Self::on(builder().arg(MINIMUM_RATE), |node| {
-            let chain = Chain::new(node, 1)?;
-            ground(chain, &[], &[])
-        })
+        Self::on(
+            |options| options.arg(MINIMUM_RATE),
+            |node, gate| ground(Chain::new(node, 1)?, gate, &[], &[]),
+        )
     }
 
     fn on(
-        options: NodeBuilder,
-        prepare: impl FnOnce(&Node) -> Result<Ground<'_>, Failure> + Send + 'static,
+        options: impl FnOnce(NodeBuilder) -> NodeBuilder,
+        prepare: impl FnOnce(&Node, PathBuf) -> Result<Ground<'_>, Failure> + Send + 'static,
     ) -> Result<Self, Failure> {
+        let home = tempfile::tempdir()?;
+        let gate = home.path().join("blocks");
+        let options = options(builder().arg(format!("-loadblock={}", gate.display())));
         let (jobs, queue) = mpsc::channel::<Job>();
         let (ready, is_ready) = mpsc::sync_channel(1);
         let thread = thread::spawn(move || {
+            let _home = home;
             let node = match options.start() {
                 Ok(node) => node,
                 Err(error) => return ready.send(Err(error.into())).unwrap_or_default(),
             };
-            match prepare(&node) {
+            match prepare(&node, gate) {
                 Ok(mut ground) => {
                     if ready.send(Ok(())).is_ok() {
                         for job in queue {
@@ -127,7 +166,7 @@ impl Drop for Stage {
     }
 }
 
-fn prepare(node: &Node) -> Result<Ground<'_>, Failure> {
+fn prepare(node: &Node, gate: PathBuf) -> Result<Ground<'_>, Failure> {
     let mut chain = Chain::new(node, 1)?;
     let summary = chain.build(&Plan::small(), &mut |_| {})?;
     let uneven = chain.pay(&[(somebody(), Amount::from_sat(UNEVEN_SAT))], 3)?;
@@ -149,11 +188,12 @@ fn prepare(node: &Node) -> Result<Ground<'_>, Failure> {
     txids.extend(summary.mempool);
     txids.extend([uneven, coinbase.parse()?]);
     let blocks: Vec<_> = [*full, odd].into_iter().chain(last).collect();
-    ground(chain, &txids, &blocks)
+    ground(chain, gate, &txids, &blocks)
 }
 
 fn ground<'n>(
     chain: Chain<'n>,
+    gate: PathBuf,
     txids: &[Txid],
     blocks: &[BlockHash],
 ) -> Result<Ground<'n>, Failure> {
@@ -164,6 +204,7 @@ fn ground<'n>(
         chain,
         txids: txids.iter().map(ToString::to_string).collect(),
         blocks: blocks.iter().map(ToString::to_string).collect(),
+        gate,
     })
 }
 

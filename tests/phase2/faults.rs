@@ -187,9 +187,9 @@ fn newer_version(backend: Backend, chain: &mut Chain<'_>, node: &NodeConfig) -> 
     };
     for file in [books(backend), "reservations.sqlite"] {
         let path = dir.join(file);
-        run_sql(&path, "UPDATE meta SET value = '2' WHERE key = 'schema'")?;
+        run_sql(&path, "UPDATE meta SET value = '3' WHERE key = 'schema'")?;
         refused(file)?;
-        run_sql(&path, "UPDATE meta SET value = '1' WHERE key = 'schema'")?;
+        run_sql(&path, "UPDATE meta SET value = '2' WHERE key = 'schema'")?;
         open(dir, backend, node, &[])?.get_balance()?;
     }
     let path = dir.join("wallet.json");

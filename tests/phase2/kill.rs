@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use btc::bitcoin::{Amount, Txid};
-use btc::rust::wallet::reservations::Reservations;
+use btc::rust::wallet::reservations::{Reservations, now_ms};
 use btc::shadow::parity::Random;
 use btc::{BitcoinImplementationType, Credentials, ErrorKind, NodeConfig, ObservedWallet};
 use btc_regtest::{Chain, Node, NodeError};
@@ -255,7 +255,7 @@ impl Field<'_, '_> {
         self.check()?;
         let reservations = Reservations::open(self.wallet.path())?;
         // Nothing but what time or a user will release.
-        for (coin, reservation) in reservations.reserved(0)? {
+        for (coin, reservation) in reservations.reserved(now_ms())? {
             if reservation.until_ms.is_none() != reservation.is_lock() {
                 return Err(format!("{coin} is held for ever: {reservation:?}").into());
             }

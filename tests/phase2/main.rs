@@ -13,6 +13,7 @@ mod kill;
 mod lab;
 mod moving;
 mod outages;
+mod payments;
 mod promises;
 mod reorg;
 mod shared;
@@ -99,6 +100,7 @@ fn main() -> ExitCode {
             shared.filtered(|lab| lab.with(move |chain, node| interface::run(chain, node, case)))
         });
     }
+    payments::add(&mut suite);
     sources::add(&mut suite);
     vectors::add(&mut suite);
     for part in kill::LOOPS {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use btc::bitcoin::consensus::encode;
 use btc::bitcoin::{Address, Network, OutPoint, ScriptBuf, Transaction, Txid};
-use btc::rust::wallet::reservations::Reservations;
+use btc::rust::wallet::reservations::{self, Reservations};
 use btc::{AddressType, Chain};
 use btc_tests::{Outcome, Reference, WalletFolder};
 
@@ -95,12 +95,8 @@ impl Promises {
     pub(crate) fn expire(&mut self, wallet: &WalletFolder, txid: Txid) -> Outcome {
         let created = self.created.get_mut(&txid).ok_or("never created")?;
         created.is_released = true;
-        let inputs = created.transaction.input.iter();
-        let coins: Vec<_> = inputs.map(|input| input.previous_output).collect();
-        let mut reservations = Reservations::open(wallet.path())?;
-        let booking = reservations.begin(0)?;
-        booking.reserve(&coins, 1, txid)?;
-        booking.commit()?;
+        let token = reservations::token(&created.transaction);
+        Reservations::open(wallet.path())?.release_for(token)?;
         Ok(())
     }
 
@@ -165,7 +161,9 @@ impl Promises {
             if !reference.owns(script) {
                 return Err(format!("the change of {txid} is not the wallet's").into());
             }
-            if let Some(other) = self.change.insert(script.clone(), txid) {
+            if let Some(other) = self.change.insert(script.clone(), txid)
+                && (self.sent.contains(&other) || !self.created[&other].is_released)
+            {
                 return Err(format!("{txid} and {other} share a change address").into());
             }
             if self.given.iter().any(|(_, given)| given == script) {

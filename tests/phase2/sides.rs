@@ -72,10 +72,17 @@ impl Sides {
         reference: &Reference,
     ) -> Result<WalletState, Box<dyn std::error::Error + Send + Sync>> {
         let expected = reference.state(node)?;
+        let mut held_sat = None;
         for wallet in &self.implementations {
             let who = wallet.implementation_type().to_string();
-            compare(&who, &wallet.wallet_state()?, &expected)
-                .map_err(|error| format!("{what}: {error}"))?;
+            let state = wallet.wallet_state()?;
+            compare(&who, &state, &expected).map_err(|error| format!("{what}: {error}"))?;
+            let known_sat = *held_sat.get_or_insert(state.balance.held_by_missing_sat);
+            if known_sat != state.balance.held_by_missing_sat {
+                let balance = state.balance;
+                let text = format!("{what}: {who} says {balance:?}, the other {known_sat} held");
+                return Err(text.into());
+            }
         }
         let balance_sat = self.bitcoin().get_balance()?;
         if balance_sat != expected.balance.spendable_sat() {

@@ -39,6 +39,7 @@ fn same_bytes() -> Outcome {
             &payment.snapshot,
             &payment.outputs,
             payment.fee_rate,
+            btc::FeeRate::from_sat_per_kvb(u64::MAX),
         )?;
         assert_eq!(draft.fee_sat, payment.fee_sat, "{}", payment.name);
         let transaction = sign(&draft, &keyring, &signer)?;

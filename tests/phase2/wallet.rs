@@ -179,7 +179,7 @@ fn wrong_payments_are_refused(bench: &mut Bench<'_, '_>) -> Outcome {
     let bitcoin = bench.bitcoin();
     let good = text(&foreign(4));
     let mainnet = "bc1qcr8te4kr609gcawutmrza0j4xv80jy8z306fyu";
-    let cases: [Wrong<'_>; 12] = [
+    let cases: [Wrong<'_>; 14] = [
         ("no output", vec![], 2),
         ("fee rate 0", vec![(&good, 1000)], 0),
         ("an address of mainnet", vec![(mainnet, 1000)], 2),
@@ -200,6 +200,8 @@ fn wrong_payments_are_refused(bench: &mut Bench<'_, '_>) -> Outcome {
             2,
         ),
         ("white space", vec![(" bcrt1 ", 1000)], 2),
+        ("a rate in sat/kvB", vec![(&good, 1000)], 2000),
+        ("an absurd fee rate", vec![(&good, 1000)], u64::MAX),
     ];
     for (what, outputs, fee_rate) in cases {
         let outputs = outputs
@@ -214,8 +216,7 @@ fn wrong_payments_are_refused(bench: &mut Bench<'_, '_>) -> Outcome {
     }
     for (what, value_sat, fee_rate) in [
         ("all of it, and no fee left", VALUE_SAT, 1),
-        ("an absurd fee rate", 1000, u64::MAX),
-        ("a high fee rate", 1000, 1_000_000),
+        ("a high fee rate", VALUE_SAT - 1000, 1_000),
     ] {
         failure(
             bitcoin.create_transaction(vec![(good.clone(), value_sat)], fee_rate),

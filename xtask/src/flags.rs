@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Phase(PhaseFlags),
     /// Run the faulty copies of the Python implementation through shadow mode, and score it
     Mutants(MutantsFlags),
+    /// Play random lives of a wallet over a simulated node, and check after each step
+    Simulate(SimulateFlags),
     /// Open the HTML report in a headless browser, offline, and keep the screenshots in target/page
     Page(PageFlags),
     /// Build and test every feature combination of the `btc` crate
@@ -90,6 +92,13 @@ pub(crate) struct PhaseFlags {
 #[derive(Args)]
 pub(crate) struct MutantsFlags {
     /// Handed to the suite, for example a part of a mutant's name
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) args: Vec<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct SimulateFlags {
+    /// Handed to the simulation: `--histories N`, `--seed S`, `--replay SEED`, `--scenario NAME`, …
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) args: Vec<String>,
 }

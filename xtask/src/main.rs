@@ -14,6 +14,7 @@ mod phase;
 mod process;
 mod session;
 mod setup;
+mod simulate;
 mod suite;
 mod terminal;
 mod test;
@@ -55,6 +56,7 @@ fn run(workspace: &Workspace, command: Command) -> Result<()> {
         Command::Test(flags) => test::run(workspace, &flags),
         Command::Phase(flags) => phase::run(workspace, &flags),
         Command::Mutants(flags) => mutants::run(workspace, &flags),
+        Command::Simulate(flags) => simulate::run(workspace, &flags),
         Command::Page(flags) => page::run(workspace, &flags),
         Command::Matrix(flags) => matrix::run(workspace, &flags),
         Command::Bench(flags) => bench::run(workspace, &flags),

@@ -11,7 +11,7 @@ use crate::session::Session;
 use crate::setup::browser;
 use crate::terminal::{answer, bold, duration, green, red, yellow};
 use crate::workspace::Workspace;
-use crate::{fuzz, matrix, mutants, page, phase, suite, tidy};
+use crate::{fuzz, matrix, mutants, page, phase, simulate, suite, tidy};
 
 /// A check: its name, and the work, which returns a few words about what was done.
 struct Step {
@@ -124,6 +124,8 @@ fn steps(workspace: &Workspace) -> Result<Vec<Step>> {
     }));
     steps.extend([
         Step::new("mutants", |session| mutants::run_suite(session, &[])),
+        Step::new("simulation", simulate::run_suite)
+            .with_hint("docs/simulate.md says how to read it; a seed replays alone"),
         Step::new("pages", |session| {
             Ok(page::run_suite(session, &[])?.summary())
         })

@@ -58,6 +58,9 @@ impl Output {
             if let Failure::Bitcoin(error) = failure {
                 value["error"]["kind"] = json!(error.kind());
                 value["error"]["operation"] = json!(error.operation());
+                let context = error.context().iter();
+                let context = context.map(|(name, value)| (name.clone(), json!(value)));
+                value["error"]["context"] = context.collect::<serde_json::Map<_, _>>().into();
             }
             let _ = writeln!(err, "{value:#}");
             return;

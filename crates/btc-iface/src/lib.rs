@@ -19,9 +19,10 @@ pub use crate::twin::{SnapshotWallet, WalletTwin};
 pub use crate::types::{
     AddressType, BadUrl, BitcoinAddress, BitcoinImplementationType, BitcoinTransaction, BlockRef,
     BroadcastCheck, BroadcastVerdict, Chain, Coin, CoinSelection, CoinState, Credentials,
-    FeeEstimate, FeeSource, HistoryEntry, Label, LabelKind, Network, NodeConfig, Operation,
-    PlannedTransaction, Recipient, Secret, SignedMessage, SnapshotCoin, TransactionInput,
-    TransactionOutput, TransactionRequest, WalletBalance, WalletSnapshot, WalletState,
+    FeeEstimate, FeeRate, FeeSource, HistoryEntry, Label, LabelKind, Network, NodeConfig,
+    Operation, PaymentState, PendingTransaction, PlannedTransaction, Recipient, Secret,
+    SignedMessage, SnapshotCoin, TransactionInput, TransactionOutput, TransactionRequest,
+    WalletBalance, WalletSnapshot, WalletState, WrongFeeRate,
 };
 pub use crate::wallet::WalletInterface;
 

@@ -78,6 +78,15 @@ pub trait WalletTwin: Send + Sync {
     /// None but to have followed the chain.
     fn wallet_state(&self) -> BitcoinResult<WalletState>;
 
+    /// What [`BitcoinInterface::get_balance`] would answer, without what that call may do besides:
+    /// sending missing payments again.
+    ///
+    /// # Effects
+    /// None but to have followed the chain.
+    fn balance_sat(&self) -> BitcoinResult<u64> {
+        Ok(self.wallet_state()?.balance.spendable_sat())
+    }
+
     /// What [`BitcoinInterface::create_transaction`] would build on now. With
     /// [`plan_transaction`](Self::plan_transaction) it tells how that call would end, when the
     /// other side failed and so left no snapshot.
@@ -134,6 +143,9 @@ macro_rules! forward_through_pointer {
             }
             fn wallet_state(&self) -> BitcoinResult<WalletState> {
                 (**self).wallet_state()
+            }
+            fn balance_sat(&self) -> BitcoinResult<u64> {
+                (**self).balance_sat()
             }
             fn snapshot(&self) -> BitcoinResult<WalletSnapshot> {
                 (**self).snapshot()

@@ -2,10 +2,10 @@
 
 use ::bitcoin::{OutPoint, Psbt, Txid};
 
-use crate::error::BitcoinResult;
+use crate::error::{BitcoinError, BitcoinResult};
 use crate::types::{
-    AddressType, BitcoinAddress, BitcoinTransaction, Coin, HistoryEntry, Label, SignedMessage,
-    TransactionRequest, WalletBalance,
+    AddressType, BitcoinAddress, BitcoinTransaction, Coin, FeeRate, HistoryEntry, Label,
+    SignedMessage, TransactionRequest, WalletBalance,
 };
 
 /// A wallet in full. The eight operations are those of `BitcoinInterface`; these go beyond.
@@ -75,27 +75,82 @@ pub trait WalletInterface: Send + Sync {
     /// `allow_high_fee`.
     fn extract_psbt(&self, psbt: &Psbt, allow_high_fee: bool) -> BitcoinResult<BitcoinTransaction>;
 
-    /// Replaces an unconfirmed transaction of the wallet's by one at `fee_rate` in sat/vB
-    /// (BIP125): the same recipients, change lowered or coins added. Signed unless watch-only.
+    /// Replaces an unconfirmed payment of the wallet's by one at `fee_rate`: the same recipients,
+    /// change lowered or coins added. Signed unless watch-only.
+    ///
+    /// # Behavior
+    /// - Payments of the wallet that descend from it go when it is replaced: they are refused, or
+    ///   dropped where `drops` names each of them. What others' descendants pay is paid for.
+    /// - Pays at least what nodes ask for (BIP125, rules 3 and 4).
     ///
     /// # Errors
-    /// `NotFound`: not in the wallet. `InvalidInput`: confirmed, not replaceable, not all the
-    /// wallet's inputs, or a fee rate that does not exceed the old one by the minimum.
-    /// `Rejected`: not enough coins.
+    /// `NotFound`: not in the wallet. `InvalidInput`: confirmed, not all the wallet's inputs, a
+    /// descendant that `drops` does not name (`descendants` in the context), or a rate that is
+    /// too low (`min_fee_rate_sat_per_kvb`). `Rejected`: not enough coins.
     ///
     /// # Effects
-    /// Further coins are reserved. Nothing is sent.
-    fn bump_fee(&self, txid: Txid, fee_rate: u64) -> BitcoinResult<Psbt>;
+    /// Coins are reserved, and which payments this transaction may replace is written down. Nothing
+    /// is sent.
+    fn bump_fee(&self, txid: Txid, fee_rate: FeeRate, drops: &[Txid]) -> BitcoinResult<Psbt>;
 
     /// Spends the wallet's outputs of an unconfirmed transaction to itself, so that both
-    /// together have `fee_rate` in sat/vB (child pays for parent). Signed unless watch-only.
+    /// together have `fee_rate` (child pays for parent). Signed unless watch-only.
     ///
     /// # Errors
     /// As [`bump_fee`](Self::bump_fee).
     ///
     /// # Effects
     /// The outputs and a change index are reserved. Nothing is sent.
-    fn accelerate(&self, txid: Txid, fee_rate: u64) -> BitcoinResult<Psbt>;
+    fn accelerate(&self, txid: Txid, fee_rate: FeeRate) -> BitcoinResult<Psbt>;
+
+    /// Replaces an unconfirmed payment of the wallet's by one that pays everything back to the
+    /// wallet; without a rate, at the least that nodes take. Signed unless watch-only.
+    ///
+    /// # Errors
+    /// # Effects
+    /// As [`bump_fee`](Self::bump_fee).
+    fn cancel(&self, txid: Txid, fee_rate: Option<FeeRate>, drops: &[Txid]) -> BitcoinResult<Psbt>;
+
+    /// Hands missing payments to the network again, parents first: this one, or all. Returns each
+    /// with the refusal, if it was refused.
+    ///
+    /// # Errors
+    /// `NotFound`: not an own payment. `InvalidInput`: it is confirmed, conflicted or abandoned.
+    ///
+    /// # Effects
+    /// Transactions are sent.
+    fn rebroadcast(&self, txid: Option<Txid>) -> BitcoinResult<Vec<(Txid, Option<BitcoinError>)>>;
+
+    /// Gives up a missing payment and the payments that descend from it; returns them all. Their
+    /// coins are free. A node elsewhere may still have it: [`cancel`](Self::cancel) is safer.
+    ///
+    /// # Errors
+    /// `NotFound`: not an own payment. `InvalidInput`: the mempool has it, it is confirmed, or
+    /// the source sees no mempool.
+    ///
+    /// # Effects
+    /// On disk before this returns.
+    fn abandon(&self, txid: Txid) -> BitcoinResult<Vec<Txid>>;
+
+    /// Reads the chain again from this height on, with every script that is watched now; returns
+    /// the height of the tip.
+    ///
+    /// # Errors
+    /// `InvalidInput`: above the tip.
+    fn rescan(&self, from_height: u32) -> BitcoinResult<u32>;
+
+    /// Reserves coins for a purpose of the caller's until this time, in milliseconds of Unix
+    /// time, or until released. All of them or none; the same call again changes the end.
+    ///
+    /// # Errors
+    /// `InvalidInput`: a coin is reserved otherwise, or not an unspent output of the wallet.
+    ///
+    /// # Effects
+    /// On disk before this returns, and seen by the other implementation.
+    fn hold(&self, coins: &[OutPoint], reason: &str, until_ms: Option<u64>) -> BitcoinResult<()>;
+
+    /// Releases what is held for this reason; returns how many coins.
+    fn release_hold(&self, reason: &str) -> BitcoinResult<usize>;
 
     /// Locks a coin until it is unlocked: it is not chosen by itself any more.
     ///

@@ -50,6 +50,8 @@ pub struct PythonWallet {
     pub words: Option<Secret>,
     /// The BIP39 passphrase that belongs to the words; `None` is the empty one.
     pub passphrase: Option<Secret>,
+    /// The highest fee rate in sat/vB that a payment is built at; `None`: the package's own, 1,000.
+    pub max_fee_rate: Option<u64>,
 }
 
 /// Where the interpreter runs.

@@ -77,6 +77,9 @@ struct StartConfig<'a> {
     wallet_dir: Option<String>,
     wallet_words: Option<&'a str>,
     wallet_passphrase: Option<&'a str>,
+    /// In sat/vB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_fee_rate: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -107,6 +110,7 @@ pub(crate) fn start_request(config: &PythonConfig) -> BitcoinResult<Zeroizing<Ve
             wallet_words: wallet.and_then(|wallet| wallet.words.as_ref().map(Secret::expose)),
             wallet_passphrase: wallet
                 .and_then(|wallet| wallet.passphrase.as_ref().map(Secret::expose)),
+            max_fee_rate: wallet.and_then(|wallet| wallet.max_fee_rate),
         },
     };
     let request = Request {
@@ -267,6 +271,7 @@ mod tests {
             dir: "/wallet".into(),
             words: Some(Secret::new(["abandon"; 24].join(" "))),
             passphrase: Some(Secret::new("\u{1}".repeat(100))),
+            max_fee_rate: Some(5_000),
         });
         let request = start_request(&config).expect("plain data");
         assert_eq!(request.capacity(), START_BYTES);
@@ -275,6 +280,7 @@ mod tests {
         assert_eq!(settings["wallet_dir"], "/wallet");
         assert_eq!(settings["wallet_words"], ["abandon"; 24].join(" "));
         assert_eq!(settings["wallet_passphrase"], "\u{1}".repeat(100));
+        assert_eq!(settings["max_fee_rate"], 5_000);
         assert!(!format!("{config:?}").contains("abandon"));
     }
 

@@ -21,7 +21,8 @@ use btc_iface::{
     TransactionRequest, WalletSnapshot,
 };
 use btc_rust::wallet::build::{
-    Candidate, ChangePlace, deterministic_order, draft_request, plan, sign,
+    Candidate, ChangePlace, DEFAULT_MAX_FEE_RATE, Funds, deterministic_order, draft_request, plan,
+    sign,
 };
 use btc_rust::wallet::keys::{Keyring, Signer};
 use criterion::Criterion;
@@ -152,6 +153,7 @@ fn main() {
             hash: BlockHash::all_zeros(),
         },
         coins: coins.clone(),
+        pending: Vec::new(),
         change_type: AddressType::P2wpkh,
         change_index: 0,
     };
@@ -171,31 +173,31 @@ fn main() {
             address,
             value_sat: PAID_SAT,
         }],
-        fee_rate_sat_per_vb: FEE_RATE,
+        fee_rate: btc_iface::FeeRate::from_sat_per_vb(FEE_RATE),
         ..TransactionRequest::default()
     };
     let change = ChangePlace {
         address_type: AddressType::P2wpkh,
         index: 0,
     };
+    let funds = Funds {
+        coins: &candidates,
+        pending: &[],
+        tip_height: TIP_HEIGHT,
+        change,
+        max_rate: DEFAULT_MAX_FEE_RATE,
+    };
     let mut wallet = bdk_wallet(transactions);
 
     let planned = |snapshot: &WalletSnapshot| {
-        let draft = plan(&keyring, snapshot, &outputs, FEE_RATE).expect("enough coins");
+        let draft = plan(&keyring, snapshot, &outputs, FEE_RATE, DEFAULT_MAX_FEE_RATE)
+            .expect("enough coins");
         sign(&draft, &keyring, &signer).expect("own coins")
     };
     let drafted = || {
         let default = CoinSelection::BranchAndBound;
         let mut rng = thread_rng();
-        let draft = draft_request(
-            &keyring,
-            &candidates,
-            TIP_HEIGHT,
-            change,
-            &request,
-            default,
-            &mut rng,
-        );
+        let draft = draft_request(&keyring, &funds, &request, default, &mut rng);
         sign(&draft.expect("enough coins"), &keyring, &signer).expect("own coins")
     };
     // Both do the same work: as many coins, and the same ones where nothing is drawn.

@@ -24,6 +24,17 @@ impl<'de> Deserialize<'de> for BtcAmount {
     }
 }
 
+/// Reads an amount that may be below 0, which counts as 0.
+pub(crate) fn at_least_0<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BtcAmount, D::Error> {
+    let raw = Box::<RawValue>::deserialize(deserializer)?;
+    if raw.get().starts_with('-') {
+        return Ok(BtcAmount { sat: 0 });
+    }
+    BtcAmount::deserialize(raw.as_ref()).map_err(D::Error::custom)
+}
+
 /// The satoshi in a JSON number of BTC; nothing if it is below 0, above the supply, or has a
 /// fraction of a satoshi. An exponent is read too: Bitcoin Core writes none, but a proxy that
 /// writes its answers anew may.

@@ -44,6 +44,10 @@ impl RustBitcoin {
         &self.core
     }
 
+    pub(crate) fn configured_wallet(&self) -> Option<&RustWallet> {
+        self.wallet.as_deref()
+    }
+
     pub(crate) fn wallet(&self, operation: Operation) -> BitcoinResult<&RustWallet> {
         self.wallet.as_deref().ok_or_else(|| {
             let message = "no wallet is configured";
@@ -137,7 +141,7 @@ impl BitcoinInterface for RustBitcoin {
         }
         let send = || self.core.broadcast(&bytes, transaction.txid);
         match &self.wallet {
-            Some(wallet) => wallet.noting(&bytes, |_| send())?,
+            Some(wallet) => wallet.handing_over(&bytes, |_| send())?,
             None => send()?,
         }
         Ok(transaction.txid.to_string())

@@ -18,6 +18,8 @@ mod core;
 mod error;
 mod fees;
 mod http;
+#[cfg(feature = "planted")]
+pub mod planted;
 mod twin;
 pub mod wallet;
 

@@ -46,6 +46,16 @@ impl WalletTwin for RustBitcoin {
             let message = format!("the bytes are no transaction: {cause}");
             BitcoinError::new(ErrorKind::InvalidInput, operation, message).with_source(cause)
         })?;
+        if let Some(wallet) = self.configured_wallet()
+            && let Some(refusal) = wallet.refusal_of(bytes)?
+        {
+            return Ok(BroadcastCheck {
+                txid: transaction.txid,
+                wtxid: transaction.wtxid,
+                verdict: BroadcastVerdict::Refused,
+                reason: Some(refusal),
+            });
+        }
         let params = [json!([bytes.to_lower_hex_string()])];
         let answers: Vec<Acceptance> = self.core().call(operation, "testmempoolaccept", &params)?;
         let [answer] = answers.as_slice() else {
@@ -77,6 +87,10 @@ impl WalletTwin for RustBitcoin {
 
     fn wallet_state(&self) -> BitcoinResult<WalletState> {
         self.wallet(Operation::GetBalance)?.state()
+    }
+
+    fn balance_sat(&self) -> BitcoinResult<u64> {
+        self.wallet(Operation::GetBalance)?.balance_now()
     }
 
     fn snapshot(&self) -> BitcoinResult<WalletSnapshot> {

@@ -101,6 +101,7 @@ impl Case {
             snapshot: WalletSnapshot {
                 tip,
                 coins,
+                pending: Vec::new(),
                 change_type: random.pick(&AddressType::ALL),
                 change_index: random_index(random),
             },

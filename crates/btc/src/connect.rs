@@ -257,6 +257,7 @@ fn python_wallet(
         dir: settings.dir.clone(),
         words,
         passphrase,
+        max_fee_rate: max_fee_rate(settings),
     })
 }
 
@@ -270,7 +271,16 @@ fn python_wallet(
         dir: settings.dir.clone(),
         words: None,
         passphrase: None,
+        max_fee_rate: max_fee_rate(settings),
     })
+}
+
+/// In whole sat/vB, as the eight operations have it.
+#[cfg(feature = "python-bitcoin")]
+fn max_fee_rate(settings: &crate::config::WalletSettings) -> Option<u64> {
+    settings
+        .max_fee_rate
+        .map(btc_iface::FeeRate::sat_per_vb_ceil)
 }
 
 #[allow(dead_code, reason = "not needed in a build with every feature")]

@@ -37,7 +37,10 @@ pub fn open_wallet(
         CoinSelection::BranchAndBound
     });
     let passphrase = settings.passphrase.as_ref();
-    let wallet = RustWallet::open(&settings.dir, passphrase, selection, source)?;
+    let mut wallet = RustWallet::open(&settings.dir, passphrase, selection, source)?;
+    if let Some(max_fee_rate) = settings.max_fee_rate {
+        wallet = wallet.with_max_fee_rate(max_fee_rate);
+    }
     if let Some(node) = &config.node
         && node.network != wallet.network()
     {

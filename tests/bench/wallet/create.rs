@@ -127,7 +127,13 @@ impl Payment {
             &mut || {
                 let started = Instant::now();
                 let snapshot = wallet.current_snapshot()?;
-                let draft = build::plan(&keyring, &snapshot, &self.outputs, FEE_RATE)?;
+                let draft = build::plan(
+                    &keyring,
+                    &snapshot,
+                    &self.outputs,
+                    FEE_RATE,
+                    build::DEFAULT_MAX_FEE_RATE,
+                )?;
                 let signed = build::sign(&draft, &keyring, &keys)?;
                 black_box(build::to_bitcoin_transaction(&signed, draft.fee_sat)?);
                 Ok(started.elapsed())

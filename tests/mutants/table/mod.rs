@@ -29,6 +29,8 @@ pub(crate) enum Scene {
     Paying,
     /// The same, and the chain takes back and replaces.
     Living,
+    /// The same, and payments are lost, wait in long chains, and the node is started again.
+    Enduring,
 }
 
 /// An operation, and the fields at which it differs, without what stands in brackets.
@@ -89,6 +91,17 @@ const fn living(
 ) -> Mutant {
     Mutant {
         scene: Scene::Living,
+        ..paying(class, python_first, rust_first)
+    }
+}
+
+const fn enduring(
+    class: &'static str,
+    python_first: &'static [Caught],
+    rust_first: &'static [Caught],
+) -> Mutant {
+    Mutant {
+        scene: Scene::Enduring,
         ..paying(class, python_first, rust_first)
     }
 }

@@ -2,7 +2,7 @@
 
 use btc::Operation::{BroadcastTransaction, CreateTransaction, GenerateAddress, GetBalance};
 
-use super::{Caught, Mutant, at, living, paying, receiving};
+use super::{Caught, Mutant, at, enduring, living, paying, receiving};
 
 /// Fields that differ in a payment, and those that follow from them through the signatures.
 macro_rules! built {
@@ -67,6 +67,28 @@ const SPENT: &[Caught] = &[at(
     GetBalance,
     &["balance_sat", "balance.confirmed_sat", "coins[]"],
 )];
+const FOUND: &[Caught] = &[
+    at(
+        GetBalance,
+        &["balance_sat", "balance.confirmed_sat", "coins[]"],
+    )
+    .and(&[
+        "balance.trusted_pending_sat",
+        "balance.untrusted_pending_sat",
+    ]),
+    UNKNOWN_COIN,
+];
+const UNSEEN: &[Caught] = &[at(
+    GetBalance,
+    &[
+        "balance_sat",
+        "balance.confirmed_sat",
+        "balance.trusted_pending_sat",
+        "balance.untrusted_pending_sat",
+        "coins[]",
+    ],
+)];
+const OVER: Caught = at(BroadcastTransaction, &["error.kind", "error.reason"]);
 const LOST: Caught = at(
     GetBalance,
     &["balance_sat", "balance.confirmed_sat", "coins[]"],
@@ -85,14 +107,26 @@ pub(super) const MUTANTS: &[Mutant] = &[
     receiving("places:NotHardened", PLACE),
     receiving("places:UntweakedOutput", PLACE),
     receiving("places:ZeroMerkleRoot", PLACE),
-    living("books:BalanceOffByOne", &[BALANCE], &[BALANCE]),
-    living("books:ConfirmedOnly", &[BALANCE], &[BALANCE]),
+    living(
+        "books:BalanceOffByOne",
+        &[BALANCE.and(&["balance.confirmed_sat"])],
+        &[BALANCE.and(&["balance.confirmed_sat"])],
+    ),
+    living(
+        "books:ConfirmedOnly",
+        &[BALANCE.and(&["balance.trusted_pending_sat"])],
+        &[BALANCE.and(&["balance.trusted_pending_sat"])],
+    ),
     living(
         "books:ImmatureSpendable",
         &[BALANCE, UNKNOWN_COIN],
-        &[BALANCE],
+        &[UNKNOWN_COIN],
     ),
-    living("books:MatureAtOnce", &[MATURE, UNKNOWN_COIN], &[MATURE]),
+    living(
+        "books:MatureAtOnce",
+        &[MATURE, UNKNOWN_COIN],
+        &[MATURE, UNKNOWN_COIN],
+    ),
     living(
         "books:ForeignTrusted",
         &[TRUSTED, UNKNOWN_COIN],
@@ -249,4 +283,25 @@ pub(super) const MUTANTS: &[Mutant] = &[
         &[at(CreateTransaction, &["snapshot.change_index"])],
         NOTHING,
     ),
+    paying("building:NoCeiling", &[NO_PAYMENT], &[NO_PAYMENT]),
+    enduring("books:NotReadAgain", FOUND, FOUND),
+    enduring("books:SmallWindow", FOUND, FOUND),
+    enduring(
+        "building:LargestWhicheverState",
+        &[at(CreateTransaction, &["inputs[].previous_output"]).and(REBUILT)],
+        &[at(CreateTransaction, &["inputs[].previous_output"]).and(REBUILT)],
+    ),
+    enduring("building:EndlessChains", &[NO_PAYMENT], &[NO_PAYMENT]),
+    enduring("building:MixesVersions", &[NO_PAYMENT], &[NO_PAYMENT]),
+    enduring("building:DeficitIgnored", FEE, FEE),
+    enduring("building:SurplusInherited", FEE, FEE),
+    enduring("promises:TrustsEnds", &[UNKNOWN_COIN], NOTHING),
+    enduring(
+        "payments:ForgetsMissing",
+        &[UNKNOWN_COIN, OVER],
+        &[UNKNOWN_COIN, at(BroadcastTransaction, &["error.reason"])],
+    ),
+    enduring("payments:FreesMissing", &[UNKNOWN_COIN], &[UNKNOWN_COIN]),
+    enduring("payments:BroadcastsOver", &[OVER], &[OVER]),
+    enduring("payments:UnloadedIsEmpty", UNSEEN, UNSEEN),
 ];

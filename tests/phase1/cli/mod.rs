@@ -243,6 +243,16 @@ fn demo() -> Outcome {
     assert_eq!(outcome["planted"]["is_caught"], true);
     assert_eq!(outcome["python_primary"]["conclusion"], "agree");
     assert_eq!(outcome["rust_primary"]["conclusion"], "agree");
+    for report in ["python_primary", "rust_primary"] {
+        let operations = outcome[report]["operations"].as_array().expect("a list");
+        assert_eq!(operations.len(), 8, "all eight operations: {operations:?}");
+        for operation in operations {
+            assert!(operation["compared"].as_u64() > Some(0), "{operation}");
+        }
+    }
+    let wallet = &outcome["wallet"];
+    assert_eq!(wallet["running_sat"], wallet["restored_by_rust_sat"]);
+    assert_eq!(wallet["running_sat"], wallet["restored_by_python_sat"]);
     assert_eq!(run.files, [log]);
     Ok(())
 }

@@ -59,7 +59,7 @@ fn python(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
         // The limits are the same, checked before anything is sent.
         let before = mempool(chain.node())?.len();
         let high = ["send", &payment, "--fee-rate", "1001"];
-        python(&high).run().code(2).says(&["--allow-high-fee"]);
+        python(&high).run().code(2).says(&["MAX_FEE_RATE"]);
         let small = format!("{SOMEBODY}=1000sat");
         let run = python(&["send", &small, "--fee-rate", "3"]).run().code(2);
         run.says(&["10 %", "--allow-high-fee", "nothing was sent"]);

@@ -14,6 +14,12 @@ pub(super) const CASES: &[(&str, Case)] = &[
     ("bump_with_a_child_helps_others", child_for_others),
     ("bump_with_a_child_helps_a_chain", child_for_a_chain),
     ("bump_refuses_what_makes_no_sense", refuses),
+    ("bump_names_the_least_rate", least_rate),
+    ("bump_pays_for_what_others_built_on_it", others_descendants),
+    ("bump_loses_no_payment_unnamed", own_descendants),
+    ("bump_takes_from_the_recipient_of_a_drain", from_recipient),
+    ("bump_keeps_a_lock", keeps_a_lock),
+    ("cancel_takes_a_payment_back", cancels),
 ];
 
 fn replaces(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
@@ -47,7 +53,7 @@ fn replaces(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
         purse
             .run(&["bump", &old, "--fee-rate", "20"])
             .code(2)
-            .says(&["no longer in the mempool"]);
+            .says(&["replaced by"]);
         chain.mine(1)?;
         let history = purse.json(&["history"]);
         assert_eq!(history.as_array().map(Vec::len), Some(2), "{history}");
@@ -132,7 +138,7 @@ fn refuses(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
     purse
         .run(&["bump", &paid, "--fee-rate", "0"])
         .code(2)
-        .says(&["1 at least"]);
+        .says(&["above 0"]);
     let sent = purse.json(&["send", &format!("{SOMEBODY}=20000sat"), "--fee-rate", "2"]);
     let txid = text(&sent["txid"]);
     // A rate that is an amount, and a fee that eats what is there.
@@ -157,5 +163,184 @@ fn refuses(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
     );
     let raised = purse.json(&["bump", &txid, "--fee-rate", "100", "--allow-high-fee"]);
     assert!(mempool(chain.node())?.contains(&text(&raised["txid"])));
+    Ok(())
+}
+
+/// What `--json` says of a refusal.
+fn refusal(purse: &Purse<'_>, arguments: &[&str]) -> Result<Value, Failed> {
+    let arguments = [arguments, &["--json"]].concat();
+    let run = purse.run(&arguments).code(2);
+    let value: Value = serde_json::from_str(&run.stderr)?;
+    Ok(value["error"].clone())
+}
+
+/// A member of a refusal's context.
+fn context<'a>(refusal: &'a Value, name: &str) -> Option<&'a str> {
+    refusal["context"][name].as_str()
+}
+
+/// A rate in sat/kvB as it is typed, without a float.
+fn typed(sat_per_kvb: u64) -> String {
+    format!("{}.{:03}", sat_per_kvb / 1_000, sat_per_kvb % 1_000)
+}
+
+/// Sent at 2 sat/vB, 3 is enough, and so is what the refusal names, but not a thousandth less.
+fn least_rate(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
+    let purse = Purse::new(chain, node)?;
+    for rate in ["2", "3"] {
+        purse.receive(chain, AddressType::P2wpkh, &[150_000])?;
+        let payment = format!("{SOMEBODY}=20000sat");
+        let sent = purse.json(&["send", &payment, "--fee-rate", rate]);
+        let txid = text(&sent["txid"]);
+        let error = refusal(&purse, &["bump", &txid, "--fee-rate", rate])?;
+        let least = context(&error, "min_fee_rate_sat_per_kvb");
+        let least: u64 = least.ok_or(error.to_string())?.parse()?;
+        let asked: u64 = rate.parse()?;
+        assert!(
+            least > asked * 1_000 && least <= asked * 1_000 + 150,
+            "{error}"
+        );
+        let below = ["bump", &txid, "--fee-rate", &typed(least - 1), "--dry-run"];
+        purse.run(&below).code(2).says(&["at least"]);
+        let raise = [
+            "bump",
+            &txid,
+            "--fee-rate",
+            &typed(least),
+            "--allow-high-fee",
+        ];
+        let raised = purse.json(&raise);
+        assert!(mempool(chain.node())?.contains(&text(&raised["txid"])));
+        chain.mine(1)?;
+    }
+    Ok(())
+}
+
+/// The recipient spends the payment at 60 sat/vB before its sender raises the fee to 5.
+fn others_descendants(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
+    let purse = Purse::new(chain, node)?;
+    purse.receive(chain, AddressType::P2wpkh, &[900_000])?;
+    let other = Purse::new(chain, node)?;
+    let (address, _) = other.address(AddressType::P2wpkh)?;
+    let sent = purse.json(&["send", &format!("{address}=200000sat"), "--fee-rate", "2"]);
+    let txid = text(&sent["txid"]);
+    let coin = text(&other.json(&["utxo"])[0]["outpoint"]);
+    let payment = format!("{SOMEBODY}=100000sat");
+    let spent = [
+        "send",
+        &payment,
+        "--coin",
+        &coin,
+        "--only-coins",
+        "--fee-rate",
+        "60",
+        // Its parent's fee is paid as well.
+        "--allow-high-fee",
+    ];
+    let child = text(&other.json(&spent)["txid"]);
+    let error = refusal(&purse, &["bump", &txid, "--fee-rate", "5", "--dry-run"])?;
+    let least = context(&error, "min_fee_rate_sat_per_kvb");
+    let least: u64 = least.ok_or(error.to_string())?.parse()?;
+    assert!(least > 60_000, "{error}");
+    assert_eq!(context(&error, "payment"), Some(txid.as_str()), "{error}");
+    let raised = purse.json(&["bump", &txid, "--fee-rate", &typed(least)]);
+    let waiting = mempool(chain.node())?;
+    assert!(waiting.contains(&text(&raised["txid"])) && !waiting.contains(&child));
+    Ok(())
+}
+
+/// Pay A, pay B from the change, bump A: B is named, and lost only when it is named.
+fn own_descendants(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
+    let purse = Purse::new(chain, node)?;
+    purse.receive(chain, AddressType::P2wpkh, &[900_000])?;
+    let payment = format!("{SOMEBODY}=20000sat");
+    let first = text(&purse.json(&["send", &payment, "--fee-rate", "2"])["txid"]);
+    let second = text(&purse.json(&["send", &payment, "--fee-rate", "2"])["txid"]);
+    for verb in ["bump", "cancel"] {
+        let error = refusal(&purse, &[verb, &first, "--fee-rate", "20"])?;
+        assert_eq!(
+            context(&error, "descendants"),
+            Some(second.as_str()),
+            "{error}"
+        );
+        assert_eq!(context(&error, "payment"), Some(first.as_str()), "{error}");
+    }
+    let raise = ["bump", &first, "--fee-rate", "20", "--drops"];
+    let run = purse.run(&[&raise[..], &[&first]].concat()).code(2);
+    run.says(&["leave it out"]);
+    assert_eq!(purse.json(&["history"]).as_array().map(Vec::len), Some(3));
+    let raised = purse.json(&[&raise[..], &[&second]].concat());
+    let waiting = mempool(chain.node())?;
+    assert!(waiting.contains(&text(&raised["txid"])));
+    assert!(!waiting.contains(&first) && !waiting.contains(&second));
+    chain.mine(1)?;
+    let fee_sat = raised["fee_sat"].as_u64().ok_or("a fee")?;
+    assert_eq!(purse.spendable_sat(), Some(900_000 - 20_000 - fee_sat));
+    Ok(())
+}
+
+/// A drain has no change and there are no further coins: its recipient pays when that is asked.
+fn from_recipient(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
+    let purse = Purse::new(chain, node)?;
+    purse.receive(chain, AddressType::P2wpkh, &[90_000, 80_000])?;
+    let sent = purse.json(&["send", "--drain-to", SOMEBODY, "--fee-rate", "2"]);
+    let txid = text(&sent["txid"]);
+    let run = purse.run(&["bump", &txid, "--fee-rate", "9"]).code(1);
+    run.says(&["not enough coins"]);
+    let lower = ["bump", &txid, "--fee-rate", "9", "--from-recipient"];
+    let raised = purse.json(&lower);
+    assert!(mempool(chain.node())?.contains(&text(&raised["txid"])));
+    let outputs = raised["outputs"].as_array().ok_or("a list")?;
+    let fee_sat = raised["fee_sat"].as_u64().ok_or("a fee")?;
+    assert_eq!(
+        (outputs.len(), &outputs[0]["address"]),
+        (1, &SOMEBODY.into())
+    );
+    assert_eq!(outputs[0]["value_sat"].as_u64(), Some(170_000 - fee_sat));
+    Ok(())
+}
+
+/// A locked coin that was named stays locked when its payment is raised and not sent.
+fn keeps_a_lock(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
+    let purse = Purse::new(chain, node)?;
+    purse.receive(chain, AddressType::P2wpkh, &[90_000])?;
+    let coin = text(&purse.json(&["utxo"])[0]["outpoint"]);
+    purse.json(&["utxo", "lock", &coin]);
+    let payment = format!("{SOMEBODY}=20000sat");
+    let send = [
+        "send",
+        &payment,
+        "--coin",
+        &coin,
+        "--only-coins",
+        "--fee-rate",
+        "2",
+    ];
+    let txid = text(&purse.json(&send)["txid"]);
+    purse.json(&["psbt", "bump", &txid, "--fee-rate", "5"]);
+    purse.json(&["bump", &txid, "--fee-rate", "9"]);
+    let locked = purse.json(&["utxo", "unlock", &coin]);
+    assert_eq!(locked["was_locked"], true, "{locked}");
+    Ok(())
+}
+
+fn cancels(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
+    let purse = Purse::new(chain, node)?;
+    purse.receive(chain, AddressType::P2wpkh, &[90_000])?;
+    let payment = format!("{SOMEBODY}=20000sat");
+    let txid = text(&purse.json(&["send", &payment, "--fee-rate", "2"])["txid"]);
+    let dry = purse.json(&["cancel", &txid, "--dry-run"]);
+    assert_eq!(dry["is_sent"], false);
+    let cancelled = purse.json(&["cancel", &txid]);
+    assert_eq!(cancelled["fee_sat"], dry["fee_sat"]);
+    let waiting = mempool(chain.node())?;
+    assert!(waiting.contains(&text(&cancelled["txid"])) && !waiting.contains(&txid));
+    let outputs = cancelled["outputs"].as_array().ok_or("a list")?;
+    assert_eq!(outputs.len(), 1);
+    assert_eq!(outputs[0]["is_change"], true, "{cancelled}");
+    chain.mine(1)?;
+    let fee_sat = cancelled["fee_sat"].as_u64().ok_or("a fee")?;
+    assert_eq!(purse.spendable_sat(), Some(90_000 - fee_sat));
+    purse.run(&["cancel", &txid]).code(2);
     Ok(())
 }

@@ -84,9 +84,14 @@ fn options(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
     refused(&purse, &to("20000"), "", &["20000sat", "20000BTC"]);
     refused(&purse, SOMEBODY, "", &["ADDRESS=AMOUNT"]);
     let payment = to("20000sat");
-    for wrong in ["0", "1.5", "-1", "x", ""] {
+    for wrong in ["0", "1.2345", "-1", "x", ""] {
         let rate = format!("--fee-rate={wrong}");
-        refused(&purse, &payment, &rate, &["whole sat/vB, 1 at least"]);
+        refused(
+            &purse,
+            &payment,
+            &rate,
+            &["above 0 with at most three decimals"],
+        );
     }
     let long = format!("--fee-rate 3 --data {}", "00".repeat(81));
     let coin = format!("--fee-rate 3 --coin {}:0", "ab".repeat(32));

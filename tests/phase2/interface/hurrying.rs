@@ -2,7 +2,7 @@
 
 use super::{Desk, VALUE_SAT, foreign, pay};
 use bitcoin::{Amount, Txid};
-use btc::{ErrorKind, WalletInterface};
+use btc::{ErrorKind, FeeRate, WalletInterface};
 use btc_tests::{Outcome, failure};
 
 pub(super) fn a_replacement(desk: &mut Desk<'_, '_>) -> Outcome {
@@ -10,11 +10,14 @@ pub(super) fn a_replacement(desk: &mut Desk<'_, '_>) -> Outcome {
     let first_fee_sat = psbt.fee()?.to_sat();
     let first = desk.complete(psbt)?;
     failure(
-        desk.wallet.bump_fee(first, 2),
+        desk.wallet
+            .bump_fee(first, FeeRate::from_sat_per_vb(2), &[]),
         ErrorKind::InvalidInput,
         "the same rate",
     );
-    let bumped = desk.wallet.bump_fee(first, 9)?;
+    let bumped = desk
+        .wallet
+        .bump_fee(first, FeeRate::from_sat_per_vb(9), &[])?;
     let fee_sat = bumped.fee()?.to_sat();
     assert!(
         fee_sat > 3 * first_fee_sat,
@@ -43,18 +46,21 @@ pub(super) fn a_replacement(desk: &mut Desk<'_, '_>) -> Outcome {
     desk.wallet.sync()?;
     assert_eq!(desk.wallet.balance()?.confirmed_sat, left_sat);
     failure(
-        desk.wallet.bump_fee(second, 20),
+        desk.wallet
+            .bump_fee(second, FeeRate::from_sat_per_vb(20), &[]),
         ErrorKind::InvalidInput,
         "confirmed",
     );
     failure(
-        desk.wallet.bump_fee(first, 20),
+        desk.wallet
+            .bump_fee(first, FeeRate::from_sat_per_vb(20), &[]),
         ErrorKind::InvalidInput,
         "replaced",
     );
     let nobody: Txid = "00".repeat(32).parse()?;
     failure(
-        desk.wallet.bump_fee(nobody, 20),
+        desk.wallet
+            .bump_fee(nobody, FeeRate::from_sat_per_vb(20), &[]),
         ErrorKind::NotFound,
         "unknown",
     );
@@ -65,7 +71,9 @@ pub(super) fn a_child(desk: &mut Desk<'_, '_>) -> Outcome {
     // Our own payment with change.
     let psbt = desk.wallet.create_psbt(&pay(&[(foreign(8), 200_000)], 1))?;
     let parent = desk.complete(psbt)?;
-    let child = desk.wallet.accelerate(parent, 12)?;
+    let child = desk
+        .wallet
+        .accelerate(parent, FeeRate::from_sat_per_vb(12))?;
     let child = desk.complete(child)?;
     let entry = desk.entry(child)?;
     let size_vb = entry["ancestorsize"].as_u64().ok_or("no ancestorsize")?;
@@ -80,7 +88,7 @@ pub(super) fn a_child(desk: &mut Desk<'_, '_>) -> Outcome {
     desk.chain.mine(1)?;
     desk.wallet.sync()?;
     failure(
-        desk.wallet.accelerate(parent, 50),
+        desk.wallet.accelerate(parent, FeeRate::from_sat_per_vb(50)),
         ErrorKind::InvalidInput,
         "confirmed",
     );

@@ -7,7 +7,7 @@ mod signing;
 
 use bitcoin::{Amount, ScriptBuf, Txid};
 use btc::rust::wallet::RustWallet;
-use btc::{AddressType, NodeConfig, Recipient, TransactionRequest, WalletInterface};
+use btc::{AddressType, FeeRate, NodeConfig, Recipient, TransactionRequest, WalletInterface};
 use btc_regtest::Chain;
 use btc_tests::{Outcome, WalletFolder};
 use serde_json::{Value, json};
@@ -92,7 +92,7 @@ fn pay(recipients: &[(ScriptBuf, u64)], fee_rate_sat_per_vb: u64) -> Transaction
                 value_sat: *value_sat,
             })
             .collect(),
-        fee_rate_sat_per_vb,
+        fee_rate: FeeRate::from_sat_per_vb(fee_rate_sat_per_vb),
         ..TransactionRequest::default()
     }
 }

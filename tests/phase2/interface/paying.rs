@@ -119,7 +119,7 @@ pub(super) fn coin_control(desk: &mut Desk<'_, '_>) -> Outcome {
 pub(super) fn a_drain(desk: &mut Desk<'_, '_>) -> Outcome {
     let request = TransactionRequest {
         drain_to: Some(text(&foreign(4))),
-        fee_rate_sat_per_vb: 2,
+        fee_rate: btc::FeeRate::from_sat_per_vb(2),
         ..TransactionRequest::default()
     };
     let psbt = desk.wallet.create_psbt(&request)?;

@@ -8,6 +8,7 @@ mod wallet;
 
 use std::path::PathBuf;
 
+use btc::bitcoin::Txid;
 use clap::{Parser, Subcommand};
 
 pub(crate) use self::analyze::Analyze;
@@ -15,8 +16,8 @@ pub(crate) use self::replay::{Record, Replay};
 pub(crate) use self::rollout::{RolloutVerb, Set};
 pub(crate) use self::shadow::{Alone, ShadowVerb, Soak};
 pub(crate) use self::wallet::{
-    AddressVerb, Bump, Create, LabelsVerb, Parity, Payment, PsbtVerb, Raise, Restore, Send, Setup,
-    SignMessage, UtxoVerb, WalletVerb,
+    AddressVerb, Bump, Cancel, Create, LabelsVerb, Parity, Payment, PsbtVerb, Raise, Restore, Send,
+    Setup, SignMessage, UtxoVerb, WalletVerb,
 };
 
 /// Ask Bitcoin through Rust, through Python, or through both in shadow mode.
@@ -84,6 +85,24 @@ pub(crate) enum Verb {
     Send(Send),
     /// Raise the fee of an unconfirmed transaction
     Bump(Bump),
+    /// Take an unconfirmed payment back: replace it by one to the wallet itself
+    Cancel(Cancel),
+    /// Send payments again that the node has lost: this one, or all that are missing
+    Rebroadcast {
+        /// The payment
+        txid: Option<Txid>,
+    },
+    /// Give up a payment that no node has any more; its coins are free again
+    Abandon {
+        /// The payment
+        txid: Txid,
+    },
+    /// Read the chain again from a height on
+    Rescan {
+        /// The first block that is read again
+        #[arg(long = "from", value_name = "HEIGHT")]
+        from_height: u32,
+    },
     /// Unsigned and partly signed transactions (BIP174)
     #[command(subcommand)]
     Psbt(PsbtVerb),

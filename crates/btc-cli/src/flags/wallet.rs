@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use btc::bitcoin::{OutPoint, Txid};
-use btc::{AddressType, CoinSelection};
+use btc::rust::wallet::folder::RESTORE_GAP_LIMIT;
+use btc::{AddressType, CoinSelection, FeeRate};
 use clap::{Args, Subcommand};
 
 use crate::amount;
@@ -38,8 +39,8 @@ pub(crate) struct Setup {
     /// The height from which on blocks matter [default: 144 below the tip, for new words; 0, for others]
     #[arg(long)]
     pub(crate) birthday: Option<u32>,
-    /// How many unused addresses in a row are watched
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    /// How many unused addresses in a row are watched, and looked at when it is restored
+    #[arg(long, default_value_t = RESTORE_GAP_LIMIT, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) gap_limit: u32,
     /// The type of change outputs
     #[arg(long, default_value = "p2wpkh", value_parser = address_type)]
@@ -124,9 +125,9 @@ pub(crate) struct Payment {
     /// Who gets how much, with its unit, as `bcrt1…=1500sat` or `bcrt1…=0.000015BTC`
     #[arg(value_name = "ADDRESS=AMOUNT", value_parser = recipient)]
     pub(crate) recipients: Vec<btc::Recipient>,
-    /// The fee rate in sat/vB [default: what should confirm within 6 blocks]
+    /// The fee rate in sat/vB, as in 2 or 0.25 [default: what should confirm within 6 blocks]
     #[arg(long, value_name = "SAT/VB", value_parser = fee_rate)]
-    pub(crate) fee_rate: Option<u64>,
+    pub(crate) fee_rate: Option<FeeRate>,
     /// Send everything that is left to this address
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) drain_to: Option<String>,
@@ -145,7 +146,7 @@ pub(crate) struct Payment {
     /// branch-and-bound, largest-first, oldest-first or single-random-draw
     #[arg(long, value_parser = selection)]
     pub(crate) selection: Option<CoinSelection>,
-    /// Accept a fee above 10 % of the amount, or a rate above 1,000 sat/vB
+    /// Accept a fee above 10 % of the amount, or a rate above MAX_FEE_RATE
     #[arg(long)]
     pub(crate) allow_high_fee: bool,
 }
@@ -183,15 +184,43 @@ pub(crate) struct Raise {
     /// The unconfirmed transaction
     #[arg(value_parser = txid)]
     pub(crate) txid: Txid,
-    /// The new fee rate in sat/vB; with --child, of both transactions together
+    /// The new fee rate in sat/vB, as in 2 or 0.25; with --child, of both transactions together
     #[arg(long, value_name = "SAT/VB", value_parser = fee_rate)]
-    pub(crate) fee_rate: u64,
+    pub(crate) fee_rate: FeeRate,
     /// Spend its outputs with a higher fee instead of replacing it (CPFP)
     #[arg(long)]
     pub(crate) child: bool,
-    /// Accept a fee above 10 % of what is spent, or a rate above 1,000 sat/vB
+    /// A payment of the wallet that spends its outputs, and may be lost with it; may be repeated
+    #[arg(long, value_name = "TXID", value_parser = txid, conflicts_with = "child")]
+    pub(crate) drops: Vec<Txid>,
+    /// Take what it costs more from its only recipient, where there is no change
+    #[arg(long, conflicts_with = "child")]
+    pub(crate) from_recipient: bool,
+    /// Accept a fee above 10 % of what is spent, or a rate above MAX_FEE_RATE
     #[arg(long)]
     pub(crate) allow_high_fee: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cancel {
+    /// The payment: unconfirmed, in the mempool or missing from it
+    #[arg(value_parser = txid)]
+    pub(crate) txid: Txid,
+    /// The fee rate in sat/vB, as in 2 or 0.25 [default: the least that nodes take]
+    #[arg(long, value_name = "SAT/VB", value_parser = fee_rate)]
+    pub(crate) fee_rate: Option<FeeRate>,
+    /// A payment of the wallet that spends its outputs, and may be lost with it; may be repeated
+    #[arg(long, value_name = "TXID", value_parser = txid)]
+    pub(crate) drops: Vec<Txid>,
+    /// Accept a fee above 10 % of what is spent, or a rate above MAX_FEE_RATE
+    #[arg(long)]
+    pub(crate) allow_high_fee: bool,
+    /// Show the transaction; reserve and send nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Send on mainnet without asking
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -228,7 +257,7 @@ pub(crate) enum PsbtVerb {
     Extract {
         /// Base64, a file, or `-`
         psbt: String,
-        /// Accept a fee above 10 % of what is spent, or a rate above 1,000 sat/vB
+        /// Accept a fee above 10 % of what is spent, or a rate above MAX_FEE_RATE
         #[arg(long)]
         allow_high_fee: bool,
     },
@@ -275,11 +304,13 @@ fn recipient(text: &str) -> Result<btc::Recipient, String> {
     })
 }
 
-fn fee_rate(text: &str) -> Result<u64, String> {
+fn fee_rate(text: &str) -> Result<FeeRate, String> {
     text.parse()
         .ok()
-        .filter(|rate| *rate > 0)
-        .ok_or_else(|| "write whole sat/vB, 1 at least".to_owned())
+        .filter(|rate| *rate > FeeRate::default())
+        .ok_or_else(|| {
+            "write sat/vB above 0 with at most three decimals, as in 2 or 0.25".to_owned()
+        })
 }
 
 fn outpoint(text: &str) -> Result<OutPoint, String> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use btc::shadow::analysis::{Analysis, Report, render_table};
 use btc::shadow::sink::{FileSink, MemorySink, Sink, Tee};
-use btc::{BitcoinInterface, BitcoinResult};
+use btc::{BitcoinInterface, BitcoinResult, Config};
 use btc_regtest::{Chain, Plan};
 
 use super::{Done, analyze, demo};
@@ -26,7 +26,7 @@ pub(super) fn run(output: Output, options: &Test) -> Done {
         transactions_per_block: options.transactions,
         txids,
     };
-    let report = compare(&session, &inputs)?;
+    let report = compare(&session.config, &inputs, &mut |_| Ok(()))?;
     output.show(&report, || {
         let log = session.config.shadow.as_ref().map_or_else(
             || "not recorded; SHADOW_MODE=true writes a log".to_owned(),
@@ -41,9 +41,13 @@ pub(super) fn run(output: Output, options: &Test) -> Done {
     Ok(analyze::code(&report))
 }
 
-/// Runs the suite through shadow mode; the log is written when shadow mode is configured.
-pub(super) fn compare(session: &Session, inputs: &suite::Inputs) -> Result<Report, Failure> {
-    let config = &session.config;
+/// Runs the suite, and then `more`, through shadow mode; the log is written when shadow mode is
+/// configured.
+pub(super) fn compare(
+    config: &Config,
+    inputs: &suite::Inputs,
+    more: &mut dyn FnMut(&dyn BitcoinInterface) -> Result<(), Failure>,
+) -> Result<Report, Failure> {
     let memory = Arc::new(MemorySink::default());
     let log_all = config.shadow.as_ref().is_none_or(|shadow| shadow.log_all);
     let open_log = || -> BitcoinResult<Box<dyn Sink>> {
@@ -56,6 +60,7 @@ pub(super) fn compare(session: &Session, inputs: &suite::Inputs) -> Result<Repor
     let shadow = btc::connect_shadow(config, config.implementation, open_log, log_all)?;
     let what = format!("comparing, {} first", shadow.implementation_type());
     suite::run(&shadow, inputs, &progress::bar(0, &what));
+    more(&shadow)?;
     // The totals are written when the decorator goes.
     drop(shadow);
     let mut analysis = Analysis::default();

@@ -17,7 +17,8 @@ pub use self::node::{BadUrl, Credentials, NodeConfig, Secret};
 pub use self::operation::Operation;
 pub use self::transaction::{BitcoinTransaction, TransactionInput, TransactionOutput};
 pub use self::wallet::{
-    BlockRef, BroadcastCheck, BroadcastVerdict, Chain, Coin, CoinSelection, CoinState,
-    HistoryEntry, Label, LabelKind, PlannedTransaction, Recipient, SignedMessage, SnapshotCoin,
-    TransactionRequest, WalletBalance, WalletSnapshot, WalletState,
+    BlockRef, BroadcastCheck, BroadcastVerdict, Chain, Coin, CoinSelection, CoinState, FeeRate,
+    HistoryEntry, Label, LabelKind, PaymentState, PendingTransaction, PlannedTransaction,
+    Recipient, SignedMessage, SnapshotCoin, TransactionRequest, WalletBalance, WalletSnapshot,
+    WalletState, WrongFeeRate,
 };

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bitcoin.core import b2x, x
+from bitcoin.core import x
 
 from btc_legacy import fees, wire
 from btc_legacy.config import Config
@@ -22,7 +22,8 @@ from btc_legacy.protocol import (
     WalletSnapshot,
     WalletState,
 )
-from btc_legacy.rpc import RpcClient, RpcError
+from btc_legacy.rpc import RpcClient
+from btc_legacy.sending import is_confirmed, knows, send
 from btc_legacy.wallet import Wallet
 
 _CHAIN_OF_NETWORK = {
@@ -32,8 +33,6 @@ _CHAIN_OF_NETWORK = {
     "signet": "signet",
     "regtest": "regtest",
 }
-
-_VERIFY_ERROR, _VERIFY_REJECTED, _ALREADY_IN_CHAIN = -25, -26, -27
 
 # What `testmempoolaccept` says of a transaction in the mempool, or in a block and not all spent.
 _KNOWN_REASONS = (
@@ -71,7 +70,7 @@ class LegacyBackend:
         transaction = decode_transaction(_bytes(_field(answer, "hex")))
         if transaction["txid"] != txid:
             raise _nonsense("another transaction than the one asked for")
-        if _is_confirmed(answer):
+        if is_confirmed(answer):
             try:
                 transaction["block_hash"] = wire.hash_hex("blockhash", answer.get("blockhash"))
             except wire.WrongShape as error:
@@ -99,24 +98,20 @@ class LegacyBackend:
         return fees.explain_fee(self._rpc, target_blocks)
 
     def broadcast_transaction(self, transaction: Transaction) -> str:
-        """Sends the bytes once with `sendrawtransaction`, within the node's default limits."""
+        """Sends the bytes once with `sendrawtransaction`, within the node's default limits.
+
+        A payment of the wallet's is written down before, and refused if it takes coins of another.
+        """
         raw = encode_transaction(transaction)
-        txid = transaction["txid"].lower()
-        try:
-            sent = self._rpc.write("sendrawtransaction", b2x(raw))
-        except RpcError as error:
-            if error.code == _ALREADY_IN_CHAIN:
-                return txid
-            # Core names missing inputs when the transaction is mined and its outputs are spent.
-            if error.code in (_VERIFY_ERROR, _VERIFY_REJECTED) and self._knows(txid, error.message):
-                return txid
-            raise
-        if sent != txid:
-            raise _nonsense(f"another txid than that of the transaction it was sent, {txid}")
-        return txid
+        if self._wallet is None:
+            return send(self._rpc, raw, transaction["txid"].lower())
+        return self._wallet.broadcast(raw)
 
     def check_broadcast(self, transaction_hex: str) -> BroadcastCheck:
-        """Asks `testmempoolaccept`, and `getrawtransaction` about one that is refused."""
+        """Asks `testmempoolaccept`, and `getrawtransaction` about one that is refused.
+
+        What `broadcast_transaction` would not hand to the node is refused for the same reason.
+        """
         try:
             raw = wire.byte_hex("transaction", transaction_hex)
         except wire.WrongShape as error:
@@ -125,8 +120,13 @@ class LegacyBackend:
         answer = self._rpc.read("testmempoolaccept", [raw])
         allowed = _field(answer[0] if isinstance(answer, list) and answer else None, "allowed")
         transaction = decode_transaction(_bytes(raw))
+        refusal = None if self._wallet is None else self._wallet.refusal(_bytes(raw))
+        if refusal is not None:
+            allowed, answer = False, [{"reject-reason": refusal}]
         reason = None if allowed else str(answer[0].get("reject-reason"))[:MAX_REASON_CHARS]
-        is_known = reason in _KNOWN_REASONS or (reason and self._knows(transaction["txid"], reason))
+        is_known = refusal is None and (
+            reason in _KNOWN_REASONS or (reason and knows(self._rpc, transaction["txid"], reason))
+        )
         return {
             "txid": transaction["txid"],
             "wtxid": transaction["wtxid"],
@@ -181,20 +181,6 @@ class LegacyBackend:
             raise BitcoinError(ErrorKind.UNSUPPORTED, "no wallet is configured")
         return self._wallet
 
-    def _knows(self, txid: str, rejection: str) -> bool:
-        """Whether the transaction is in the mempool or in a block of the active chain."""
-        try:
-            answer = self._rpc.read("getrawtransaction", txid, 1)
-        except BitcoinError as error:
-            if error.kind is ErrorKind.NOT_FOUND:
-                return False
-            raise BitcoinError(
-                error.kind,
-                f"{rejection}; whether it already has the transaction is unknown: {error.message}",
-            ) from error
-        # The index keeps transactions of abandoned blocks; those have a block and no confirmation.
-        return "blockhash" not in answer or _is_confirmed(answer)
-
 
 def _hash(value: object, what: str) -> str:
     if not isinstance(value, str) or not wire.is_hash(value):
@@ -202,11 +188,6 @@ def _hash(value: object, what: str) -> str:
             ErrorKind.INVALID_INPUT, f"not a {what}: give 64 hexadecimal digits in either case"
         )
     return value.lower()
-
-
-def _is_confirmed(answer: dict[str, Any]) -> bool:
-    confirmations = answer.get("confirmations", 0)
-    return isinstance(confirmations, int) and confirmations >= 1
 
 
 def _bytes(value: object) -> bytes:

@@ -13,6 +13,9 @@ NETWORKS = ("mainnet", "testnet3", "testnet4", "signet", "regtest")
 
 DEFAULT_TIMEOUT_SECS = 30.0
 
+DEFAULT_MAX_FEE_RATE = 1000
+_U64_MAX = 2**64 - 1
+
 _OPTIONAL_TEXTS = (
     "rpc_user",
     "rpc_password",
@@ -53,7 +56,7 @@ class Config:
 
     `rpc_user` with `rpc_password` wins over `rpc_cookie_file`; both are optional. `wallet_dir` is
     the wallet's folder; without it there is no wallet. `wallet_words` and `wallet_passphrase`
-    (BIP39) unlock it.
+    (BIP39) unlock it. `max_fee_rate` is the highest fee rate in sat/vB that a payment is built at.
     """
 
     network: str
@@ -65,6 +68,7 @@ class Config:
     wallet_dir: str | None = None
     wallet_words: str | None = field(default=None, repr=False)
     wallet_passphrase: str | None = field(default=None, repr=False)
+    max_fee_rate: int = DEFAULT_MAX_FEE_RATE
 
     def __post_init__(self) -> None:
         if self.network not in NETWORKS:
@@ -78,6 +82,8 @@ class Config:
             raise _wrong("wallet_words need a wallet: set wallet_dir (WALLET_DIR)")
         if self.wallet_passphrase is not None and self.wallet_words is None:
             raise _wrong("wallet_passphrase belongs to wallet_words: set both or neither")
+        if not 1 <= self.max_fee_rate <= _U64_MAX:
+            raise _wrong("max_fee_rate (MAX_FEE_RATE) must be a number of sat/vB, at least 1")
 
     @classmethod
     def from_wire(cls, value: object) -> Config:
@@ -97,10 +103,15 @@ class Config:
         timeout = value.get("timeout_secs", DEFAULT_TIMEOUT_SECS)
         if isinstance(timeout, bool) or not isinstance(timeout, int | float):
             raise _wrong("timeout_secs must be a number of seconds above 0")
+        max_fee_rate = value.get("max_fee_rate")
+        max_fee_rate = DEFAULT_MAX_FEE_RATE if max_fee_rate is None else max_fee_rate
+        if isinstance(max_fee_rate, bool) or not isinstance(max_fee_rate, int):
+            raise _wrong("max_fee_rate (MAX_FEE_RATE) must be a whole number of sat/vB")
         return cls(
             network=value["network"],
             rpc_url=value["rpc_url"],
             timeout_secs=float(timeout),
+            max_fee_rate=max_fee_rate,
             **{name: value.get(name) for name in _OPTIONAL_TEXTS},
         )
 

@@ -99,6 +99,8 @@ class WalletBalance(TypedDict):
     """Unconfirmed, from anybody else."""
     immature_sat: int
     """Coinbase outputs with fewer than 100 confirmations."""
+    held_by_missing_sat: int
+    """The part of the sums above that open payments spend which no mempool has."""
 
 
 class WalletState(TypedDict):
@@ -121,12 +123,26 @@ class SnapshotCoin(TypedDict):
     index: int
 
 
+class PendingTransaction(TypedDict):
+    """An unconfirmed transaction all of whose inputs were the wallet's."""
+
+    txid: str
+    version: int
+    size_vb: int
+    """Its weight / 4, rounded up."""
+    fee_sat: int
+    spends: list[str]
+    """The transactions of the same list that it spends, ascending by the bytes of the txid."""
+
+
 class WalletSnapshot(TypedDict):
     """What a transaction was built on: enough to build the same one again."""
 
     tip: BlockRef
     coins: list[SnapshotCoin]
     """The coins that could be spent."""
+    pending: list[PendingTransaction]
+    """The transactions of those that are unconfirmed, ascending by the bytes of the txid."""
     change_type: str
     change_index: int
 

@@ -19,6 +19,7 @@ from btc_legacy.protocol import (
     FeeEstimate,
     Input,
     Output,
+    PendingTransaction,
     PlannedTransaction,
     SnapshotCoin,
     Transaction,
@@ -175,6 +176,10 @@ def wallet_snapshot(where: str, value: object) -> WalletSnapshot:
     return {
         "tip": at.take("tip", _block_ref),
         "coins": at.take("coins", lambda path, items: array(path, items, _snapshot_coin)),
+        # Absent in what an older version, or a class of another's, answers.
+        "pending": at.take(
+            "pending", lambda path, items: optional(path, items, _pending_transactions) or []
+        ),
         "change_type": at.take("change_type", address_type),
         "change_index": at.take("change_index", u32),
     }
@@ -263,6 +268,9 @@ def _wallet_balance(where: str, value: object) -> WalletBalance:
         "trusted_pending_sat": at.take("trusted_pending_sat", u64),
         "untrusted_pending_sat": at.take("untrusted_pending_sat", u64),
         "immature_sat": at.take("immature_sat", u64),
+        "held_by_missing_sat": at.take(
+            "held_by_missing_sat", lambda path, item: optional(path, item, u64) or 0
+        ),
     }
 
 
@@ -274,6 +282,21 @@ def _snapshot_coin(where: str, value: object) -> SnapshotCoin:
         "address_type": at.take("address_type", address_type),
         "chain": at.take("chain", lambda path, item: _one_of(path, item, CHAINS)),
         "index": at.take("index", u32),
+    }
+
+
+def _pending_transactions(where: str, value: object) -> list[PendingTransaction]:
+    return array(where, value, _pending_transaction)
+
+
+def _pending_transaction(where: str, value: object) -> PendingTransaction:
+    at = _Fields(where, value, PendingTransaction)
+    return {
+        "txid": at.take("txid", hash_hex),
+        "version": at.take("version", lambda path, item: integer(path, item, I32_MIN, I32_MAX)),
+        "size_vb": at.take("size_vb", u64),
+        "fee_sat": at.take("fee_sat", u64),
+        "spends": at.take("spends", lambda path, items: array(path, items, hash_hex)),
     }
 
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from bitcoin.core import CTransaction
+
 from btc_legacy.backend import LegacyBackend
+from btc_legacy.encode import encode_transaction
+from btc_legacy.protocol import Transaction
+from btc_legacy.wallet.payments import token
 from tests.regtest import Node
-from tests.wallet_folder import WORDS
+from tests.wallet_folder import WORDS, reservations
 
 # Nobody's key is known here.
 TARGET = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
@@ -16,6 +21,15 @@ TARGET = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
 def opened(node: Node, folder: Path) -> LegacyBackend:
     """The backend with a wallet's words."""
     return LegacyBackend(node.config(wallet_dir=str(folder), wallet_words=WORDS))
+
+
+def allow_replacement(folder: Path, tx: Transaction, *replaced: Transaction) -> None:
+    """Writes down that a transaction may replace payments, as the commands of the Rust side do."""
+    own_token = token(CTransaction.deserialize(encode_transaction(tx)))
+    with reservations(folder) as database:
+        database.executemany(
+            "INSERT INTO replaces VALUES (?, ?)", [(own_token, old["txid"]) for old in replaced]
+        )
 
 
 def script(wallet: LegacyBackend, index: int, address_type: str = "p2wpkh") -> bytes:

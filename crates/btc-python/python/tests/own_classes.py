@@ -61,6 +61,9 @@ class Returning:
     def wallet_state(self) -> Any:
         return self.value
 
+    def snapshot(self) -> Any:
+        return self.value
+
     def create_transaction_with_snapshot(self, _outputs: Any, _fee_rate: int) -> Any:
         return self.value
 

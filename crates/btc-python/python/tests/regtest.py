@@ -72,8 +72,8 @@ class Node:
         }
         return Config(**(settings | changes))
 
-    def start(self) -> None:
-        """Starts bitcoind and waits until it answers."""
+    def start(self, *arguments: str) -> None:
+        """Starts bitcoind, with more arguments if need be, and waits until it answers."""
         assert BITCOIND_EXE
         self._process = subprocess.Popen(
             [
@@ -84,6 +84,7 @@ class Node:
                 "-listen=0",
                 "-txindex=1",
                 "-printtoconsole=0",
+                *arguments,
             ]
         )
         deadline = time.monotonic() + START_SECS
@@ -105,6 +106,11 @@ class Node:
         self.rpc.close()
         self._process.terminate()
         self._process.wait(timeout=START_SECS)
+
+    def restart(self, *arguments: str) -> None:
+        """Stops and starts it; the mempool stays unless an argument says otherwise."""
+        self.stop()
+        self.start(*arguments)
 
     def mine(self, count: int = 1) -> list[str]:
         """Mines blocks whose coins anyone may spend; returns their hashes."""

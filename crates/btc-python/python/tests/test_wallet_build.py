@@ -189,7 +189,18 @@ def test_checks_in_their_order(outputs: list[tuple[str, int]], rate: int, said: 
 
 def test_amounts_at_their_limits_are_accepted() -> None:
     for outputs in ([(TARGET, 294)], [(TARGET, MAX_MONEY_SAT)]):
-        assert check_payments(outputs, 2**64 - 1, "regtest")[0].value_sat == outputs[0][1]
+        assert check_payments(outputs, 1000, "regtest")[0].value_sat == outputs[0][1]
+
+
+def test_a_rate_above_the_ceiling_is_refused_and_the_ceiling_named() -> None:
+    outputs = [(TARGET, 1000), ("x", 1)]
+    with pytest.raises(BitcoinError, match=r"1001 sat/vB is above 1000.*MAX_FEE_RATE") as caught:
+        check_payments(outputs, 1001, "regtest")
+    assert caught.value.kind is ErrorKind.INVALID_INPUT
+    with pytest.raises(BitcoinError, match=r"outputs\[1\]"):
+        check_payments(outputs, 5000, "regtest", 5000)
+    with pytest.raises(BitcoinError, match="above 4999"):
+        check_payments(outputs, 5000, "regtest", 4999)
 
 
 def test_nothing_overflows() -> None:

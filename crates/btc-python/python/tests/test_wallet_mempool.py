@@ -8,7 +8,7 @@ from typing import Any
 from bitcoin.core import COutPoint
 
 from btc_legacy.backend import LegacyBackend
-from tests.following import TARGET, buckets, opened, script
+from tests.following import TARGET, allow_replacement, buckets, opened, script
 from tests.regtest import Node, needs_bitcoind
 from tests.wallet_folder import make_wallet, reservations
 
@@ -50,6 +50,7 @@ def test_what_is_spent_from_untrusted_coins_is_not_trusted(
         {
             "tip": snapshot["tip"],
             "coins": [{**coin, "address_type": "p2wpkh"}],  # type: ignore[typeddict-item]
+            "pending": [],
             "change_type": "p2wpkh",
             "change_index": 0,
         },
@@ -74,7 +75,7 @@ def test_a_replaced_payment_no_longer_counts(node: Node, wallet: LegacyBackend) 
     assert wallet.generate_address("p2wpkh")["index"] == 5, "seen once is used for ever"
 
 
-def test_what_a_replaced_transaction_spent_is_free_again(
+def test_what_a_replaced_payment_spent_is_held_until_it_is_decided(
     node: Node, wallet: LegacyBackend, tmp_path: Path
 ) -> None:
     node.pay([(script(wallet, 0), 50_000), (script(wallet, 1), 40_000)])
@@ -84,12 +85,18 @@ def test_what_a_replaced_transaction_spent_is_free_again(
     assert buckets(wallet) == {"trusted_pending": 20_000 - (first["fee_sat"] or 0)}
     snapshot["coins"] = [coin for coin in snapshot["coins"] if coin["value_sat"] == 50_000]
     second = wallet.plan_transaction([(TARGET, 10_000)], 40, snapshot)["transaction"]
+    allow_replacement(tmp_path / "wallet", second, first)
     wallet.broadcast_transaction(second)
+    change = second["outputs"][1]["value_sat"]
+    # The replacement may be lost, and what it replaced be mined after all.
     assert buckets(wallet) == {
         "confirmed": 40_000,
-        "trusted_pending": second["outputs"][1]["value_sat"],
+        "trusted_pending": change,
+        "held_by_missing": 40_000,
     }
+    assert [coin["value_sat"] for coin in wallet.snapshot()["coins"]] == [change]
     node.mine()
+    assert buckets(wallet) == {"confirmed": 40_000 + change}
 
 
 def test_descendants_in_the_mempool_are_found_in_any_order(
@@ -98,17 +105,18 @@ def test_descendants_in_the_mempool_are_found_in_any_order(
     # A chain of payments of which only some are the wallet's, and that move the window.
     coin = node.coin()
     for number in range(12):
-        outputs = [(script(wallet, 12 * number), 5000)] if number % 2 == 0 else []
+        outputs = [(script(wallet, 24 * number), 5000)] if number % 2 == 0 else []
         tx = node.spend(coin, outputs)
         coin = COutPoint(tx.GetTxid(), len(outputs))
-    first = buckets(wallet)
-    # The window reaches as far as indices follow each other by less than the gap.
-    assert first == {"untrusted_pending": 5000}
-    node.pay([(script(wallet, 19), 1000), (script(wallet, 10), 1000)])
-    node.pay([(script(wallet, 38), 1000)])
-    node.pay([(script(wallet, 57), 1000)])
-    node.pay([(script(wallet, 76), 1000)])
-    assert buckets(wallet)["untrusted_pending"] == 5 * 5000 + 5 * 1000
+    # With 0 used, the first 40 are watched; 48 is beyond.
+    assert buckets(wallet) == {"untrusted_pending": 5000}
+    node.pay([(script(wallet, 39), 1000), (script(wallet, 10), 1000)])
+    assert buckets(wallet)["untrusted_pending"] == 2 * 5000 + 2 * 1000, "80 watched, then 48 used"
+    node.pay([(script(wallet, 79), 1000)])
+    node.pay([(script(wallet, 119), 1000)])
+    node.pay([(script(wallet, 159), 1000)])
+    node.pay([(script(wallet, 219), 1000)])
+    assert buckets(wallet)["untrusted_pending"] == 6 * 5000 + 6 * 1000
     fresh = opened(node, make_wallet(tmp_path / "fresh", birthday=birthday))
     assert fresh.wallet_state() == wallet.wallet_state()
     fresh.close()
@@ -126,8 +134,8 @@ def test_what_spends_a_pending_coin_is_found_before_and_after_it(
         index = _index_of(node, wallet, outpoint)
         coin = {"outpoint": outpoint, "value_sat": 20_000, "chain": "receive", "index": index}
         coin["address_type"] = "p2wpkh"
-        snapshot: Any = {"tip": state["tip"], "coins": [coin], "change_type": "p2wpkh"}
-        snapshot["change_index"] = 0
+        snapshot: Any = {"tip": state["tip"], "coins": [coin], "pending": []}
+        snapshot |= {"change_type": "p2wpkh", "change_index": 0}
         plan = wallet.plan_transaction([(TARGET, 19_800)], 1, snapshot)
         assert len(plan["transaction"]["outputs"]) == 1
         wallet.broadcast_transaction(plan["transaction"])

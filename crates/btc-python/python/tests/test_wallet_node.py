@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bitcoin.core import COutPoint
+from bitcoin.core import COutPoint, CTransaction
 
 from btc_legacy.backend import LegacyBackend
 from btc_legacy.encode import encode_transaction
 from btc_legacy.errors import BitcoinError, ErrorKind
 from btc_legacy.host import Host
 from btc_legacy.protocol import Transaction
+from btc_legacy.wallet.payments import token
+from btc_legacy.wallet.sign import sign
 from btc_legacy.wire import ADDRESS_TYPES
 from tests.regtest import Node, needs_bitcoind, running_node
 from tests.wallet_folder import WORDS, make_wallet, reservations
@@ -77,6 +80,11 @@ def inputs(tx: Transaction) -> set[str]:
     return {item["previous_output"] for item in tx["inputs"]}
 
 
+def token_of(tx: Transaction) -> str:
+    """What the coins of a transaction are reserved under."""
+    return token(CTransaction.deserialize(encode_transaction(tx)))
+
+
 def _refused(call: Any, *params: Any) -> BitcoinError:
     with pytest.raises(BitcoinError) as caught:
         call(*params)
@@ -127,7 +135,7 @@ def test_coins_are_reserved_until_they_are_released(
     with reservations(folder) as database:
         rows = database.execute("SELECT DISTINCT reason FROM reserved").fetchall()
         database.execute("UPDATE reserved SET until_ms = 1")
-    assert {reason for (reason,) in rows} == {first["txid"], second["txid"]}
+    assert {reason for (reason,) in rows} == {token_of(first), token_of(second)}
     third = wallet.create_transaction([(TARGET, 600)], 1)
     assert inputs(third) < inputs(first) | inputs(second)
 
@@ -136,7 +144,7 @@ def test_a_locked_coin_is_not_spent(node: Node, folder: Path, wallet: LegacyBack
     coin = fund(node, wallet, 90_000, 20_000)
     with reservations(folder) as database:
         database.execute(
-            "INSERT INTO reserved VALUES (?, 0, NULL, 'locked')", (coin.hash[::-1].hex(),)
+            "INSERT INTO reserved VALUES (?, 0, NULL, NULL, 'locked')", (coin.hash[::-1].hex(),)
         )
     assert len(inputs(wallet.create_transaction([(TARGET, 10_000)], 1))) == 1
     assert _refused(wallet.create_transaction, [(TARGET, 50_000)], 1).kind is ErrorKind.REJECTED
@@ -154,6 +162,29 @@ def test_threads_get_different_coins_and_addresses(node: Node, wallet: LegacyBac
     assert len(spent) == len(set(spent)) == 12
     change = {tx["outputs"][-1]["script_pubkey"] for tx in payments}
     assert len(change) == 12
+
+
+def test_nothing_is_promised_between_the_choice_and_the_promise(
+    node: Node, folder: Path, wallet: LegacyBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fund(node, wallet, 50_000)
+    held = []
+
+    def signing(*arguments: Any) -> bytes:
+        # What another process would do: it is to wait.
+        with (folder / "reservations.lock").open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                held.append(True)
+        return sign(*arguments)
+
+    monkeypatch.setattr("btc_legacy.wallet.wallet.sign", signing)
+    wallet.create_transaction([(TARGET, 10_000)], 1)
+    assert held == [True]
+    with pytest.raises(BitcoinError):
+        wallet.create_transaction([(TARGET, 45_000)], 1)
+    assert wallet.generate_address("p2tr")["index"] == 0, "and not after a failure"
 
 
 def test_addresses_are_promised_once_and_used_ones_are_passed_over(
@@ -228,7 +259,8 @@ def test_a_wallet_without_words_watches(node: Node, folder: Path) -> None:
     wallet = LegacyBackend(node.config(wallet_dir=str(folder)))
     fund(node, wallet, 40_000)
     assert wallet.get_balance() == 40_000
-    snapshot = {"tip": wallet.wallet_state()["tip"], "coins": [], "change_type": "p2wpkh"}
+    snapshot = {"tip": wallet.wallet_state()["tip"], "coins": [], "pending": []}
+    snapshot["change_type"] = "p2wpkh"
     for call, params in (
         (wallet.create_transaction, ([], 0)),
         (wallet.create_transaction_with_snapshot, ([(TARGET, 1000)], 1)),

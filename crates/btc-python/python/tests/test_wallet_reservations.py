@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from btc_legacy.errors import BitcoinError, ErrorKind
-from btc_legacy.wallet import reservations as module
 from btc_legacy.wallet.build import Outpoint
-from btc_legacy.wallet.keys import Keychain, Place
-from btc_legacy.wallet.reservations import HOLD_MS, Reservations
-from tests.wallet_folder import make_wallet, open_files, reservations
-
-RECEIVE = Keychain("p2wpkh", "receive")
-CHANGE = Keychain("p2wpkh", "change")
-TXID = "ab" * 32
+from btc_legacy.wallet.keys import Place
+from btc_legacy.wallet.reservations import HOLD_MS, Reservations, next_change
+from tests.reserving import (
+    CHANGE,
+    RECEIVE,
+    TXID,
+    Clock,
+    coin,
+    free_change,
+    insert,
+    next_indices,
+    reserved,
+    take,
+)
+from tests.wallet_folder import make_wallet, reservations
 
 
 @pytest.fixture
@@ -32,8 +37,10 @@ def folder(tmp_path: Path) -> Path:
     return make_wallet(tmp_path / "wallet")
 
 
-def coin(number: int) -> Outpoint:
-    return Outpoint(number.to_bytes(32, "big"), number % 3)
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A clock that stands still until it is set."""
+    return Clock(monkeypatch)
 
 
 def test_indices_are_promised_once_and_in_order(folder: Path) -> None:
@@ -41,7 +48,7 @@ def test_indices_are_promised_once_and_in_order(folder: Path) -> None:
     assert [ours.take_index(RECEIVE, 0) for _ in range(3)] == [0, 1, 2]
     assert ours.take_index(RECEIVE, 7) == 7, "used indices are passed over"
     assert ours.take_index(RECEIVE, 3) == 8
-    assert Reservations(folder).next_indices() == {RECEIVE: 9}
+    assert next_indices(Reservations(folder)) == {RECEIVE: 9}
     with reservations(folder) as database:
         row = database.execute("SELECT address_type, chain, next FROM next_index").fetchall()
     assert row == [("p2wpkh", "receive", 9)]
@@ -53,58 +60,159 @@ def test_a_chain_ends(folder: Path) -> None:
     with pytest.raises(BitcoinError, match="no index left") as caught:
         ours.take_index(RECEIVE, 0)
     assert caught.value.kind is ErrorKind.INVALID_INPUT
-    assert ours.next_indices() == {RECEIVE: 2**31}
+    assert next_indices(ours) == {RECEIVE: 2**31}
     assert ours.take_index(CHANGE, 0) == 0
+
+
+def test_an_index_at_the_end_is_not_promised(folder: Path) -> None:
+    ours = Reservations(folder)
+    assert ours.take_index(RECEIVE, 3, end=4) == 3
+    assert ours.take_index(RECEIVE, 0, end=4) is None
+    assert next_indices(ours) == {RECEIVE: 4}
+    assert ours.take_index(RECEIVE, 0, end=5) == 4
 
 
 def test_coins_are_reserved_all_or_none(folder: Path) -> None:
     ours = Reservations(folder)
-    assert ours.take([coin(1), coin(2)], None, TXID)
-    assert not ours.take([coin(2), coin(3)], Place(CHANGE, 0), TXID)
-    assert ours.reserved() == {coin(1), coin(2)}
-    assert ours.next_indices() == {}, "a change index is only promised with the coins"
-    assert ours.take([coin(3)], Place(CHANGE, 0), TXID)
-    assert ours.next_indices() == {CHANGE: 1}
+    assert take(ours, [coin(1), coin(2)])
+    assert not take(ours, [coin(2), coin(3)], Place(CHANGE, 0))
+    assert reserved(ours) == {coin(1), coin(2)}
+    assert free_change(ours) == 0, "a change index is only promised with the coins"
+    assert take(ours, [coin(3)], Place(CHANGE, 0))
+    assert free_change(ours) == 1
+    assert next_indices(ours) == {}, "the next index of a chain of change stays where it is"
 
 
 def test_a_change_index_is_promised_once(folder: Path) -> None:
     ours = Reservations(folder)
-    assert ours.take([coin(1)], Place(CHANGE, 4), TXID)
-    assert not ours.take([coin(2)], Place(CHANGE, 4), TXID)
-    assert ours.reserved() == {coin(1)}
-    assert ours.take([coin(2)], Place(CHANGE, 5), TXID)
-
-
-def test_rows_are_as_the_other_wallet_reads_them(folder: Path) -> None:
-    before_ms = time.time_ns() // 1_000_000
-    Reservations(folder).take([Outpoint(bytes(31) + b"\x01", 7)], None, TXID)
+    assert take(ours, [coin(1)], Place(CHANGE, 0))
+    assert not take(ours, [coin(2)], Place(CHANGE, 0))
+    assert reserved(ours) == {coin(1)}
+    assert take(ours, [coin(2)], Place(CHANGE, 1))
     with reservations(folder) as database:
-        ((txid, vout, until_ms, reason),) = database.execute("SELECT * FROM reserved").fetchall()
-    assert (txid, vout, reason) == ("01" + "00" * 31, 7, TXID)
-    assert 0 <= until_ms - before_ms - HOLD_MS <= 10_000
+        database.execute("INSERT INTO next_index VALUES ('p2wpkh', 'change', 7)")
+    assert not take(ours, [coin(3)], Place(CHANGE, 2)), "promised while the schema was 1"
+    assert take(ours, [coin(3)], Place(CHANGE, 7))
+    with ours.reading() as booking:
+        assert next_change(booking, CHANGE, 9) == 9, "used ones are passed over"
+
+
+def test_a_change_index_goes_back_when_its_reservation_ends(folder: Path, clock: Clock) -> None:
+    ours = Reservations(folder)
+    assert take(ours, [coin(1)], Place(CHANGE, 0), token="01" * 32)
+    clock.now_ms += 1000
+    assert take(ours, [coin(2)], Place(CHANGE, 1), token="02" * 32)
+    clock.now_ms += HOLD_MS - 1000
+    assert free_change(ours) == 2, "the later one still has the index above"
+    clock.now_ms += 1000
+    assert free_change(ours) == 0
+    assert take(ours, [coin(3)], Place(CHANGE, 0), token="03" * 32)
+
+
+def test_rows_are_as_the_other_wallet_reads_them(folder: Path, clock: Clock) -> None:
+    take(Reservations(folder), [Outpoint(bytes(31) + b"\x01", 7)], Place(CHANGE, 0))
+    with reservations(folder) as database:
+        rows = database.execute(
+            "SELECT txid, vout, until_ms, span_ms, reason FROM reserved"
+        ).fetchall()
+        change = database.execute(
+            "SELECT address_type, key_index, until_ms, span_ms, reason FROM change_index"
+        ).fetchall()
+    until_ms = clock.now_ms + HOLD_MS
+    assert rows == [("01" + "00" * 31, 7, until_ms, HOLD_MS, TXID)]
+    assert change == [("p2wpkh", 0, until_ms, HOLD_MS, TXID)]
 
 
 def test_reservations_end_and_locks_do_not(folder: Path) -> None:
-    over, locked = coin(1), coin(2)
+    over, locked, held = coin(1), coin(2), coin(3)
+    insert(folder, over, 1000, HOLD_MS)
+    insert(folder, locked, None, None, "locked")
+    insert(folder, held, None, None, "hold:a contract")
+    ours = Reservations(folder)
+    assert reserved(ours) == {locked, held}
+    assert not take(ours, [locked])
+    assert not take(ours, [held])
+    assert take(ours, [over]), "the same row is free again"
     with reservations(folder) as database:
-        database.executemany(
-            "INSERT INTO reserved VALUES (?, ?, ?, ?)",
-            [
-                (over.txid[::-1].hex(), over.vout, 1000, TXID),
-                (locked.txid[::-1].hex(), locked.vout, None, "locked"),
-            ],
+        assert database.execute("SELECT count(*) FROM reserved").fetchone() == (3,)
+
+
+@pytest.mark.parametrize(
+    ("until_ms", "span_ms", "is_reserved"),
+    [
+        (-1, HOLD_MS, False),
+        (0, HOLD_MS, False),
+        (1, HOLD_MS, True),
+        (HOLD_MS, HOLD_MS, True),
+        # A minute is the wait for the file, or a clock that was corrected.
+        (HOLD_MS + 60_000, HOLD_MS, True),
+        # Nothing can end later than it was granted for: the clock was ahead when it was.
+        (HOLD_MS + 60_001, HOLD_MS, False),
+        (10**12, HOLD_MS, False),
+        (10**9, 10**9, True),
+        (10**9 + 60_001, 10**9, False),
+    ],
+)
+def test_an_end_is_not_believed_beyond_what_was_granted(
+    folder: Path, clock: Clock, until_ms: int, span_ms: int, is_reserved: bool
+) -> None:
+    insert(folder, coin(1), clock.now_ms + until_ms, span_ms)
+    with reservations(folder) as database:
+        database.execute(
+            "INSERT INTO change_index VALUES ('p2wpkh', 5, ?, ?, ?)",
+            (clock.now_ms + until_ms, span_ms, TXID),
         )
     ours = Reservations(folder)
-    assert ours.reserved() == {locked}
-    assert not ours.take([locked], None, TXID)
-    assert ours.take([over], None, TXID), "the same row is free again"
+    assert (coin(1) in reserved(ours)) is is_reserved
+    assert free_change(ours) == (6 if is_reserved else 0)
+    # What is not believed is what the next writer clears away.
+    ours.take_index(RECEIVE, 0)
     with reservations(folder) as database:
-        assert database.execute("SELECT count(*) FROM reserved").fetchone() == (2,)
+        for table in ("reserved", "change_index"):
+            (count,) = database.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608
+            assert count == is_reserved
+
+
+@settings(
+    max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["take", "wait", "set"]), st.integers(-2 * HOLD_MS, 2 * HOLD_MS)),
+        max_size=15,
+    )
+)
+def test_however_the_clock_is_set_a_coin_is_kept_within_what_was_granted(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]
+) -> None:
+    folder = make_wallet(tmp_path_factory.mktemp("clock") / "wallet")
+    with pytest.MonkeyPatch.context() as patch:
+        clock = Clock(patch)
+        ours = Reservations(folder)
+        granted: dict[Outpoint, int] = {}
+        # Those since which the clock was not set.
+        true: set[Outpoint] = set()
+        for number, (step, amount) in enumerate(steps):
+            if step == "take":
+                assert take(ours, [coin(number)])
+                granted[coin(number)] = clock.now_ms
+                true.add(coin(number))
+            elif step == "wait":
+                clock.now_ms += abs(amount)
+            else:
+                clock.now_ms += amount
+                true = set()
+            within = {
+                taken
+                for taken, at_ms in granted.items()
+                if at_ms - 60_000 <= clock.now_ms < at_ms + HOLD_MS
+            }
+            assert reserved(ours) <= within
+            assert reserved(ours) & true == within & true
 
 
 def test_the_next_writer_clears_away_what_is_over(folder: Path) -> None:
-    with reservations(folder) as database:
-        database.execute("INSERT INTO reserved VALUES (?, 0, 1000, ?)", ("00" * 32, TXID))
+    insert(folder, coin(0), 1000, HOLD_MS)
     Reservations(folder).take_index(RECEIVE, 0)
     with reservations(folder) as database:
         assert database.execute("SELECT count(*) FROM reserved").fetchone() == (0,)
@@ -117,13 +225,14 @@ from pathlib import Path
 from btc_legacy.wallet.build import Outpoint
 from btc_legacy.wallet.keys import Keychain, Place
 from btc_legacy.wallet.reservations import Reservations
+from tests.reserving import take
 
 ours = Reservations(Path(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.readline()
 for number in range(40):
     print("index", ours.take_index(Keychain("p2wpkh", "receive"), 0))
-    if ours.take([Outpoint(number.to_bytes(32, "big"), 0)], None, "ab" * 32):
+    if take(ours, [Outpoint(number.to_bytes(32, "big"), 0)]):
         print("coin", number)
     # The others' turn.
     time.sleep(0.001)
@@ -159,30 +268,25 @@ def test_two_processes_never_get_the_same(folder: Path) -> None:
 
 def test_threads_never_get_the_same(folder: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
-        indices = list(pool.map(lambda _: Reservations(folder).take_index(RECEIVE, 0), range(80)))
+        indices = list(
+            pool.map(lambda _: Reservations(folder).take_index(RECEIVE, 0) or 0, range(80))
+        )
     assert sorted(indices) == list(range(80))
 
 
 _DIES = """
 import os, sys, signal
 from pathlib import Path
-from btc_legacy.wallet import reservations
+from btc_legacy.wallet import booking, shared_file
 from btc_legacy.wallet.build import Outpoint
 from btc_legacy.wallet.keys import Keychain, Place
+from btc_legacy.wallet.reservations import Reservations
+from tests.reserving import take
 
-def die(*args):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-ours = reservations.Reservations(Path(sys.argv[1]))
+ours = Reservations(Path(sys.argv[1]))
 # After the coins are written and before the transaction ends.
-reservations._TAKE_INDEX = "SELECT die(?, ?, ?)"
-connect = reservations.sqlite3.connect
-def connecting(*args, **kwargs):
-    database = connect(*args, **kwargs)
-    database.create_function("die", 3, die)
-    return database
-reservations.sqlite3.connect = connecting
-ours.take([Outpoint(bytes(32), 0)], Place(Keychain("p2wpkh", "change"), 0), "ab" * 32)
+booking.Booking.reserve_change = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+take(ours, [Outpoint(bytes(32), 0)], Place(Keychain("p2wpkh", "change"), 0))
 """
 
 
@@ -191,62 +295,6 @@ def test_a_process_that_is_killed_leaves_nothing_half_done(folder: Path) -> None
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     ours = Reservations(folder)
-    assert ours.reserved() == set()
-    assert ours.next_indices() == {}
-    assert ours.take([Outpoint(bytes(32), 0)], Place(CHANGE, 0), TXID)
-
-
-def test_only_one_has_the_file_open(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ours = Reservations(folder)
-    monkeypatch.setattr(module, "WAIT_SECS", 0.05)
-    descriptor = os.open(folder / "reservations.lock", os.O_RDWR)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        calls: list[Callable[[], object]] = [ours.reserved, lambda: ours.take_index(RECEIVE, 0)]
-        for call in calls:
-            with pytest.raises(BitcoinError, match=r"reservations\.lock") as caught:
-                call()
-            assert caught.value.kind is ErrorKind.UNAVAILABLE
-    finally:
-        os.close(descriptor)
-    assert ours.take_index(RECEIVE, 0) == 0
-
-
-def test_no_file_stays_open(folder: Path) -> None:
-    ours = Reservations(folder)
-    ours.take_index(RECEIVE, 0)
-    assert open_files(folder) == []
-
-
-@pytest.mark.parametrize(
-    ("spoil", "said"),
-    [
-        (lambda path: path.unlink(), "is missing"),
-        (lambda path: path.write_bytes(b"no database" * 100), "damaged"),
-        (lambda path: path.write_bytes(path.read_bytes()[:5000]), "damaged"),
-        (lambda path: path.write_bytes(b""), "damaged"),
-    ],
-)
-def test_damaged_files_are_refused(
-    folder: Path, spoil: Callable[[Path], object], said: str
-) -> None:
-    spoil(folder / "reservations.sqlite")
-    with pytest.raises(BitcoinError, match=said) as caught:
-        Reservations(folder)
-    assert caught.value.kind is ErrorKind.CONFIGURATION
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ("UPDATE meta SET value = '2'", "newer version"),
-        ("UPDATE meta SET value = 'x'", "no schema"),
-        ("DELETE FROM meta", "no schema"),
-    ],
-)
-def test_other_versions_are_refused(folder: Path, change: str, said: str) -> None:
-    with reservations(folder) as database:
-        database.execute(change)
-    with pytest.raises(BitcoinError, match=said) as caught:
-        Reservations(folder)
-    assert caught.value.kind is ErrorKind.CONFIGURATION
+    assert reserved(ours) == set()
+    assert next_indices(ours) == {}
+    assert take(ours, [Outpoint(bytes(32), 0)], Place(CHANGE, 0))

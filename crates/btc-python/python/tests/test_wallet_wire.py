@@ -19,6 +19,7 @@ BALANCE = {
     "trusted_pending_sat": 2,
     "untrusted_pending_sat": 3,
     "immature_sat": 2**64 - 1,
+    "held_by_missing_sat": 4,
 }
 STATE = {"tip": TIP, "balance": BALANCE, "coins": [[f"{HASH}:0", 5]]}
 COIN = {
@@ -28,7 +29,14 @@ COIN = {
     "chain": "change",
     "index": 2**32 - 1,
 }
-SNAPSHOT = {"tip": TIP, "coins": [COIN], "change_type": "p2tr", "change_index": 3}
+PENDING = {"txid": HASH, "version": 3, "size_vb": 2**64 - 1, "fee_sat": 9, "spends": ["cd" * 32]}
+SNAPSHOT = {
+    "tip": TIP,
+    "coins": [COIN],
+    "pending": [PENDING],
+    "change_type": "p2tr",
+    "change_index": 3,
+}
 CHECK = {"txid": HASH, "wtxid": HASH, "verdict": "refused", "reason": "dust"}
 
 
@@ -76,7 +84,7 @@ def test_a_wrong_value_anywhere_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
         for path in _places(value):
             if "transaction" in path or path[0] == 0:
                 continue
-            for wrong in (1.5, True, -1, object()):
+            for wrong in (1.5, True, -1 - 2**31, object()):
                 spoilt = copy.deepcopy(value)
                 target = spoilt
                 for step in path[:-1]:
@@ -87,6 +95,14 @@ def test_a_wrong_value_anywhere_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
                 assert f"Returning.{method} returned a wrong type: result" in error["message"]
                 tried += 1
     assert tried > 100
+
+
+def test_what_an_older_version_does_not_say_is_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    balance = {name: value for name, value in BALANCE.items() if name != "held_by_missing_sat"}
+    answer = _answer(monkeypatch, {**STATE, "balance": balance}, "wallet_state")["ok"]
+    assert answer == {**STATE, "balance": {**balance, "held_by_missing_sat": 0}}
+    snapshot = {name: value for name, value in SNAPSHOT.items() if name != "pending"}
+    assert _answer(monkeypatch, snapshot, "snapshot")["ok"] == {**snapshot, "pending": []}
 
 
 def test_fields_must_be_there_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,6 +161,9 @@ fn snapshot() -> Value {
             "outpoint": format!("{hash}:4294967295"), "value_sat": 5,
             "address_type": "p2sh-p2wpkh", "chain": "change", "index": 4_294_967_295_u32,
         }],
+        "pending": [{
+            "txid": hash, "version": 2, "size_vb": 141, "fee_sat": 282, "spends": [hash],
+        }],
         "change_type": "p2tr",
         "change_index": 3,
     })

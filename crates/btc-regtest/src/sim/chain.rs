@@ -6,7 +6,9 @@ use std::sync::{Arc, OnceLock};
 use bitcoin::bip158::BlockFilter;
 use bitcoin::block::Header;
 use bitcoin::consensus::encode;
-use bitcoin::{Block, BlockHash, OutPoint, ScriptBuf, Transaction, TxOut, Txid};
+use bitcoin::{
+    Block, BlockHash, OutPoint, ScriptBuf, Sequence, Transaction, TxOut, Txid, absolute,
+};
 
 /// How many confirmations a coinbase needs before it can be spent.
 pub(super) const COINBASE_MATURITY: u32 = 100;
@@ -262,6 +264,9 @@ impl Blocks {
             stored.txids.iter().zip(&stored.block.txdata).enumerate()
         {
             if number > 0 {
+                if !self.is_final(transaction, stored) {
+                    return Err(BadBlock("bad-txns-nonfinal"));
+                }
                 for input in &transaction.input {
                     let outpoint = input.previous_output;
                     let coin = made
@@ -289,6 +294,22 @@ impl Blocks {
             self.coins.remove(outpoint);
         }
         Ok(undo)
+    }
+
+    /// Whether a block may have a transaction, by its lock time (BIP113).
+    fn is_final(&self, transaction: &Transaction, stored: &Stored) -> bool {
+        let is_over = match transaction.lock_time {
+            absolute::LockTime::Blocks(height) => {
+                let height = height.to_consensus_u32();
+                height == 0 || height < stored.height
+            }
+            absolute::LockTime::Seconds(time) => {
+                let parent = self.known.get(&stored.header().prev_blockhash);
+                parent.is_some_and(|it| time.to_consensus_u32() < self.median_time(it))
+            }
+        };
+        let mut inputs = transaction.input.iter();
+        is_over || inputs.all(|input| input.sequence == Sequence::MAX)
     }
 
     /// The last block of the active chain that this one descends from, or is.

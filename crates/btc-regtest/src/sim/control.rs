@@ -194,6 +194,34 @@ impl SimNode {
         Ok(())
     }
 
+    /// Starts anew with a mempool that is not loaded yet: it is empty, and says so, until
+    /// [`finish_loading`](Self::finish_loading). The cookie changes.
+    ///
+    /// # Errors
+    ///
+    /// [`SimError::Io`] when the cookie cannot be written.
+    pub fn restart_loading(&self) -> Result<(), SimError> {
+        let stored = self.mempool().into_iter();
+        let stored = stored.map(|it| (*it.transaction).clone()).collect();
+        self.restart(false)?;
+        self.shared.world().unloaded = Some(stored);
+        Ok(())
+    }
+
+    /// Loads the mempool that was there before the restart, as far as it is still valid.
+    pub fn finish_loading(&self) {
+        let stored = self.shared.world().unloaded.take().unwrap_or_default();
+        for transaction in stored {
+            // What is not valid any more stays away.
+            let _ = self.submit(&transaction);
+        }
+    }
+
+    /// Whether the mempool is loaded.
+    pub fn is_loaded(&self) -> bool {
+        self.shared.world().unloaded.is_none()
+    }
+
     /// For this many more calls, the node warms up: each is answered with -28.
     pub fn warm_up(&self, calls: u32) {
         self.shared.world().warm_up_calls = calls;

@@ -21,7 +21,7 @@ pub(super) struct Limits {
 /// | `cluster_limits` | 64 transactions, 101,000 vB |
 /// | `base_blocks` | 110 blocks that pay an output anyone can spend |
 /// | `rest`, `filters` | on |
-/// | `start_secs` | 1,800,000,000 (January 2027) |
+/// | `start_secs` | 1,700,000,000 (November 2023) |
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct SimBuilder {
@@ -44,7 +44,7 @@ impl Default for SimBuilder {
             base_blocks: 110,
             rest: true,
             filters: true,
-            start_secs: 1_800_000_000,
+            start_secs: 1_700_000_000,
         }
     }
 }

@@ -269,8 +269,17 @@ impl Shared {
     }
 
     fn tap(&self, call: &Call, moment: Moment) -> Fate {
-        let mut tap = self.tap.lock().unwrap_or_else(PoisonError::into_inner);
-        tap.as_mut().map_or(Fate::Proceed, |tap| tap(call, moment))
+        let slot = || self.tap.lock().unwrap_or_else(PoisonError::into_inner);
+        // Taken out while it runs: what it does may make calls of its own, which go their way.
+        let Some(mut tap) = slot().take() else {
+            return Fate::Proceed;
+        };
+        let fate = tap(call, moment);
+        let mut slot = slot();
+        if slot.is_none() {
+            *slot = Some(tap);
+        }
+        fate
     }
 }
 

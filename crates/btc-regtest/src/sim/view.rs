@@ -6,6 +6,7 @@ use bitcoin::{Amount, Block, BlockHash, OutPoint, Transaction, TxOut, Txid};
 
 use super::coins::{self, OpenCoin};
 use super::journal::Deed;
+use super::pool::Judge;
 use super::{SimError, SimNode};
 use crate::sim::chain::COINBASE_MATURITY;
 
@@ -139,6 +140,29 @@ impl SimNode {
     /// How many calls clients have made.
     pub fn calls(&self) -> u64 {
         self.shared.calls()
+    }
+
+    /// What `sendrawtransaction` would answer now, without a limit of the fee; nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// [`SimError::Refused`] with Core's code and words.
+    pub fn would_take(&self, transaction: &Transaction) -> Result<(), SimError> {
+        let world = self.shared.world();
+        let refused = |code: i32, message: String| SimError::Refused { code, message };
+        let txid = transaction.compute_txid();
+        if world.blocks.has_output_of(txid, transaction.output.len()) {
+            let message = "Transaction outputs already in utxo set".to_owned();
+            return Err(refused(-27, message));
+        }
+        if world.pool.get(&txid).is_some() {
+            return Ok(());
+        }
+        let judge = Judge::new(&world.pool, &world.blocks, world.now_secs);
+        match judge.judge(transaction) {
+            Ok(_) => Ok(()),
+            Err(refusal) => Err(refused(-26, refusal.to_string())),
+        }
     }
 
     /// The fee that a transaction pays with the outputs known now.

@@ -33,6 +33,8 @@ pub(super) struct World {
     order: HashMap<BlockHash, u64>,
     /// What the node estimates, in sat/kvB.
     pub(super) estimate_sat_per_kvb: Option<u64>,
+    /// What a restart has not loaded yet; nothing: the mempool is loaded.
+    pub(super) unloaded: Option<Vec<Transaction>>,
     /// For how many more questions the mempool is not loaded.
     pub(super) unloaded_calls: u32,
     /// For how many more calls the node warms up.
@@ -53,6 +55,7 @@ impl World {
             blocks,
             options,
             estimate_sat_per_kvb: None,
+            unloaded: None,
             unloaded_calls: 0,
             warm_up_calls: 0,
             journal: Vec::new(),

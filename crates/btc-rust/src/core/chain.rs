@@ -1,21 +1,22 @@
 //! The calls by which a wallet follows the chain: headers, filters, mempool, peers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
 
 use bitcoin::block::Header;
 use bitcoin::consensus::encode;
-use bitcoin::{BlockHash, Txid};
-use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, Operation};
+use bitcoin::{BlockHash, Transaction, Txid};
+use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, FeeRate, Operation};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::{Core, decode_hex};
-use crate::amount::BtcAmount;
+use crate::amount::{self, BtcAmount};
 use crate::connection::Answer;
 use crate::error;
-use crate::wallet::source::{Ancestry, Peer};
+use crate::wallet::build::{MempoolEntry, RelayRules};
+use crate::wallet::source::{Peer, Relatives};
 
 /// The index of compact filters, as `getindexinfo` calls it.
 const FILTER_INDEX: &str = "basic block filter index";
@@ -51,18 +52,67 @@ struct Filter {
     filter: String,
 }
 
-/// What `getmempoolentry` and `getmempoolancestors` say of a waiting transaction.
+/// What `getmempoolentry`, `getmempoolancestors` and `getmempooldescendants` say of a transaction.
 #[derive(Deserialize)]
-struct MempoolEntry {
-    /// In WU.
+struct Entry {
+    /// In vB, its signature operations counted in.
+    vsize: u64,
+    /// In WU, as it is serialised.
     weight: u64,
     fees: EntryFees,
+    #[serde(default)]
+    depends: Vec<Txid>,
 }
 
 #[derive(Deserialize)]
 struct EntryFees {
     /// Its own, whatever `prioritisetransaction` adds for this node alone.
     base: BtcAmount,
+    /// With what that adds or takes off.
+    #[serde(deserialize_with = "amount::at_least_0")]
+    modified: BtcAmount,
+}
+
+impl Entry {
+    fn named(self, txid: Txid) -> MempoolEntry {
+        let by_size_wu = self.vsize.saturating_sub(1).saturating_mul(4) + 1;
+        MempoolEntry {
+            txid,
+            weight_wu: self.weight.max(by_size_wu),
+            fee_sat: self.fees.base.sat,
+            modified_fee_sat: self.fees.modified.sat,
+            spends: self.depends,
+        }
+    }
+}
+
+/// What `getmempoolinfo` says of what the node takes.
+#[derive(Deserialize)]
+struct MempoolRules {
+    mempoolminfee: BtcAmount,
+    minrelaytxfee: BtcAmount,
+    incrementalrelayfee: BtcAmount,
+    /// Not said any more by nodes that replace everything.
+    fullrbf: Option<bool>,
+}
+
+/// What `getmempoolinfo` says of the mempool's state.
+#[derive(Deserialize)]
+struct MempoolLoad {
+    loaded: bool,
+}
+
+/// What `submitpackage` answers.
+#[derive(Deserialize)]
+struct Package {
+    package_msg: String,
+    #[serde(rename = "tx-results")]
+    results: HashMap<String, PackageResult>,
+}
+
+#[derive(Deserialize)]
+struct PackageResult {
+    error: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -179,6 +229,40 @@ impl Core {
         self.call(Operation::Sync, "getrawmempool", &[])
     }
 
+    /// Whether the mempool is whole: a node that has just started reads it from disk first.
+    pub(crate) fn is_mempool_loaded(&self) -> BitcoinResult<bool> {
+        let info: MempoolLoad = self.call(Operation::Sync, "getmempoolinfo", &[])?;
+        Ok(info.loaded)
+    }
+
+    /// Hands a parent and the child that pays for it to the node, together.
+    pub(crate) fn submit_package(&self, transactions: &[&Transaction]) -> BitcoinResult<()> {
+        let operation = Operation::BroadcastTransaction;
+        let package: Vec<String> = transactions
+            .iter()
+            .map(|transaction| encode::serialize_hex(*transaction))
+            .collect();
+        let answer: Package = match self.call(operation, "submitpackage", &[json!(package)]) {
+            // A node from before Bitcoin Core 26 has no such method.
+            Err(error) if error.message().contains("Method not found") => {
+                let message = "the node takes no packages; update it";
+                return Err(BitcoinError::new(
+                    ErrorKind::Unsupported,
+                    operation,
+                    message,
+                ));
+            }
+            answer => answer?,
+        };
+        if answer.package_msg == "success" {
+            return Ok(());
+        }
+        let reasons = answer.results.into_values().filter_map(|it| it.error);
+        let reasons: Vec<String> = reasons.collect();
+        let message = format!("{} ({})", answer.package_msg, reasons.join(", "));
+        Err(BitcoinError::new(ErrorKind::Rejected, operation, message))
+    }
+
     /// The bytes of a transaction of the mempool, or none when it has left it.
     pub(crate) fn mempool_transaction(&self, txid: &Txid) -> BitcoinResult<Option<Vec<u8>>> {
         match self.rest(&format!("/rest/tx/{txid}.bin"))? {
@@ -194,28 +278,41 @@ impl Core {
         }
     }
 
-    /// What a transaction of the mempool and its ancestors there pay, or none when it is not there.
-    pub(crate) fn ancestry(&self, txid: &Txid) -> BitcoinResult<Option<Ancestry>> {
+    /// A transaction of the mempool with its ancestors and descendants, or none when it is not
+    /// there.
+    pub(crate) fn relatives(&self, txid: &Txid) -> BitcoinResult<Option<Relatives>> {
         let operation = Operation::Wallet;
         let params = [json!(txid), json!(true)];
-        let itself = self.call::<MempoolEntry>(operation, "getmempoolentry", &params[..1]);
-        let above = itself.and_then(|itself| {
-            let above: HashMap<Txid, MempoolEntry> =
-                self.call(operation, "getmempoolancestors", &params)?;
-            Ok((itself, above))
-        });
-        match above {
-            Ok((itself, above)) => Ok(Some(Ancestry {
-                fee_sat: itself.fees.base.sat,
-                ancestors: above
-                    .into_values()
-                    .map(|it| (it.weight, it.fees.base.sat))
-                    .collect(),
-            })),
-            // It was mined or has left, at once or between the two calls.
+        let list = |method| -> BitcoinResult<Vec<MempoolEntry>> {
+            let entries: BTreeMap<Txid, Entry> = self.call(operation, method, &params)?;
+            let entries = entries.into_iter();
+            Ok(entries.map(|(txid, entry)| entry.named(txid)).collect())
+        };
+        let all = || -> BitcoinResult<Relatives> {
+            let itself: Entry = self.call(operation, "getmempoolentry", &params[..1])?;
+            Ok(Relatives {
+                itself: itself.named(*txid),
+                ancestors: list("getmempoolancestors")?,
+                descendants: list("getmempooldescendants")?,
+            })
+        };
+        match all() {
+            Ok(all) => Ok(Some(all)),
+            // It was mined or has left, at once or between the calls.
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// What the node asks of a transaction.
+    pub(crate) fn relay_rules(&self) -> BitcoinResult<RelayRules> {
+        let rules: MempoolRules = self.call(Operation::Wallet, "getmempoolinfo", &[])?;
+        let rate = |amount: BtcAmount| FeeRate::from_sat_per_kvb(amount.sat);
+        Ok(RelayRules {
+            incremental: rate(rules.incrementalrelayfee),
+            min_rate: rate(rules.mempoolminfee).max(rate(rules.minrelaytxfee)),
+            full_rbf: rules.fullrbf.unwrap_or(true),
+        })
     }
 
     pub(crate) fn peers(&self) -> BitcoinResult<Vec<Peer>> {

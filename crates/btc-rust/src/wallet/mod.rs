@@ -14,4 +14,6 @@ pub mod secret;
 pub mod source;
 pub mod store;
 
-pub use self::rust_wallet::{RESERVATION_MS, RustWallet, WalletInfo};
+pub use self::rust_wallet::{
+    BackgroundFollower, RESERVATION_MS, Raise, Replacement, RustWallet, WalletInfo,
+};

@@ -1,16 +1,15 @@
-//! Replacements and children: what they pay, what they keep, and what is refused.
+//! Replacements: what they pay, what they keep, and what is refused.
 
-use bitcoin::{OutPoint, Transaction, Txid};
-use btc_iface::{AddressType, BitcoinResult, CoinState, ErrorKind, SnapshotCoin};
+use bitcoin::{OutPoint, Transaction};
+use btc_iface::{AddressType, BitcoinResult, CoinState, ErrorKind, FeeRate, SnapshotCoin};
 use btc_rust::wallet::build::{
-    Candidate, Change, ChangePlace, Draft, Hold, NewFee, Original, Parent, accelerate, bump,
-    dust_limit_sat, plan, sign,
+    Candidate, Change, ChangePlace, Draft, Funds, Hold, MempoolEntry, Original, Purpose,
+    RelayRules, Terms, bump, dust_limit_sat, sign,
 };
 
-use crate::psbt::paid;
-use crate::request::candidate;
+use crate::request::{candidate, funds};
 use crate::samples::{
-    TIP_HEIGHT, address, coin, keyring, missing_sat, signer, snapshot, sum_in, sum_out,
+    address, coin, keyring, missing_sat, per_vb, plan, signer, snapshot, sum_in, sum_out,
 };
 
 pub(crate) const CHANGE: ChangePlace = ChangePlace {
@@ -18,13 +17,24 @@ pub(crate) const CHANGE: ChangePlace = ChangePlace {
     index: 9,
 };
 
-/// At the incremental rate of Bitcoin Core 30 and later: 0.1 sat/vB.
-pub(crate) fn at(rate: u64) -> NewFee {
-    NewFee {
-        rate_sat_per_vb: rate,
-        incremental_sat_per_kvb: 100,
+/// What Bitcoin Core has asked for since version 30.
+pub(crate) const RELAY: RelayRules = RelayRules {
+    incremental: FeeRate::from_sat_per_kvb(100),
+    min_rate: FeeRate::from_sat_per_kvb(100),
+    full_rbf: true,
+};
+
+pub(crate) fn at_rate(rate: FeeRate) -> Terms {
+    Terms {
+        purpose: Purpose::RaiseFee,
+        fee_rate: Some(rate),
+        relay: RELAY,
         allow_high_fee: false,
     }
+}
+
+pub(crate) fn at(sat_per_vb: u64) -> Terms {
+    at_rate(per_vb(sat_per_vb))
 }
 
 pub(crate) fn sent(
@@ -48,29 +58,33 @@ pub(crate) fn original<'a>(draft: &'a Draft, signed: &'a Transaction) -> Origina
         transaction: signed,
         inputs: &draft.inputs,
         change: draft.change,
-        descendants_fee_sat: 0,
+        descendants: &[],
     }
 }
 
 pub(crate) fn replace(
     it: &Original<'_>,
     further: &[Candidate],
-    fee: NewFee,
+    terms: Terms,
 ) -> BitcoinResult<Draft> {
-    bump(keyring(), it, further, TIP_HEIGHT, CHANGE, fee)
+    let funds = Funds {
+        change: CHANGE,
+        ..funds(further, &[])
+    };
+    bump(keyring(), it, &funds, terms)
 }
 
-pub(crate) fn min_rate(error: &btc_iface::BitcoinError) -> u64 {
-    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+/// The rate that would do, in sat/kvB.
+pub(crate) fn min_rate(error: &btc_iface::BitcoinError) -> FeeRate {
     let mut context = error.context().iter();
     let (_, text) = context
-        .find(|(name, _)| name == "min_fee_rate_sat_per_vb")
+        .find(|(name, _)| name == "min_fee_rate_sat_per_kvb")
         .expect("the rate that would do");
-    text.parse().expect("a whole number")
+    FeeRate::from_sat_per_kvb(text.parse().expect("a whole number"))
 }
 
 /// Everything but change, in its order.
-fn payments(transaction: &Transaction, change: Option<Change>) -> Vec<bitcoin::TxOut> {
+pub(crate) fn payments(transaction: &Transaction, change: Option<Change>) -> Vec<bitcoin::TxOut> {
     let mut outputs = transaction.output.clone();
     if let Some(change) = change {
         outputs.remove(change.vout as usize);
@@ -78,14 +92,15 @@ fn payments(transaction: &Transaction, change: Option<Change>) -> Vec<bitcoin::T
     outputs
 }
 
-/// What must hold for any replacement.
-pub(crate) fn check(new: &Draft, old: &Draft, signed: &Transaction, fee: NewFee, descendants: u64) {
+/// What must hold for any replacement that raises the fee.
+pub(crate) fn check(new: &Draft, old: &Draft, signed: &Transaction, terms: Terms) {
     assert_eq!(sum_in(new), sum_out(new) + new.fee_sat);
     assert_eq!(
         payments(&new.transaction, new.change),
         payments(signed, old.change)
     );
     assert_eq!(new.inputs[..old.inputs.len()], old.inputs[..]);
+    assert!(!new.transaction.output.is_empty());
     if let Some(change) = new.change {
         let output = &new.transaction.output[change.vout as usize];
         assert_eq!(output.value.to_sat(), change.value_sat);
@@ -97,18 +112,8 @@ pub(crate) fn check(new: &Draft, old: &Draft, signed: &Transaction, fee: NewFee,
             );
         }
     }
-    let vsize = new.weight.div_ceil(4);
-    assert!(new.fee_sat * 4 >= new.weight * fee.rate_sat_per_vb);
-    let relay = (vsize * fee.incremental_sat_per_kvb).div_ceil(1_000);
-    assert!(
-        new.fee_sat >= old.fee_sat + descendants + relay,
-        "rules 3 and 4"
-    );
-    let old_weight = signed.weight().to_wu();
-    assert!(
-        new.fee_sat * old_weight > old.fee_sat * new.weight,
-        "a higher rate"
-    );
+    let rate = terms.fee_rate.unwrap_or_default();
+    assert!(u128::from(new.fee_sat) >= rate.fee_sat(new.weight.div_ceil(4)));
 }
 
 #[test]
@@ -210,101 +215,52 @@ fn what_cannot_be_replaced_is_refused() {
     ];
     let (old, signed) = sent(coins, &[(address(2), 80_000)], 10);
     let good = original(&old, &signed);
-    let refuse = |it: &Original<'_>, fee: NewFee, said: &str| {
-        let error = replace(it, &[], fee).expect_err(said);
+    let refuse = |it: &Original<'_>, terms: Terms, said: &str| {
+        let error = replace(it, &[], terms).expect_err(said);
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(error.message().contains(said), "{error}");
     };
     refuse(&good, at(0), "fee rate of 0");
-    refuse(&good, at(1_001), "above 1000");
-    let mut closed = signed.clone();
-    for input in &mut closed.input {
-        input.sequence.0 = 0xffff_fffe;
-    }
-    refuse(
-        &Original {
-            transaction: &closed,
-            ..good
-        },
-        at(20),
-        "does not allow",
-    );
-    refuse(
-        &Original {
-            inputs: &old.inputs[1..],
-            ..good
-        },
-        at(20),
-        "not all inputs",
-    );
-    let least = min_rate(&replace(&good, &[], at(10)).expect_err("no more than before"));
-    assert_eq!(least, 11);
-    replace(&good, &[], at(least)).expect("just enough");
-    let costly = Original {
-        descendants_fee_sat: 3_000,
+    refuse(&good, at(1_001), "above MAX_FEE_RATE (1000");
+    let others = Original {
+        inputs: &old.inputs[1..],
         ..good
     };
-    let least = min_rate(&replace(&costly, &[], at(12)).expect_err("the descendants paid more"));
-    let new = replace(&costly, &[], at(least)).expect("just enough");
-    assert!(new.fee_sat >= old.fee_sat + 3_000);
+    refuse(&others, at(20), "not all inputs");
+    let descendants: Vec<MempoolEntry> = (0..100).map(|n| entry(n, 400, 10)).collect();
+    let many = Original {
+        descendants: &descendants,
+        ..good
+    };
+    refuse(&many, at(500), "101 transactions would go");
+}
+
+/// A descendant with this fee, of this weight.
+pub(crate) fn entry(number: u32, weight_wu: u64, fee_sat: u64) -> MempoolEntry {
+    MempoolEntry {
+        txid: coin(3 * (5_000 + number), 1, AddressType::P2tr)
+            .outpoint
+            .txid,
+        weight_wu,
+        fee_sat,
+        modified_fee_sat: fee_sat,
+        spends: Vec::new(),
+    }
 }
 
 #[test]
-fn what_cannot_be_accelerated_is_refused() {
-    let (coins, parent) = paid(vec![
-        coin(0, 2_000, AddressType::P2tr),
-        coin(1, 900, AddressType::P2tr),
-    ]);
-    let it = Parent {
-        transaction: &parent,
-        fee_sat: 200,
-        ancestors: &[],
-        coins: &coins,
-    };
-    let make = |it: &Parent<'_>, rate| accelerate(keyring(), it, TIP_HEIGHT, CHANGE, rate, false);
-    for (bad, rate, kind) in [
-        (Parent { coins: &[], ..it }, 5, ErrorKind::InvalidInput),
-        (
-            Parent {
-                fee_sat: 5_000,
-                ..it
-            },
-            5,
-            ErrorKind::InvalidInput,
-        ),
-        (it, 0, ErrorKind::InvalidInput),
-        (it, 1_001, ErrorKind::InvalidInput),
-        (it, 50, ErrorKind::Rejected),
-    ] {
-        assert_eq!(make(&bad, rate).expect_err("no child").kind(), kind);
+fn a_transaction_that_does_not_signal_is_replaced_where_nodes_do_so() {
+    let coins = vec![coin(0, 50_000, AddressType::P2wpkh)];
+    let (old, mut signed) = sent(coins, &[(address(2), 40_000)], 1);
+    for input in &mut signed.input {
+        input.sequence.0 = 0xffff_fffe;
     }
-    let mut foreign = coins.clone();
-    foreign[0].outpoint.txid = Txid::from_raw_hash(bitcoin::hashes::Hash::all_zeros());
-    let error = make(
-        &Parent {
-            coins: &foreign,
-            ..it
-        },
-        5,
-    )
-    .expect_err("not its outputs");
-    assert_eq!(error.kind(), ErrorKind::Internal);
-    assert_eq!(make(&it, 5).expect("one output is enough").inputs.len(), 1);
-    assert_eq!(make(&it, 8).expect("both are needed").inputs.len(), 2);
-    let mut truc = parent.clone();
-    truc.version = bitcoin::transaction::Version(3);
-    let mut coins = coins.clone();
-    for coin in &mut coins {
-        coin.outpoint.txid = truc.compute_txid();
-    }
-    let child = make(
-        &Parent {
-            transaction: &truc,
-            coins: &coins,
-            ..it
-        },
-        5,
-    )
-    .expect("enough");
-    assert_eq!(child.transaction.version.0, 3);
+    let it = original(&old, &signed);
+    replace(&it, &[], at(5)).expect("nodes have done so since Bitcoin Core 28");
+    let mut strict = at(5);
+    strict.relay.full_rbf = false;
+    let error = replace(&it, &[], strict).expect_err("this node says that it does not");
+    assert!(error.message().contains("--child"), "{error}");
+    signed.version.0 = 3;
+    replace(&original(&old, &signed), &[], strict).expect("version 3 signals (BIP431)");
 }

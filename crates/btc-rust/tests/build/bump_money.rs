@@ -1,30 +1,67 @@
-//! Replacements and children of any transaction: what they pay, what they keep.
+//! Replacements of any transaction: what they pay, what they keep, and the least that nodes take.
 
-use btc_iface::{AddressType, ErrorKind};
-use btc_rust::wallet::build::{Ancestor, NewFee, Parent, accelerate, plan, sign};
+use btc_iface::{AddressType, ErrorKind, FeeRate};
+use btc_rust::wallet::build::{MempoolEntry, Original, Purpose, RelayRules, Terms, sign};
 use proptest::prelude::*;
 
-use crate::bump::{CHANGE, at, check, min_rate, original, replace, sent};
-use crate::psbt::paid;
+use crate::bump::{at, at_rate, check, entry, min_rate, original, replace, sent};
+use crate::node_rules::are_met;
 use crate::request::candidate;
 use crate::samples::{
-    TIP_HEIGHT, address, any_type, coin, coins, keyring, missing_sat, outputs, prevouts, signer,
-    snapshot, sum_in, sum_out,
+    address, any_type, coin, coins, keyring, missing_sat, outputs, plan, prevouts, signer, snapshot,
 };
 use crate::verify::verify;
 
+/// Up to five descendants, each of the original or of others before it.
+fn descendants() -> impl Strategy<Value = Vec<(u64, u64, Vec<usize>)>> {
+    let weight = 400..4_000_u64;
+    let fee = prop_oneof![0..500_u64, 500..20_000_u64];
+    let parents = prop::collection::vec(0..6_usize, 1..3);
+    prop::collection::vec((weight, fee, parents), 0..=5)
+}
+
+fn placed(of: bitcoin::Txid, descendants: &[(u64, u64, Vec<usize>)]) -> Vec<MempoolEntry> {
+    let mut entries: Vec<MempoolEntry> = Vec::new();
+    for (number, (weight_wu, fee_sat, parents)) in (0..).zip(descendants) {
+        let mut it = entry(number, *weight_wu, *fee_sat);
+        it.spends = parents
+            .iter()
+            .map(|parent| match parent.checked_sub(1) {
+                Some(parent) if parent < entries.len() => entries[parent].txid,
+                _ => of,
+            })
+            .collect();
+        entries.push(it);
+    }
+    entries
+}
+
+fn any_relay() -> impl Strategy<Value = RelayRules> {
+    let rate = prop_oneof![Just(100_u64), Just(1_000_u64), 0..5_000_u64];
+    (rate.clone(), rate).prop_map(|(incremental, min_rate)| RelayRules {
+        incremental: FeeRate::from_sat_per_kvb(incremental),
+        min_rate: FeeRate::from_sat_per_kvb(min_rate),
+        full_rbf: true,
+    })
+}
+
+fn any_purpose() -> impl Strategy<Value = Purpose> {
+    prop_oneof![4 => Just(Purpose::RaiseFee), 1 => Just(Purpose::Cancel)]
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
-    fn replacements_pay_more_and_keep_the_rest(
-        coins in coins(12),
+    fn replacements_are_taken_at_the_least_rate_and_not_below(
+        coins in coins(8),
         outputs in outputs(),
-        further in prop::collection::vec((500..100_000_u64, any_type()), 0..10),
+        further in prop::collection::vec((500..100_000_u64, any_type()), 0..6),
         old_rate in 1..50_u64,
-        more in 0..100_u64,
-        incremental in prop_oneof![Just(100_u64), Just(1_000_u64), 0..5_000_u64],
-        descendants in prop_oneof![Just(0_u64), 0..5_000_u64],
+        rate in 100..100_000_u64,
+        relay in any_relay(),
+        purpose in any_purpose(),
+        descendants in descendants(),
     ) {
         let mut coins = coins;
         let total: u64 = outputs.iter().map(|(_, value)| value).sum();
@@ -36,90 +73,68 @@ proptest! {
         let further: Vec<_> = (600..).zip(further)
             .map(|(number, (value, address_type))| candidate(coin(number, value, address_type)))
             .collect();
-        let mut it = original(&old, &signed);
-        it.descendants_fee_sat = descendants;
-        let fee = NewFee { incremental_sat_per_kvb: incremental, ..at(old_rate + more) };
-        match replace(&it, &further, fee) {
+        let descendants = placed(signed.compute_txid(), &descendants);
+        let it = Original { descendants: &descendants, ..original(&old, &signed) };
+        let terms = |rate: Option<FeeRate>| Terms { purpose, relay, fee_rate: rate, ..at(1) };
+        let known = (signed.compute_txid(), (old.fee_sat, signed.weight().to_wu()));
+        let is_met = |new: &btc_rust::wallet::build::Draft| {
+            are_met((new.fee_sat, new.weight), known, &descendants, relay)
+        };
+        let rate = FeeRate::from_sat_per_kvb(rate);
+        match replace(&it, &further, terms(Some(rate))) {
             Ok(new) => {
-                check(&new, &old, &signed, fee, descendants);
+                prop_assert!(is_met(&new));
+                if purpose == Purpose::RaiseFee {
+                    check(&new, &old, &signed, terms(Some(rate)));
+                } else {
+                    prop_assert_eq!(new.transaction.output.len(), 1);
+                    prop_assert!(new.change.is_some());
+                }
                 let resigned = sign(&new, keyring(), signer()).expect("own coins");
                 verify(&resigned, &prevouts(&new.inputs));
             }
             Err(error) if error.kind() == ErrorKind::InvalidInput => {
-                prop_assert!(min_rate(&error) > fee.rate_sat_per_vb);
+                let least = min_rate(&error);
+                prop_assert!(least > rate);
+                let mut terms = terms(Some(least));
+                terms.allow_high_fee = true;
+                let new = replace(&it, &further, terms).expect("the rate that would do");
+                prop_assert!(is_met(&new));
+                let less = FeeRate::from_sat_per_kvb(least.sat_per_kvb() - 1);
+                let error = replace(&it, &further, Terms { fee_rate: Some(less), ..terms });
+                prop_assert_eq!(min_rate(&error.expect_err("less does not do")), least);
             }
             Err(error) => {
                 prop_assert_eq!(error.kind(), ErrorKind::Rejected);
-                let missing = u64::try_from(missing_sat(&error)).expect("small amounts");
-                let more = coin(900, missing + 200 * fee.rate_sat_per_vb, AddressType::P2tr);
-                let mut further = further;
-                further.push(candidate(more));
-                match replace(&it, &further, fee) {
-                    Ok(new) => check(&new, &old, &signed, fee, descendants),
-                    Err(error) => { min_rate(&error); }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn children_bring_their_ancestors_to_the_rate(
-        values in prop::collection::vec((1_000..300_000_u64, any_type()), 1..4),
-        parent_fee in 0..2_000_u64,
-        ancestors in prop::collection::vec((400..4_000_u64, 0..3_000_u64), 0..4),
-        rate in 1..100_u64,
-    ) {
-        let coins = (0..).zip(values).map(|(number, (value, kind))| coin(number, value, kind));
-        let (coins, parent) = paid(coins.collect());
-        let ancestors: Vec<_> = ancestors.into_iter()
-            .map(|(weight_wu, fee_sat)| Ancestor { weight_wu, fee_sat })
-            .collect();
-        let it = Parent { transaction: &parent, fee_sat: parent_fee, ancestors: &ancestors, coins: &coins };
-        let own = Ancestor { weight_wu: parent.weight().to_wu(), fee_sat: parent_fee };
-        let wanting = |it: &&Ancestor| it.fee_sat < rate * it.weight_wu.div_ceil(4);
-        let slow: Vec<_> = ancestors.iter().chain([&own]).filter(wanting).collect();
-        match accelerate(keyring(), &it, TIP_HEIGHT, CHANGE, rate, false) {
-            Ok(child) => {
-                prop_assert_eq!(sum_in(&child), sum_out(&child) + child.fee_sat);
-                let change = child.change.expect("its only output");
-                prop_assert_eq!(child.transaction.output.len(), 1);
-                prop_assert!(change.value_sat >= 330);
-                let size: u64 = slow.iter().map(|it| it.weight_wu.div_ceil(4)).sum();
-                let fees: u64 = slow.iter().map(|it| it.fee_sat).sum();
-                let wanted = rate * (size + child.weight.div_ceil(4));
-                prop_assert!(fees + child.fee_sat >= wanted);
-                prop_assert!(fees + child.fee_sat <= wanted + rate);
-                let largest = coins.iter().map(|coin| coin.value_sat).max();
-                prop_assert_eq!(Some(child.inputs[0].value_sat), largest);
-                let signed = sign(&child, keyring(), signer()).expect("own coins");
-                verify(&signed, &prevouts(&child.inputs));
-            }
-            Err(error) if error.kind() == ErrorKind::Rejected => {
                 prop_assert!(missing_sat(&error) > 0);
             }
-            Err(error) => {
-                prop_assert!(error.message().contains("already"), "{}", error);
-                prop_assert!(slow.is_empty());
-            }
+        }
+        let cheapest = Terms { allow_high_fee: true, ..terms(None) };
+        if let Ok(new) = replace(&it, &further, cheapest) {
+            prop_assert!(is_met(&new));
         }
     }
 
     #[test]
     fn no_fee_overflows(
-        rate in prop_oneof![Just(u64::MAX), any::<u64>(), 0..2_000_u64],
-        incremental in prop_oneof![Just(u64::MAX), any::<u64>()],
+        rate in prop_oneof![Just(u64::MAX), any::<u64>(), 0..2_000_000_u64],
+        incremental in prop_oneof![Just(u64::MAX), any::<u64>(), 0..1_000_u64],
         fees in prop_oneof![Just(u64::MAX), any::<u64>()],
-        weight in prop_oneof![Just(u64::MAX), any::<u64>()],
-        allow_high_fee in any::<bool>(),
+        weight in prop_oneof![Just(u64::MAX), any::<u64>(), Just(0)],
+        is_free in any::<bool>(),
+        purpose in any_purpose(),
     ) {
         let (old, signed) = sent(vec![coin(0, 90_000, AddressType::P2tr)], &[(address(2), 20_000)], 2);
-        let mut it = original(&old, &signed);
-        it.descendants_fee_sat = fees;
-        let fee = NewFee { rate_sat_per_vb: rate, incremental_sat_per_kvb: incremental, allow_high_fee };
-        let _ = replace(&it, &[], fee);
-        let (coins, parent) = paid(vec![coin(0, 90_000, AddressType::P2tr)]);
-        let ancestors = [Ancestor { weight_wu: weight, fee_sat: 0 }; 3];
-        let it = Parent { transaction: &parent, fee_sat: fees, ancestors: &ancestors, coins: &coins };
-        let _ = accelerate(keyring(), &it, TIP_HEIGHT, CHANGE, rate, allow_high_fee);
+        let mut child = entry(0, weight, fees);
+        child.spends = vec![signed.compute_txid()];
+        let descendants = [child, entry(1, weight, fees), entry(2, 400, fees)];
+        let it = Original { descendants: &descendants, ..original(&old, &signed) };
+        let mut terms = at_rate(FeeRate::from_sat_per_kvb(rate));
+        terms.relay.incremental = FeeRate::from_sat_per_kvb(incremental);
+        terms.relay.min_rate = terms.relay.incremental;
+        terms.allow_high_fee = is_free;
+        terms.purpose = purpose;
+        prop_assert!(replace(&it, &[], terms).is_err() || fees < 90_000);
+        let _ = replace(&it, &[], Terms { fee_rate: None, ..terms });
     }
 }

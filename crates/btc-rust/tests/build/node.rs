@@ -7,15 +7,12 @@ use bitcoin::{Amount, OutPoint, Psbt, ScriptBuf, Transaction, TxOut, Txid};
 use btc_iface::{AddressType, Chain, SnapshotCoin};
 use btc_regtest::{Chain as Blocks, Node};
 use btc_rust::wallet::build::{
-    ChangePlace, NewFee, Original, Parent, accelerate, bump, combine_psbts, extract_psbt,
-    finalize_psbt, format_psbt, parse_psbt, plan, sign, sign_psbt, to_psbt,
+    combine_psbts, finalize_psbt, format_psbt, parse_psbt, sign, sign_psbt, to_psbt,
 };
 use serde_json::{Value, json};
 
-use crate::bump::{at, original};
 use crate::psbt::is_mine;
-use crate::request::candidate;
-use crate::samples::{address, keyring, signer, snapshot};
+use crate::samples::{address, extract_psbt, keyring, plan, signer, snapshot};
 
 /// Coins of these values on the wallet's first addresses, of each type in turn, confirmed.
 pub(crate) fn fund(blocks: &mut Blocks, values: &[u64]) -> Vec<SnapshotCoin> {
@@ -101,24 +98,24 @@ fn a_node_takes_all_four_types_alone_and_mixed() {
 }
 
 /// A node with 120 blocks, and coins of these values for the wallet.
-fn funded(node: &Node, values: &[u64]) -> (Vec<SnapshotCoin>, u32) {
+pub(crate) fn funded(node: &Node, values: &[u64]) -> (Vec<SnapshotCoin>, u32) {
     let mut blocks = Blocks::new(node, 4).expect("a factory");
     blocks.mine(120).expect("blocks");
     let coins = fund(&mut blocks, values);
     (coins, blocks.height())
 }
 
-fn send(node: &Node, transaction: &Transaction) -> Txid {
+pub(crate) fn send(node: &Node, transaction: &Transaction) -> Txid {
     node.call("sendrawtransaction", &[json!(serialize_hex(transaction))])
         .expect("accepted")
 }
 
-fn in_mempool(node: &Node) -> BTreeSet<Txid> {
+pub(crate) fn in_mempool(node: &Node) -> BTreeSet<Txid> {
     let txids: Vec<Txid> = node.call("getrawmempool", &[]).expect("a list");
     txids.into_iter().collect()
 }
 
-fn previous(node: &Node, txid: Txid) -> Transaction {
+pub(crate) fn previous(node: &Node, txid: Txid) -> Transaction {
     let hex: String = node
         .call("getrawtransaction", &[json!(txid)])
         .expect("known to the node");
@@ -240,114 +237,4 @@ fn what_a_node_prints_as_version_2_is_read_signed_and_finished_by_it() {
         bitcoin::consensus::encode::deserialize_hex(theirs).expect("the node's bytes");
     assert_eq!(ours.txid, theirs.compute_txid());
     accepted_fee_sat(&node, &theirs);
-}
-
-#[test]
-fn a_node_takes_a_replacement_at_the_lowest_rate_and_none_below() {
-    let node = Node::builder()
-        .txindex(true)
-        .start()
-        .expect("a private node");
-    let (coins, height) = funded(&node, &[90_000, 80_000, 70_000, 60_000]);
-    let info: Value = node.call("getnetworkinfo", &[]).expect("an answer");
-    let incremental = info["incrementalfee"].as_f64().expect("in BTC/kvB");
-    let incremental = Amount::from_btc(incremental).expect("an amount").to_sat();
-    let mut snapshot = snapshot(coins, AddressType::P2wpkh);
-    snapshot.tip.height = height;
-    let old = plan(keyring(), &snapshot, &[(address(2), 60_000)], 5).expect("enough");
-    let signed = sign(&old, keyring(), signer()).expect("own coins");
-    let old_txid = send(&node, &signed);
-
-    // A child of its change makes the replacement dearer.
-    let change = old.change.expect("there is change");
-    let coin = SnapshotCoin {
-        outpoint: OutPoint::new(old_txid, change.vout),
-        value_sat: change.value_sat,
-        address_type: change.address_type,
-        chain: Chain::Change,
-        index: change.index,
-    };
-    let mut small = snapshot.clone();
-    small.coins = vec![coin];
-    let child = plan(keyring(), &small, &[(address(3), 20_000)], 6).expect("enough");
-    let child_txid = send(
-        &node,
-        &sign(&child, keyring(), signer()).expect("own coins"),
-    );
-    assert_eq!(in_mempool(&node), BTreeSet::from([old_txid, child_txid]));
-
-    let mut it = original(&old, &signed);
-    it.descendants_fee_sat = child.fee_sat;
-    let further: Vec<_> = snapshot.coins[1..].iter().copied().map(candidate).collect();
-    let place = ChangePlace {
-        address_type: AddressType::P2tr,
-        index: 0,
-    };
-    let make = |it: &Original<'_>, rate: u64| {
-        let fee = NewFee {
-            incremental_sat_per_kvb: incremental,
-            ..at(rate)
-        };
-        bump(keyring(), it, &further, height, place, fee)
-    };
-    let mut rate = 6;
-    let new = loop {
-        match make(&it, rate) {
-            Ok(new) => break new,
-            Err(_) => rate += 1,
-        }
-    };
-    assert!(rate > 6, "the child's fee counts");
-    it.descendants_fee_sat = 0;
-    let cheap = make(&it, rate - 1).expect("enough, were there no child");
-    let cheap = sign(&cheap, keyring(), signer()).expect("own coins");
-    let refused: Result<Txid, _> = node.call("sendrawtransaction", &[json!(serialize_hex(&cheap))]);
-    assert!(refused.is_err(), "the node wants as much as we do");
-    let new_txid = send(&node, &sign(&new, keyring(), signer()).expect("own coins"));
-    assert_eq!(in_mempool(&node), BTreeSet::from([new_txid]));
-}
-
-#[test]
-fn a_node_counts_the_child_in() {
-    let node = Node::builder()
-        .txindex(true)
-        .start()
-        .expect("a private node");
-    let (coins, height) = funded(&node, &[90_000, 80_000]);
-    let mut snapshot = snapshot(coins, AddressType::P2tr);
-    snapshot.tip.height = height;
-    let parent = plan(keyring(), &snapshot, &[(address(2), 120_000)], 1).expect("enough");
-    let signed = sign(&parent, keyring(), signer()).expect("own coins");
-    let txid = send(&node, &signed);
-    let change = parent.change.expect("there is change");
-    let coins = [SnapshotCoin {
-        outpoint: OutPoint::new(txid, change.vout),
-        value_sat: change.value_sat,
-        address_type: change.address_type,
-        chain: Chain::Change,
-        index: change.index,
-    }];
-    let it = Parent {
-        transaction: &signed,
-        fee_sat: parent.fee_sat,
-        ancestors: &[],
-        coins: &coins,
-    };
-    let place = ChangePlace {
-        address_type: AddressType::P2wpkh,
-        index: 1,
-    };
-    let child = accelerate(keyring(), &it, height, place, 25, false).expect("enough");
-    let child = send(
-        &node,
-        &sign(&child, keyring(), signer()).expect("own coins"),
-    );
-    let entry: Value = node
-        .call("getmempoolentry", &[json!(child)])
-        .expect("in the mempool");
-    let size = entry["ancestorsize"].as_u64().expect("in vB");
-    let fees = entry["fees"]["ancestor"].as_f64().expect("in BTC");
-    let fees = Amount::from_btc(fees).expect("an amount").to_sat();
-    assert!(fees >= 25 * size, "{fees} sat for {size} vB");
-    assert!(fees <= 27 * size, "{fees} sat for {size} vB");
 }

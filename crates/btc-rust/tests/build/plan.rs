@@ -3,14 +3,14 @@
 use bitcoin::Transaction;
 use btc_iface::{AddressType, ErrorKind, SnapshotCoin};
 use btc_rust::wallet::build::{
-    Draft, MAX_MONEY_SAT, deterministic_order, dust_limit_sat, parse_address, plan, sign,
+    Draft, MAX_MONEY_SAT, deterministic_order, dust_limit_sat, parse_address, sign,
     to_bitcoin_transaction,
 };
 use proptest::prelude::*;
 
 use crate::samples::{
-    TIP_HEIGHT, address, any_type, coin, coins, keyring, missing_sat, outputs, prevouts, signer,
-    snapshot, sum_in, sum_out,
+    TIP_HEIGHT, address, any_type, coin, coins, keyring, missing_sat, outputs, plan, prevouts,
+    signer, snapshot, sum_in, sum_out,
 };
 use crate::verify::verify;
 

@@ -6,13 +6,15 @@ use bitcoin::{
 };
 use btc_iface::{AddressType, BitcoinResult, ErrorKind, Network, SnapshotCoin};
 use btc_rust::wallet::build::{
-    Draft, combine_psbts, extract_psbt, finalize_psbt, format_psbt, parse_psbt, plan, sign,
-    sign_psbt, to_bitcoin_transaction, to_psbt,
+    Draft, combine_psbts, finalize_psbt, format_psbt, parse_psbt, sign, sign_psbt,
+    to_bitcoin_transaction, to_psbt,
 };
 use btc_rust::wallet::keys::{Account, Keychain, Keyring};
 use proptest::prelude::*;
 
-use crate::samples::{address, any_type, coin, coins, keyring, prevouts, script, signer, snapshot};
+use crate::samples::{
+    address, any_type, coin, coins, extract_psbt, keyring, plan, prevouts, script, signer, snapshot,
+};
 use crate::verify::verify;
 
 /// The coins as outputs of one transaction, which is the previous transaction of them all.

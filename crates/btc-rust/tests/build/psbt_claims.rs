@@ -5,12 +5,10 @@ use bitcoin::hashes::Hash;
 use bitcoin::psbt::PsbtSighashType;
 use bitcoin::{Amount, EcdsaSighashType, Psbt, ScriptBuf, TapNodeHash, TapSighashType, TxOut};
 use btc_iface::{AddressType, Chain, ErrorKind};
-use btc_rust::wallet::build::{
-    combine_psbts, extract_psbt, finalize_psbt, parse_psbt, plan, sign, sign_psbt,
-};
+use btc_rust::wallet::build::{combine_psbts, finalize_psbt, parse_psbt, sign, sign_psbt};
 
 use crate::psbt::{input_of, is_mine, mixed, paid, psbt_of, sign_with_books};
-use crate::samples::{address, coin, keyring, signer, snapshot};
+use crate::samples::{address, coin, extract_psbt, keyring, plan, signer, snapshot};
 
 #[test]
 fn false_claims_are_not_signed() {

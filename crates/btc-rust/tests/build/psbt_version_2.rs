@@ -4,14 +4,12 @@ use bitcoin::absolute::LockTime;
 use bitcoin::base64::{Engine as _, engine::general_purpose::STANDARD};
 use bitcoin::consensus::encode::serialize;
 use btc_iface::ErrorKind;
-use btc_rust::wallet::build::{
-    combine_psbts, extract_psbt, finalize_psbt, format_psbt, parse_psbt, plan,
-};
+use btc_rust::wallet::build::{combine_psbts, finalize_psbt, format_psbt, parse_psbt};
 use proptest::prelude::*;
 
 use crate::psbt::{mixed, paid, psbt_of, sign_with_books};
 use crate::psbt_maps::{MAGIC, Maps};
-use crate::samples::{address, any_type, coin, coins, keyring, snapshot};
+use crate::samples::{address, any_type, coin, coins, extract_psbt, keyring, plan, snapshot};
 
 #[track_caller]
 fn refuse(maps: &Maps, why: &str) {

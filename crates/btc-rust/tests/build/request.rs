@@ -6,14 +6,15 @@ use bitcoin::OutPoint;
 use bitcoin::secp256k1::rand::SeedableRng;
 use bitcoin::secp256k1::rand::rngs::StdRng;
 use btc_iface::{
-    AddressType, BitcoinResult, CoinSelection, CoinState, ErrorKind, Recipient, SnapshotCoin,
-    TransactionRequest,
+    AddressType, BitcoinResult, CoinSelection, CoinState, ErrorKind, PendingTransaction, Recipient,
+    SnapshotCoin, TransactionRequest,
 };
 use btc_rust::wallet::build::{
-    Candidate, ChangePlace, Draft, draft_request, dust_limit_sat, parse_address,
+    Candidate, ChangePlace, DEFAULT_MAX_FEE_RATE, Draft, Funds, draft_request, dust_limit_sat,
+    parse_address,
 };
 
-use crate::samples::{TIP_HEIGHT, address, coin, keyring, sum_in, sum_out};
+use crate::samples::{TIP_HEIGHT, address, coin, keyring, per_vb, sum_in, sum_out};
 
 pub(crate) const CHANGE: ChangePlace = ChangePlace {
     address_type: AddressType::P2tr,
@@ -48,23 +49,35 @@ pub(crate) fn draft(
     request: &TransactionRequest,
     seed: u64,
 ) -> BitcoinResult<Draft> {
+    draft_on(&funds(coins, &[]), request, seed)
+}
+
+/// The same with pending transactions.
+pub(crate) fn draft_on(
+    funds: &Funds<'_>,
+    request: &TransactionRequest,
+    seed: u64,
+) -> BitcoinResult<Draft> {
     let mut rng = StdRng::seed_from_u64(seed);
-    draft_request(
-        keyring(),
+    let selection = CoinSelection::BranchAndBound;
+    draft_request(keyring(), funds, request, selection, &mut rng)
+}
+
+pub(crate) fn funds<'a>(coins: &'a [Candidate], pending: &'a [PendingTransaction]) -> Funds<'a> {
+    Funds {
         coins,
-        TIP_HEIGHT,
-        CHANGE,
-        request,
-        CoinSelection::BranchAndBound,
-        &mut rng,
-    )
+        pending,
+        tip_height: TIP_HEIGHT,
+        change: CHANGE,
+        max_rate: DEFAULT_MAX_FEE_RATE,
+    }
 }
 
 /// Pays 20,000 sat at 2 sat/vB.
 pub(crate) fn payment() -> TransactionRequest {
     TransactionRequest {
         recipients: recipients(&[(address(2), 20_000)]),
-        fee_rate_sat_per_vb: 2,
+        fee_rate: per_vb(2),
         ..TransactionRequest::default()
     }
 }
@@ -134,17 +147,17 @@ fn requests_that_make_no_sense_are_refused() {
         ),
         (
             TransactionRequest {
-                fee_rate_sat_per_vb: 0,
+                fee_rate: per_vb(0),
                 ..payment()
             },
             "fee rate of 0",
         ),
         (
             TransactionRequest {
-                fee_rate_sat_per_vb: 1_001,
+                fee_rate: per_vb(1_001),
                 ..payment()
             },
-            "above 1000",
+            "above MAX_FEE_RATE (1000",
         ),
         (
             TransactionRequest {
@@ -200,16 +213,16 @@ fn a_fee_out_of_proportion_needs_consent() {
     );
     request.allow_high_fee = true;
     draft(&coins, &request, 1).expect("allowed");
-    request.fee_rate_sat_per_vb = 1_001;
+    request.fee_rate = per_vb(1_001);
     let error = draft(&coins, &request, 1).expect_err("more than there is");
     assert_eq!(error.kind(), ErrorKind::Rejected);
 
     let mut request = TransactionRequest {
-        fee_rate_sat_per_vb: 95,
+        fee_rate: per_vb(95),
         ..drain()
     };
     refused(&coins, &request, "of the 100000 sat that are spent");
-    request.fee_rate_sat_per_vb = 80;
+    request.fee_rate = per_vb(80);
     draft(&coins, &request, 1).expect("a fee below a tenth");
 }
 

@@ -3,14 +3,14 @@
 use bitcoin::secp256k1::rand::SeedableRng;
 use bitcoin::secp256k1::rand::rngs::StdRng;
 use btc_iface::{AddressType, CoinSelection, ErrorKind, TransactionRequest};
-use btc_rust::wallet::build::{MAX_MONEY_SAT, draft_request, plan, sign};
+use btc_rust::wallet::build::{Funds, MAX_MONEY_SAT, draft_request, sign};
 use proptest::prelude::*;
 
 use crate::plan::spared_wu;
-use crate::request::{CHANGE, candidates, check, draft, drain, payment, recipients, spent};
+use crate::request::{candidates, check, draft, drain, funds, payment, recipients, spent};
 use crate::samples::{
-    address, any_type, coin, coins, keyring, missing_sat, outputs, prevouts, signer, snapshot,
-    sum_in, sum_out,
+    address, any_type, coin, coins, keyring, missing_sat, outputs, per_vb, plan, prevouts, signer,
+    snapshot, sum_in, sum_out,
 };
 use crate::verify::verify;
 
@@ -31,7 +31,7 @@ proptest! {
     ) {
         let mut request = TransactionRequest {
             recipients: recipients(&outputs),
-            fee_rate_sat_per_vb: rate,
+            fee_rate: per_vb(rate),
             selection: Some(selection),
             allow_high_fee: true,
             ..TransactionRequest::default()
@@ -70,7 +70,7 @@ proptest! {
     ) {
         let request = TransactionRequest {
             recipients: recipients(&outputs),
-            fee_rate_sat_per_vb: rate,
+            fee_rate: per_vb(rate),
             selection: Some(CoinSelection::LargestFirst),
             allow_high_fee: true,
             ..TransactionRequest::default()
@@ -93,7 +93,7 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let request = TransactionRequest {
-            fee_rate_sat_per_vb: rate,
+            fee_rate: per_vb(rate),
             data: data.clone(),
             coins: if name_all { coins.iter().map(|coin| coin.outpoint).collect() } else { vec![] },
             allow_high_fee: true,
@@ -124,7 +124,7 @@ proptest! {
     fn no_request_overflows(
         values in prop::collection::vec(prop_oneof![Just(u64::MAX), any::<u64>(), 0..MAX_MONEY_SAT, 0..100_000_u64], 0..6),
         paid in prop::collection::vec(prop_oneof![any::<u64>(), 0..MAX_MONEY_SAT, 0..100_000_u64], 0..3),
-        rate in prop_oneof![Just(u64::MAX), any::<u64>(), 0..MAX_MONEY_SAT, 0..1_000_u64],
+        rate in prop_oneof![Just(u64::MAX), any::<u64>(), 0..MAX_MONEY_SAT, 0..1_000_000_u64],
         selection in any_selection(),
         name_first in any::<bool>(),
         drain_to in prop::option::of(Just(address(4))),
@@ -140,16 +140,16 @@ proptest! {
             recipients: recipients(&outputs),
             data,
             drain_to,
-            fee_rate_sat_per_vb: rate,
+            fee_rate: per_vb(rate),
             coins: coins.iter().take(usize::from(name_first)).map(|coin| coin.outpoint).collect(),
             selection: Some(selection),
             allow_high_fee: true,
             ..TransactionRequest::default()
         };
         let mut rng = StdRng::seed_from_u64(seed);
-        let made = draft_request(
-            keyring(), &candidates(&coins), height, CHANGE, &request, selection, &mut rng,
-        );
+        let candidates = candidates(&coins);
+        let funds = Funds { tip_height: height, ..funds(&candidates, &[]) };
+        let made = draft_request(keyring(), &funds, &request, selection, &mut rng);
         match made {
             Ok(it) => {
                 prop_assert_eq!(sum_in(&it), sum_out(&it) + it.fee_sat);

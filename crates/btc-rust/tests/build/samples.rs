@@ -5,9 +5,10 @@ use std::sync::LazyLock;
 use bitcoin::hashes::Hash;
 use bitcoin::{Amount, BlockHash, OutPoint, ScriptBuf, TxOut, Txid};
 use btc_iface::{
-    AddressType, BitcoinError, BlockRef, Chain, Network, SnapshotCoin, WalletSnapshot,
+    AddressType, BitcoinError, BitcoinResult, BitcoinTransaction, BlockRef, Chain, FeeRate,
+    Network, SnapshotCoin, WalletSnapshot,
 };
-use btc_rust::wallet::build::Draft;
+use btc_rust::wallet::build::{self, Draft};
 use btc_rust::wallet::keys::{Keyring, Signer};
 use proptest::prelude::*;
 
@@ -68,9 +69,35 @@ pub(crate) fn snapshot(coins: Vec<SnapshotCoin>, change_type: AddressType) -> Wa
             hash: BlockHash::all_zeros(),
         },
         coins,
+        pending: Vec::new(),
         change_type,
         change_index: 7,
     }
+}
+
+/// The highest rate there is: no rate is refused for being high.
+pub(crate) const ANY_RATE: FeeRate = FeeRate::from_sat_per_kvb(u64::MAX);
+
+/// Plans at any rate.
+pub(crate) fn plan(
+    keyring: &Keyring,
+    snapshot: &WalletSnapshot,
+    outputs: &[(String, u64)],
+    fee_rate: u64,
+) -> BitcoinResult<Draft> {
+    build::plan(keyring, snapshot, outputs, fee_rate, ANY_RATE)
+}
+
+pub(crate) fn extract_psbt(
+    psbt: &bitcoin::Psbt,
+    allow_high_fee: bool,
+) -> BitcoinResult<BitcoinTransaction> {
+    build::extract_psbt(psbt, build::DEFAULT_MAX_FEE_RATE, allow_high_fee)
+}
+
+/// A rate in whole sat/vB.
+pub(crate) const fn per_vb(sat_per_vb: u64) -> FeeRate {
+    FeeRate::from_sat_per_vb(sat_per_vb)
 }
 
 /// A regtest address to pay to, of one of six kinds.

@@ -6,10 +6,10 @@ use bitcoin::secp256k1::{Message, Secp256k1};
 use bitcoin::sighash::{Prevouts, SighashCache};
 use bitcoin::{Amount, EcdsaSighashType, TapSighashType, ecdsa};
 use btc_iface::{AddressType, Chain, ErrorKind, Network};
-use btc_rust::wallet::build::{plan, sign};
+use btc_rust::wallet::build::sign;
 use btc_rust::wallet::keys::{Keyring, Signer};
 
-use crate::samples::{WORDS, address, coin, keyring, prevouts, script, signer, snapshot};
+use crate::samples::{WORDS, address, coin, keyring, plan, prevouts, script, signer, snapshot};
 
 #[test]
 fn ecdsa_is_ground_with_the_counter_of_bitcoin_core() {

@@ -114,8 +114,8 @@ fn a_spoilt_signature_is_noticed() {
         let prevouts = samples::prevouts(&coins);
         let snapshot = samples::snapshot(coins, address_type);
         let outputs = [(samples::address(2), 20_000)];
-        let draft = btc_rust::wallet::build::plan(samples::keyring(), &snapshot, &outputs, 2)
-            .expect("enough coins");
+        let draft =
+            samples::plan(samples::keyring(), &snapshot, &outputs, 2).expect("enough coins");
         let good = btc_rust::wallet::build::sign(&draft, samples::keyring(), samples::signer())
             .expect("own coins");
         verify(&good, &prevouts);

@@ -8,7 +8,7 @@ use btc_iface::{ErrorKind, Network};
 use btc_regtest::Disk;
 use btc_regtest::disk::{NO_DISK, enter_namespace};
 use btc_rust::wallet::folder::{Folder, create};
-use btc_rust::wallet::reservations::now_ms;
+use btc_rust::wallet::reservations::{End, now_ms};
 use btc_rust::wallet::secret::Protection;
 use libtest_mimic::{Arguments, Completion, Trial};
 
@@ -85,7 +85,8 @@ fn an_index_that_cannot_be_stored_is_not_given_out(disk: &Disk) {
     let txid = bitcoin::hashes::Hash::all_zeros();
     let booking = reservations.begin(now_ms()).expect("nothing written yet");
     let booked = booking.set_next(RECEIVE, first + 100);
-    let booked = booked.and_then(|()| booking.reserve(&coins, u64::MAX, txid));
+    let booked =
+        booked.and_then(|()| booking.reserve(&coins, End::after(now_ms(), 1_000_000), txid));
     let booked = booked.and_then(|()| booking.commit());
     refused(booked, ErrorKind::Internal, "the disk is full");
 

@@ -61,8 +61,8 @@ fn books_that_make_no_sense_are_refused() {
     };
     damage(
         "newer",
-        "UPDATE meta SET value = 2 WHERE key = 'schema'",
-        "newer version (schema 2, known 1)",
+        "UPDATE meta SET value = 3 WHERE key = 'schema'",
+        "newer version (schema 3, known 2)",
     );
     damage(
         "no schema",

@@ -145,7 +145,7 @@ fn histories_by_script_are_taken_over_with_their_reorganisations() {
     assert_eq!(balance(&ledger), (3_006, 0));
     assert!(!ledger.is_first_scan());
     assert_eq!(ledger.scanned().map(|block| block.height), Some(12));
-    assert_eq!(ledger.watched().len(), 4 + 8 * GAP as usize);
+    assert_eq!(ledger.watched().len(), 8 * 2 * GAP as usize);
 
     // Two blocks are replaced; one payment is in the mempool again, the other nowhere.
     let blocks = [block(10, 1), block(11, 2), block(13, 2)];

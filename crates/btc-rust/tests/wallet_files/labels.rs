@@ -7,7 +7,7 @@ use std::time::Duration;
 use bitcoin::OutPoint;
 use btc_iface::{ErrorKind, Label, LabelKind};
 use btc_rust::wallet::labels::{self, finish_import, import_with_locks};
-use btc_rust::wallet::reservations::{RESERVATIONS, Reservation, Reservations, now_ms};
+use btc_rust::wallet::reservations::{End, RESERVATIONS, Reservation, Reservations, now_ms};
 use rusqlite::Connection;
 
 use crate::child;
@@ -79,8 +79,8 @@ fn a_reservation_is_not_lifted_by_an_import() {
     let (_parent, dir) = plain_wallet();
     let (books, mut reservations) = (books(&dir), Reservations::open(&dir).expect("new"));
     let booking = reservations.begin(now_ms()).expect("free");
-    let until = now_ms() + 600_000;
-    let reserved = booking.reserve(&[coin(0)], until, crate::reservations::txid(1));
+    let end = End::after(now_ms(), 600_000);
+    let reserved = booking.reserve(&[coin(0)], end, crate::reservations::txid(1));
     reserved.and_then(|()| booking.commit()).expect("free");
     import_with_locks(&books, &mut reservations, &all_coins("a", true)).expect("sound");
     let reserved = reservations.reserved(now_ms()).expect("sound");

@@ -1,6 +1,8 @@
 //! Tests of the wallet's files, on real disks and with processes that are killed.
 
+mod beside;
 mod child;
+mod clock;
 mod crash;
 mod damage;
 mod descriptors;

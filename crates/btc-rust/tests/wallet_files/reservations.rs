@@ -9,15 +9,12 @@ use std::thread;
 use bitcoin::hashes::Hash;
 use bitcoin::{OutPoint, Txid};
 use btc_iface::{AddressType, Chain, ErrorKind};
-use btc_rust::wallet::reservations::{INDEX_END, Reservation, Reservations};
+use btc_rust::wallet::reservations::{End, INDEX_END, Reservation, Reservations};
 use rusqlite::Connection;
 
 use crate::support::{CHANGE, RECEIVE, plain_wallet, refused};
 
 const FILE: &str = "reservations.sqlite";
-/// Far in the future, whenever the tests run.
-pub(crate) const LATER: u64 = 1 << 52;
-
 pub(crate) fn txid(number: u8) -> Txid {
     Txid::hash(&[number])
 }
@@ -31,7 +28,7 @@ pub(crate) fn open(dir: &Path) -> Reservations {
 }
 
 /// The other implementation's view: plain SQLite.
-fn other(dir: &Path) -> Connection {
+pub(crate) fn other(dir: &Path) -> Connection {
     Connection::open(dir.join(FILE)).expect("a database")
 }
 
@@ -63,7 +60,32 @@ fn the_file_is_what_the_contract_says() {
             "txid TEXT 1 1",
             "vout INTEGER 1 2",
             "until_ms INTEGER 0 0",
+            "span_ms INTEGER 0 0",
             "reason TEXT 1 0"
+        ]
+    );
+    assert_eq!(
+        columns("change_index"),
+        [
+            "address_type TEXT 1 1",
+            "key_index INTEGER 1 2",
+            "until_ms INTEGER 0 0",
+            "span_ms INTEGER 0 0",
+            "reason TEXT 1 3"
+        ]
+    );
+    assert_eq!(columns("replaces"), ["token TEXT 1 1", "txid TEXT 1 2"]);
+    assert_eq!(
+        columns("payments"),
+        [
+            "txid TEXT 0 1",
+            "token TEXT 1 0",
+            "raw BLOB 1 0",
+            "handed_over_ms INTEGER 1 0",
+            "outcome TEXT 1 0",
+            "next_broadcast_ms INTEGER 1 0",
+            "abandoned_ms INTEGER 0 0",
+            "settled_height INTEGER 0 0"
         ]
     );
     let text = |sql: &str| {
@@ -72,7 +94,7 @@ fn the_file_is_what_the_contract_says() {
             .expect("one text")
     };
     assert_eq!(text("PRAGMA journal_mode"), "delete");
-    assert_eq!(text("SELECT value FROM meta WHERE key = 'schema'"), "1");
+    assert_eq!(text("SELECT value FROM meta WHERE key = 'schema'"), "2");
 }
 
 #[test]
@@ -118,7 +140,9 @@ fn a_booking_counts_when_it_is_committed() {
     let (_parent, dir) = plain_wallet();
     let mut reservations = open(&dir);
     let booking = reservations.begin(1000).expect("nobody else writes");
-    booking.reserve(&[coin(1)], LATER, txid(9)).expect("free");
+    booking
+        .reserve(&[coin(1)], End::after(1000, 500), txid(9))
+        .expect("free");
     booking.set_next(CHANGE, 1).expect("small");
     assert_eq!(booking.reserved().expect("sound").len(), 1);
     drop(booking);
@@ -126,11 +150,14 @@ fn a_booking_counts_when_it_is_committed() {
     assert_eq!(reservations.next_index(CHANGE).expect("sound"), 0);
 
     let booking = reservations.begin(1000).expect("nobody else writes");
-    booking.reserve(&[coin(1)], LATER, txid(9)).expect("free");
+    booking
+        .reserve(&[coin(1)], End::after(1000, 500), txid(9))
+        .expect("free");
     booking.commit().expect("sound");
     drop(reservations);
     let expected = Reservation {
-        until_ms: Some(LATER),
+        until_ms: Some(1500),
+        span_ms: Some(500),
         reason: txid(9).to_string(),
     };
     let found = open(&dir).reserved(1000).expect("sound");
@@ -145,13 +172,15 @@ fn a_coin_is_reserved_once_and_a_lock_outlives_it() {
     let booking = reservations.begin(1000).expect("nobody else writes");
     let coins = [coin(1), coin(2)];
     booking
-        .reserve(&coins, 2000, txid(7))
+        .reserve(&coins, End::after(1000, 1000), txid(7))
         .expect("free, on demand");
-    let again = booking.reserve(&[coin(1)], 3000, txid(8));
+    let again = booking.reserve(&[coin(1)], End::after(1000, 2000), txid(8));
     let said = refused(again, ErrorKind::InvalidInput, "another transaction");
     assert!(said.contains(&coin(1).to_string()), "{said}");
     assert!(said.contains(&txid(7).to_string()), "{said}");
-    booking.reserve(&[coin(1)], 3000, txid(7)).expect("its own");
+    booking
+        .reserve(&[coin(1)], End::after(1000, 2000), txid(7))
+        .expect("its own");
     booking.commit().expect("sound");
 
     assert_eq!(reservations.reserved(2999).expect("sound").len(), 2);
@@ -160,7 +189,7 @@ fn a_coin_is_reserved_once_and_a_lock_outlives_it() {
     assert!(left[&coin(2)].is_lock());
     let booking = reservations.begin(3000).expect("nobody else writes");
     booking
-        .reserve(&[coin(1)], 4000, txid(8))
+        .reserve(&[coin(1)], End::after(3000, 1000), txid(8))
         .expect("free again");
     booking.commit().expect("sound");
     assert_eq!(
@@ -178,7 +207,7 @@ fn a_writer_deletes_what_is_over() {
     let mut reservations = open(&dir);
     let booking = reservations.begin(0).expect("nobody else writes");
     booking
-        .reserve(&[coin(1), coin(2)], 5, txid(1))
+        .reserve(&[coin(1), coin(2)], End::after(0, 5), txid(1))
         .expect("free");
     booking.commit().expect("sound");
     let count = |dir: &Path| {
@@ -220,7 +249,9 @@ fn a_booking_keeps_everybody_else_waiting() {
     let mut reservations = open(&dir);
     let second = open(&dir);
     let booking = reservations.begin(0).expect("nobody else is there");
-    booking.reserve(&[coin(1)], LATER, txid(1)).expect("free");
+    booking
+        .reserve(&[coin(1)], End::after(0, 1000), txid(1))
+        .expect("free");
     thread::scope(|scope| {
         let (started, start) = mpsc::channel();
         let waiting = scope.spawn(move || {
@@ -249,7 +280,7 @@ fn a_writer_that_never_ends_is_told_of() {
 #[test]
 fn what_a_newer_version_wrote_is_refused() {
     let (_parent, dir) = plain_wallet();
-    for (schema, said) in [("2", "newer version"), ("0", "damaged"), ("x", "damaged")] {
+    for (schema, said) in [("3", "newer version"), ("0", "damaged"), ("x", "damaged")] {
         let sql = "UPDATE meta SET value = ?1 WHERE key = 'schema'";
         other(&dir).execute(sql, [schema]).expect("sound");
         refused(Reservations::open(&dir), ErrorKind::Configuration, said);
@@ -266,9 +297,9 @@ fn what_a_newer_version_wrote_is_refused() {
 fn rows_that_cannot_be_are_told_of() {
     let (_parent, dir) = plain_wallet();
     for sql in [
-        "INSERT INTO reserved VALUES ('nonsense', 0, NULL, 'locked')",
-        "INSERT INTO reserved VALUES (printf('%064d', 1), -1, NULL, 'locked')",
-        "INSERT INTO reserved VALUES (printf('%064d', 1), 1, NULL, x'ff')",
+        "INSERT INTO reserved VALUES ('nonsense', 0, NULL, NULL, 'locked')",
+        "INSERT INTO reserved VALUES (printf('%064d', 1), -1, NULL, NULL, 'locked')",
+        "INSERT INTO reserved VALUES (printf('%064d', 1), 1, NULL, NULL, x'ff')",
         "INSERT INTO next_index VALUES ('p2wpkh', 'receive', -1)",
         "INSERT INTO next_index VALUES ('p2wpkh', 'receive', 2147483649)",
         "INSERT INTO next_index VALUES ('p2wpkh', 'sideways', 1)",

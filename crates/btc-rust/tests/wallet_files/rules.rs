@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use bitcoin::{OutPoint, Txid};
-use btc_rust::wallet::reservations::{LOCKED, Reservation};
+use btc_rust::wallet::reservations::{End, LOCKED, Reservation};
 use proptest::prelude::*;
 
-use crate::reservations::{LATER, coin, open, txid};
+use crate::reservations::{coin, open, txid};
 use crate::support::{RECEIVE, plain_wallet};
 
 #[derive(Debug, Clone)]
@@ -21,6 +21,7 @@ enum Step {
     ReleaseFor(u8),
     Take(u32),
     Wait(u64),
+    SetBack(u64),
     Reopen,
 }
 
@@ -34,6 +35,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         (1..4_u8).prop_map(Step::ReleaseFor),
         (0..20_u32).prop_map(Step::Take),
         (0..3_u64).prop_map(Step::Wait),
+        (1..3_u64).prop_map(Step::SetBack),
         Just(Step::Reopen),
     ];
     proptest::collection::vec(step, 1..25)
@@ -51,11 +53,14 @@ impl Model {
     fn expire(&mut self) {
         let now = self.now;
         self.reserved
-            .retain(|_, it| it.until_ms.is_none_or(|until| until > now));
+            .retain(|_, it| match (it.until_ms, it.span_ms) {
+                (Some(until), Some(span)) => until > now && until - span <= now + 60_000,
+                _ => true,
+            });
     }
 
     /// Reserves all or, if one is somebody else's, none.
-    fn reserve(&mut self, coins: &[OutPoint], until: u64, by: Txid) -> bool {
+    fn reserve(&mut self, coins: &[OutPoint], span: u64, by: Txid) -> bool {
         let reason = by.to_string();
         let is_free = |coin: &OutPoint| {
             let found = self.reserved.get(coin);
@@ -67,10 +72,12 @@ impl Model {
         for coin in coins {
             let is_locked = self.reserved.get(coin).is_some_and(Reservation::is_lock);
             if !is_locked {
-                let until_ms = Some(until);
-                let reason = reason.clone();
-                self.reserved
-                    .insert(*coin, Reservation { until_ms, reason });
+                let reservation = Reservation {
+                    until_ms: Some(self.now + span),
+                    span_ms: Some(span),
+                    reason: reason.clone(),
+                };
+                self.reserved.insert(*coin, reservation);
             }
         }
         true
@@ -85,37 +92,49 @@ proptest! {
         const MINUTE: u64 = 60_000;
         let (_parent, dir) = plain_wallet();
         let mut reservations = open(&dir);
-        // From a start in the future on, so that the clock's own expiry stays out of it.
-        let mut model = Model { now: LATER, ..Model::default() };
+        let mut model = Model { now: 1_000 * MINUTE, ..Model::default() };
         for step in steps {
             match step {
                 Step::Reserve { coins, minutes, by } => {
                     let coins: Vec<_> = coins.into_iter().map(coin).collect();
-                    let until = model.now + minutes * MINUTE;
+                    let span = minutes * MINUTE;
                     let booking = reservations.begin(model.now).expect("free");
-                    let done = booking.reserve(&coins, until, txid(by));
+                    let done = booking.reserve(&coins, End::after(model.now, span), txid(by));
                     let done = done.and_then(|()| booking.commit());
                     model.expire();
-                    prop_assert_eq!(done.is_ok(), model.reserve(&coins, until, txid(by)));
+                    prop_assert_eq!(done.is_ok(), model.reserve(&coins, span, txid(by)));
                 }
                 Step::Lock(number) => {
-                    reservations.lock(coin(number)).expect("sound");
-                    let lock = Reservation { until_ms: None, reason: LOCKED.to_owned() };
+                    let booking = reservations.begin(model.now).expect("free");
+                    booking.lock(coin(number)).expect("sound");
+                    booking.commit().expect("sound");
+                    let lock = Reservation {
+                        until_ms: None,
+                        span_ms: None,
+                        reason: LOCKED.to_owned(),
+                    };
                     model.reserved.insert(coin(number), lock);
                 }
                 Step::Release(number) => {
-                    let was = reservations.release(coin(number)).expect("sound");
+                    let booking = reservations.begin(model.now).expect("free");
+                    let was = booking.release(coin(number)).expect("sound");
+                    booking.commit().expect("sound");
                     prop_assert_eq!(was, model.reserved.remove(&coin(number)).is_some());
                 }
                 Step::ReleaseFor(by) => {
                     let before = model.reserved.len();
                     let reason = txid(by).to_string();
                     model.reserved.retain(|_, it| it.reason != reason);
-                    let count = reservations.release_for(txid(by)).expect("sound");
+                    let booking = reservations.begin(model.now).expect("free");
+                    let count = booking.release_for(txid(by)).expect("sound");
+                    booking.commit().expect("sound");
                     prop_assert_eq!(count, before - model.reserved.len());
                 }
                 Step::Take(at_least) => {
-                    let index = reservations.take_index(RECEIVE, at_least).expect("sound");
+                    let booking = reservations.begin(model.now).expect("free");
+                    let index = booking.next_index(RECEIVE).expect("sound").max(at_least);
+                    booking.set_next(RECEIVE, index + 1).expect("sound");
+                    booking.commit().expect("sound");
                     prop_assert_eq!(index, model.next.max(at_least));
                     model.next = index + 1;
                 }
@@ -123,6 +142,12 @@ proptest! {
                     model.now += minutes * MINUTE;
                     model.expire();
                     // Deletes what is over, as any writer does.
+                    let booking = reservations.begin(model.now).expect("free");
+                    booking.commit().expect("sound");
+                }
+                Step::SetBack(minutes) => {
+                    model.now -= minutes * MINUTE;
+                    model.expire();
                     let booking = reservations.begin(model.now).expect("free");
                     booking.commit().expect("sound");
                 }

@@ -116,7 +116,11 @@ impl Shadow {
         self.primary = Arc::clone(&primary) as Arc<dyn BitcoinInterface>;
         self.sides = Arc::new(Sides {
             primary: Reader::new(Arc::clone(&self.primary)),
-            secondary: self.sides.secondary.clone(),
+            secondary: self
+                .sides
+                .secondary
+                .clone()
+                .with_wallet(Arc::clone(&secondary)),
             twins: Some(Twins {
                 secondary,
                 primary: primary_twin,

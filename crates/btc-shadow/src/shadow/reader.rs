@@ -2,34 +2,49 @@
 
 use std::sync::Arc;
 
-use btc_iface::{BitcoinInterface, BitcoinResult, BitcoinTransaction};
+use btc_iface::{BitcoinInterface, BitcoinResult, BitcoinTransaction, WalletTwin};
 
 /// The reads of a side: what it can be asked has no effect, by type.
 #[derive(Clone)]
-pub(crate) struct Reader(Arc<dyn BitcoinInterface>);
+pub(crate) struct Reader {
+    side: Arc<dyn BitcoinInterface>,
+    /// Of a side that must not act: its wallet without the effects of `get_balance`.
+    wallet: Option<Arc<dyn WalletTwin>>,
+}
 
 impl Reader {
     pub(crate) fn new(side: Arc<dyn BitcoinInterface>) -> Self {
-        Self(side)
+        Self { side, wallet: None }
+    }
+
+    /// With this wallet behind `get_balance`.
+    pub(crate) fn with_wallet(self, wallet: Arc<dyn WalletTwin>) -> Self {
+        Self {
+            wallet: Some(wallet),
+            ..self
+        }
     }
 
     pub(crate) fn get_transaction(&self, txid: &str) -> BitcoinResult<BitcoinTransaction> {
-        self.0.get_transaction(txid)
+        self.side.get_transaction(txid)
     }
 
     pub(crate) fn get_block(&self, hash: &str) -> BitcoinResult<Vec<BitcoinTransaction>> {
-        self.0.get_block(hash)
+        self.side.get_block(hash)
     }
 
     pub(crate) fn get_block_height(&self) -> BitcoinResult<u32> {
-        self.0.get_block_height()
+        self.side.get_block_height()
     }
 
     pub(crate) fn get_balance(&self) -> BitcoinResult<u64> {
-        self.0.get_balance()
+        match &self.wallet {
+            Some(wallet) => wallet.balance_sat(),
+            None => self.side.get_balance(),
+        }
     }
 
     pub(crate) fn estimate_fee(&self, target_blocks: u8) -> BitcoinResult<u64> {
-        self.0.estimate_fee(target_blocks)
+        self.side.estimate_fee(target_blocks)
     }
 }

@@ -135,12 +135,23 @@ impl Case for Sent {
 
     fn last(&mut self, sides: &Sides, finding: Finding) -> Finding {
         match &sides.twins {
-            Some(twins) if self.has_moved(twins) && self.say_the_same(twins) => {
+            Some(twins)
+                if (self.has_moved(twins) || is_about_finality(&finding))
+                    && self.say_the_same(twins) =>
+            {
                 finding.cannot_say("the chain moved, and both sides' nodes say the same now")
             }
             _ => finding,
         }
     }
+}
+
+/// Whether one side says that the transaction is not final yet. That depends on the height and time
+/// of the tip alone, so that a chain of the same height was another one in between.
+fn is_about_finality(finding: &Finding) -> bool {
+    let differences = finding.differences.iter();
+    let mut texts = differences.flat_map(|it| [&it.primary, &it.secondary]);
+    texts.any(|text| text.contains("non-final"))
 }
 
 /// Judges the primary's outcome by the secondary's check.

@@ -251,6 +251,7 @@ fn without_coins(payment: &Payment, kind: ErrorKind, twins: &Twins, tips: &Tips)
             hash: BlockHash::all_zeros(),
         },
         coins: Vec::new(),
+        pending: Vec::new(),
         change_type: AddressType::P2wpkh,
         change_index: 0,
     };

@@ -205,6 +205,7 @@ mod tests {
                 chain: Chain::Receive,
                 index,
             }],
+            pending: Vec::new(),
             change_type: address_type,
             change_index: 0,
         }

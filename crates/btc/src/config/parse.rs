@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use btc_iface::types::network;
-use btc_iface::{BitcoinImplementationType, CoinSelection, Network};
+use btc_iface::{BitcoinImplementationType, CoinSelection, FeeRate, Network};
 
 use super::Limit;
 
@@ -176,6 +176,11 @@ pub(super) fn selection(text: &str) -> Result<CoinSelection, String> {
     text.parse().map_err(|_| {
         "use branch-and-bound, largest-first, oldest-first or single-random-draw".to_owned()
     })
+}
+
+/// A fee rate in whole sat/vB.
+pub(super) fn fee_rate(text: &str) -> Result<FeeRate, String> {
+    number(text, 1, 100_000_000).map(FeeRate::from_sat_per_vb)
 }
 
 pub(super) fn source(text: &str) -> Result<&'static str, String> {

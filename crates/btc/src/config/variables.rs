@@ -209,6 +209,11 @@ pub const VARIABLES: &[Variable] = &[
         "how coins are chosen: `branch-and-bound`, `largest-first`, `oldest-first`, `single-random-draw`",
     ),
     variable(
+        "MAX_FEE_RATE",
+        "1000",
+        "the highest fee rate in sat/vB that a payment is built at, 1 to 100000000; a request of the command line goes beyond it with `--allow-high-fee`",
+    ),
+    variable(
         "WALLET_SOURCE",
         "core",
         "where the Rust wallet learns about the chain: `core` (the node), `p2p` (block filters from peers), `electrum`, `esplora`",

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use btc_iface::{BitcoinResult, CoinSelection, Secret};
+use btc_iface::{BitcoinResult, CoinSelection, FeeRate, Secret};
 
 use super::layers::{Layers, configuration};
 use super::parse;
@@ -17,6 +17,8 @@ pub struct WalletSettings {
     pub passphrase: Option<Secret>,
     /// How coins are chosen; `None`: branch and bound, largest first in shadow mode.
     pub selection: Option<CoinSelection>,
+    /// The highest fee rate; `None`: the implementations' own, 1,000 sat/vB.
+    pub max_fee_rate: Option<FeeRate>,
     /// Where the Rust wallet learns about the chain.
     pub source: WalletSource,
 }
@@ -61,6 +63,7 @@ pub(super) fn resolve(layers: &Layers) -> BitcoinResult<Option<WalletSettings>> 
     let passphrase = layers.get("WALLET_PASSPHRASE", parse::text)?;
     let file = layers.get("WALLET_PASSPHRASE_FILE", parse::path)?;
     let selection = layers.get("WALLET_SELECTION", parse::selection)?;
+    let max_fee_rate = layers.get("MAX_FEE_RATE", parse::fee_rate)?;
     let source = source(layers)?;
     let Some(dir) = dir else {
         return Ok(None);
@@ -88,6 +91,7 @@ pub(super) fn resolve(layers: &Layers) -> BitcoinResult<Option<WalletSettings>> 
         dir,
         passphrase,
         selection,
+        max_fee_rate,
         source,
     }))
 }

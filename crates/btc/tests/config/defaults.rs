@@ -220,7 +220,7 @@ fn booleans_are_read_in_either_case_and_as_digits() {
 
 #[test]
 fn every_variable_has_a_row_with_all_it_needs() {
-    assert_eq!(VARIABLES.len(), 49);
+    assert_eq!(VARIABLES.len(), 50);
     for variable in VARIABLES {
         assert!(!variable.default.is_empty() && !variable.help.is_empty());
         assert_eq!(variable.name, variable.name.to_ascii_uppercase());

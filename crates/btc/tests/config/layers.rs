@@ -47,6 +47,7 @@ fn every_key_of_the_file_is_the_variables_name_in_lower_case() {
         ("WALLET_DIR", "'/wallet'"),
         ("WALLET_PASSPHRASE_FILE", "'/dev/null'"),
         ("WALLET_SELECTION", "'largest-first'"),
+        ("MAX_FEE_RATE", "'500'"),
         ("WALLET_SOURCE", "'electrum'"),
         ("P2P_PEERS", "'host:1'"),
         ("P2P_PENDING_HOURS", "24"),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use btc::config::WalletSource;
-use btc::{CoinSelection, ErrorKind};
+use btc::{CoinSelection, ErrorKind, FeeRate};
 
 use crate::sources::{environment as from, refused};
 
@@ -19,6 +19,7 @@ fn all_settings_arrive_and_the_passphrase_is_not_printed() {
         ("WALLET_DIR", "/w"),
         ("WALLET_PASSPHRASE", "hunter2"),
         ("WALLET_SELECTION", "oldest-first"),
+        ("MAX_FEE_RATE", "250"),
         ("WALLET_SOURCE", "p2p"),
         ("P2P_PEERS", "127.0.0.1:18444, [::1]:18444"),
         ("P2P_PENDING_HOURS", "24"),
@@ -27,6 +28,7 @@ fn all_settings_arrive_and_the_passphrase_is_not_printed() {
     let wallet = config.wallet.expect("a folder is set");
     assert_eq!(wallet.dir.to_str(), Some("/w"));
     assert_eq!(wallet.selection, Some(CoinSelection::OldestFirst));
+    assert_eq!(wallet.max_fee_rate, Some(FeeRate::from_sat_per_vb(250)));
     let peers = ["127.0.0.1:18444", "[::1]:18444"]
         .map(str::to_owned)
         .to_vec();
@@ -110,6 +112,8 @@ fn what_contradicts_or_cannot_be_used_is_refused_by_name() {
             vec![wallet, ("WALLET_SELECTION", "biggest")],
             "largest-first",
         ),
+        (vec![wallet, ("MAX_FEE_RATE", "0")], "from 1 to 100000000"),
+        (vec![wallet, ("MAX_FEE_RATE", "0.5")], "a whole number"),
         (
             vec![wallet, ("WALLET_SOURCE", "core-rpc")],
             "core, p2p, electrum or esplora",

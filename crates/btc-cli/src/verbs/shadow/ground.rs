@@ -157,6 +157,7 @@ fn make_wallet(home: &Path, birthday: u32, seed: u64) -> Result<WalletSettings, 
         dir,
         passphrase: None,
         selection: Some(CoinSelection::LargestFirst),
+        max_fee_rate: None,
         source: WalletSource::Core,
     })
 }

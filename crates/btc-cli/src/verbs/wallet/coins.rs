@@ -1,6 +1,6 @@
 //! `btc balance`, `btc utxo`, `btc history`: what the wallet owns and what became of it.
 
-use btc::{Coin, CoinState, HistoryEntry, WalletInterface};
+use btc::{Coin, CoinState, HistoryEntry, PaymentState, WalletInterface};
 use serde_json::json;
 
 use super::{Hand, configuration, follow, open};
@@ -34,6 +34,10 @@ pub(super) fn balance(output: Output) -> Done {
             ("pending, own", show_sat(balance.trusted_pending_sat)),
             ("pending, others'", show_sat(balance.untrusted_pending_sat)),
             ("immature", show_sat(balance.immature_sat)),
+            (
+                "held by missing payments",
+                show_sat(balance.held_by_missing_sat),
+            ),
             ("at height", grouped(u64::from(height))),
         ])
     })?;
@@ -128,7 +132,12 @@ fn entry_line(entry: &HistoryEntry, tip: u32) -> String {
                 grouped(u64::from(depth))
             )
         }
-        None => "unconfirmed".to_owned(),
+        None => match entry.state {
+            PaymentState::InMempool => "unconfirmed".to_owned(),
+            PaymentState::Missing => "MISSING: no node has it (btc rebroadcast)".to_owned(),
+            PaymentState::Conflicted => "conflicted: its coins were spent otherwise".to_owned(),
+            state => state.as_str().to_owned(),
+        },
     };
     let fee = entry
         .fee_sat

@@ -138,6 +138,7 @@ impl Place {
             "fingerprint": wallet.fingerprint.map(|fingerprint| fingerprint.to_string()),
             "birthday": birthday,
             "warnings": [],
+            "gap_limit": setup.gap_limit,
         });
         if setup.birthday.is_some()
             && let Some(warning) = birthday::warning(&self.config, birthday)

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use btc::bitcoin::{Transaction, Txid};
 use btc::config::WalletSource;
-use btc::rust::wallet::source::{Ancestry, ChainSource, Follower, Peer};
+use btc::rust::wallet::build::RelayRules;
+use btc::rust::wallet::source::{ChainSource, Follower, Peer, Relatives};
 use btc::{BitcoinResult, BlockRef, Config};
 
 /// The configured source, once it is needed.
@@ -60,8 +61,20 @@ impl ChainSource for Later {
         self.source()?.broadcast(transaction)
     }
 
-    fn ancestry(&self, txid: Txid) -> BitcoinResult<Option<Ancestry>> {
-        self.source()?.ancestry(txid)
+    fn is_mempool_loaded(&self) -> BitcoinResult<bool> {
+        self.source()?.is_mempool_loaded()
+    }
+
+    fn submit_package(&self, parent: &Transaction, child: &Transaction) -> BitcoinResult<()> {
+        self.source()?.submit_package(parent, child)
+    }
+
+    fn relatives(&self, txid: Txid) -> BitcoinResult<Option<Relatives>> {
+        self.source()?.relatives(txid)
+    }
+
+    fn relay_rules(&self) -> BitcoinResult<Option<RelayRules>> {
+        self.source()?.relay_rules()
     }
 
     fn peers(&self) -> BitcoinResult<Vec<Peer>> {

@@ -4,6 +4,7 @@ mod address;
 mod birthday;
 mod coins;
 mod create;
+mod fee_bump;
 mod labels;
 mod later;
 mod message;
@@ -12,10 +13,12 @@ mod peers;
 mod psbt;
 mod send;
 mod setup;
+mod stuck;
 mod summary;
 
 use std::sync::Arc;
 
+use btc::bitcoin::Txid;
 use btc::rust::wallet::RustWallet;
 use btc::{BitcoinImplementationType, BitcoinInterface, Config, ErrorKind, WalletInterface};
 use serde_json::json;
@@ -24,7 +27,8 @@ use self::later::Later;
 use super::Done;
 use crate::exit::{Code, Failure};
 use crate::flags::{
-    AddressVerb, Bump, LabelsVerb, Parity, PsbtVerb, Send, SignMessage, UtxoVerb, WalletVerb,
+    AddressVerb, Bump, Cancel, LabelsVerb, Parity, PsbtVerb, Send, SignMessage, UtxoVerb,
+    WalletVerb,
 };
 use crate::output::{self, Output};
 use crate::{progress, secret};
@@ -60,7 +64,23 @@ pub(super) fn send(output: Output, options: &Send) -> Done {
 }
 
 pub(super) fn bump(output: Output, options: &Bump) -> Done {
-    send::bump(output, options)
+    fee_bump::bump(output, options)
+}
+
+pub(super) fn cancel(output: Output, options: &Cancel) -> Done {
+    fee_bump::cancel(output, options)
+}
+
+pub(super) fn rebroadcast(output: Output, txid: Option<Txid>) -> Done {
+    stuck::rebroadcast(output, txid)
+}
+
+pub(super) fn abandon(output: Output, txid: Txid) -> Done {
+    stuck::abandon(output, txid)
+}
+
+pub(super) fn rescan(output: Output, from_height: u32) -> Done {
+    stuck::rescan(output, from_height)
 }
 
 pub(super) fn psbt(output: Output, verb: &PsbtVerb) -> Done {

@@ -150,6 +150,7 @@ impl Pair {
             dir: dir.to_owned(),
             passphrase: None,
             selection: Some(btc::CoinSelection::LargestFirst),
+            max_fee_rate: None,
             source: btc::config::WalletSource::Core,
         });
         Ok(Self {

@@ -3,14 +3,17 @@
 use std::fs;
 use std::io::Read;
 
-use btc::bitcoin::Psbt;
 use btc::bitcoin::hex::DisplayHex;
+use btc::bitcoin::{Psbt, Txid};
 use btc::rust::wallet::RustWallet;
-use btc::rust::wallet::build::{combine_psbts, extract_psbt, finalize_psbt, parse_psbt};
-use btc::{Config, Network, WalletInterface};
+use btc::rust::wallet::build::{
+    DEFAULT_MAX_FEE_RATE, combine_psbts, extract_psbt, finalize_psbt, parse_psbt,
+};
+use btc::{Config, FeeRate, Network, WalletInterface};
 use serde_json::json;
 
-use super::send::{preview, raised, request};
+use super::fee_bump::raised;
+use super::send::{preview, request};
 use super::summary::Summary;
 use super::{any_network, configuration, follow, network, open, open_unlocked, remark, say};
 use crate::confirm;
@@ -29,7 +32,7 @@ pub(super) fn run(output: Output, verb: &PsbtVerb) -> Done {
             let wallet = open(&config)?;
             follow(&wallet)?;
             let psbt = preview(&wallet, &request(payment, &config)?)?;
-            promise(output, &wallet, network(&config)?, &psbt)
+            promise(output, &wallet, network(&config)?, &psbt, &[])
         }
         PsbtVerb::Bump(options) => bump(output, options),
         PsbtVerb::Show { psbt } => show(output, &read(psbt)?),
@@ -62,7 +65,8 @@ pub(super) fn run(output: Output, verb: &PsbtVerb) -> Done {
             psbt,
             allow_high_fee,
         } => {
-            let transaction = extract_psbt(&read(psbt)?, *allow_high_fee)?;
+            let max_rate = max_fee_rate(&Config::load()?);
+            let transaction = extract_psbt(&read(psbt)?, max_rate, *allow_high_fee)?;
             let bytes = btc::rust::encode_transaction(&transaction)
                 .map_err(|cause| usage(cause.to_string()))?;
             let hex = bytes.to_lower_hex_string();
@@ -75,17 +79,31 @@ pub(super) fn run(output: Output, verb: &PsbtVerb) -> Done {
     }
 }
 
+/// The highest fee rate, configured or not.
+fn max_fee_rate(config: &Config) -> FeeRate {
+    let wallet = config.wallet.as_ref();
+    wallet
+        .and_then(|wallet| wallet.max_fee_rate)
+        .unwrap_or(DEFAULT_MAX_FEE_RATE)
+}
+
 fn bump(output: Output, options: &Raise) -> Done {
     let config = configuration()?;
     let wallet = open(&config)?;
     follow(&wallet)?;
-    let psbt = raised(&wallet, options)?;
-    promise(output, &wallet, network(&config)?, &psbt)
+    let (psbt, replaces) = raised(&wallet, options)?;
+    promise(output, &wallet, network(&config)?, &psbt, &replaces)
 }
 
 /// Reserves the coins of an unsigned transaction, then prints it.
-fn promise(output: Output, wallet: &RustWallet, network: Network, psbt: &Psbt) -> Done {
-    wallet.reserve(psbt, psbt.unsigned_tx.compute_txid())?;
+fn promise(
+    output: Output,
+    wallet: &RustWallet,
+    network: Network,
+    psbt: &Psbt,
+    replaces: &[Txid],
+) -> Done {
+    wallet.reserve(psbt, replaces)?;
     let summary = Summary::of_psbt(psbt, network, Some(wallet));
     remark(output, summary.to_text().trim_end());
     remark(output, "its coins are reserved for 10 minutes");

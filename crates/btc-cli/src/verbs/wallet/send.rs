@@ -1,20 +1,20 @@
-//! `btc send` and `btc bump`: pays, and raises the fee of what is not confirmed.
+//! `btc send`: pays.
 
 use btc::bitcoin::hex::FromHex;
-use btc::bitcoin::{Address, Psbt, ScriptBuf};
+use btc::bitcoin::{Address, Psbt, ScriptBuf, Txid};
 use btc::rust::wallet::RustWallet;
-use btc::rust::wallet::build::MAX_FEE_RATE_SAT_PER_VB;
 use btc::{
     BitcoinError, BitcoinImplementationType, BitcoinInterface, BitcoinTransaction, Coin, CoinState,
-    Config, ErrorKind, Label, LabelKind, Network, Operation, TransactionRequest, WalletInterface,
+    Config, ErrorKind, FeeRate, Label, LabelKind, Network, Operation, TransactionRequest,
+    WalletInterface,
 };
 use serde_json::json;
 
 use super::summary::Summary;
-use super::{Hand, configuration, follow, network, open, open_unlocked, remark};
+use super::{Hand, configuration, follow, network, remark};
 use crate::confirm;
 use crate::exit::{Code, Failure};
-use crate::flags::{Bump, Payment, Raise, Send};
+use crate::flags::{Payment, Send};
 use crate::output::{self, Output};
 use crate::verbs::Done;
 
@@ -22,7 +22,7 @@ use crate::verbs::Done;
 const DEFAULT_TARGET_BLOCKS: u8 = 6;
 
 /// What is being asked for when consent is.
-const SENDING: &str = "send this";
+pub(super) const SENDING: &str = "send this";
 
 pub(super) fn send(output: Output, options: &Send) -> Done {
     let config = configuration()?;
@@ -37,6 +37,7 @@ pub(super) fn send(output: Output, options: &Send) -> Done {
             let request = request(&options.payment, &config)?;
             let psbt = preview(&wallet, &request)?;
             let consent = Consent {
+                replaces: &[],
                 is_dry_run: options.dry_run,
                 is_granted: options.yes,
                 allows_high_fee: options.payment.allow_high_fee,
@@ -48,55 +49,19 @@ pub(super) fn send(output: Output, options: &Send) -> Done {
     }
 }
 
-pub(super) fn bump(output: Output, options: &Bump) -> Done {
-    let config = configuration()?;
-    let network = network(&config)?;
-    if !options.dry_run {
-        confirm::can_be_given(network, options.yes, SENDING)?;
-    }
-    let wallet = if options.dry_run {
-        open(&config)?
-    } else {
-        open_unlocked(&config)?
-    };
-    follow(&wallet)?;
-    let psbt = raised(&wallet, &options.raise)?;
-    // What the payment was called is what its replacement is called.
-    let replaced = (!options.raise.child).then_some(options.raise.txid);
-    let mut known = wallet.history()?.into_iter();
-    let label = known
-        .find(|entry| Some(entry.txid) == replaced)
-        .and_then(|entry| entry.label);
-    let consent = Consent {
-        is_dry_run: options.dry_run,
-        is_granted: options.yes,
-        allows_high_fee: options.raise.allow_high_fee,
-        label: label.as_deref(),
-    };
-    conclude(output, &wallet, network, psbt, &consent)
-}
-
-/// A replacement or a child, built without reserving.
-pub(super) fn raised(wallet: &RustWallet, options: &Raise) -> Result<Psbt, BitcoinError> {
-    let (txid, fee_rate) = (options.txid, options.fee_rate);
-    if options.child {
-        wallet.preview_child(txid, fee_rate, options.allow_high_fee)
-    } else {
-        wallet.preview_bump(txid, fee_rate, options.allow_high_fee)
-    }
-}
-
 /// How far a transaction may go.
-struct Consent<'a> {
-    is_dry_run: bool,
-    is_granted: bool,
-    allows_high_fee: bool,
-    label: Option<&'a str>,
+pub(super) struct Consent<'a> {
+    /// The payments that it replaces.
+    pub(super) replaces: &'a [Txid],
+    pub(super) is_dry_run: bool,
+    pub(super) is_granted: bool,
+    pub(super) allows_high_fee: bool,
+    pub(super) label: Option<&'a str>,
 }
 
 /// Signs what was previewed, shows it, asks where that is needed, reserves its coins and sends it.
 /// What is shown is what is sent, and until then nothing is reserved.
-fn conclude(
+pub(super) fn conclude(
     output: Output,
     wallet: &RustWallet,
     network: Network,
@@ -119,10 +84,10 @@ fn conclude(
     let transaction = complete(wallet, &mut psbt, consent.allows_high_fee)?;
     let summary = summary.signed(&transaction);
     announce(output, network, consent.is_granted, &summary)?;
-    wallet.reserve(&psbt, transaction.txid)?;
+    wallet.reserve(&psbt, consent.replaces)?;
     if let Err(error) = wallet.broadcast_transaction(&transaction) {
         if error.kind() == ErrorKind::Rejected {
-            wallet.release(transaction.txid)?;
+            wallet.release(&psbt.unsigned_tx)?;
         }
         return Err(error.into());
     }
@@ -169,15 +134,9 @@ fn send_plainly(
     let payment = &options.payment;
     refuse_what_is_not_plain(options)?;
     let fee_rate = match payment.fee_rate {
-        Some(fee_rate) => fee_rate,
+        Some(fee_rate) => plain_rate(fee_rate)?,
         None => estimated(bitcoin)?,
     };
-    if fee_rate > MAX_FEE_RATE_SAT_PER_VB && !payment.allow_high_fee {
-        return Err(usage(format!(
-            "a fee rate of {fee_rate} sat/vB is above {MAX_FEE_RATE_SAT_PER_VB}; check its unit, \
-             or allow a high fee (--allow-high-fee)"
-        )));
-    }
     let outputs: Vec<_> = payment
         .recipients
         .iter()
@@ -199,6 +158,18 @@ fn send_plainly(
         remark(output, &message);
     }
     sent(output, &summary, &transaction)
+}
+
+/// The eight operations have rates in whole sat/vB.
+fn plain_rate(fee_rate: FeeRate) -> Result<u64, Failure> {
+    let sat_per_vb = fee_rate.sat_per_vb_ceil();
+    if FeeRate::from_sat_per_vb(sat_per_vb) == fee_rate {
+        return Ok(sat_per_vb);
+    }
+    Err(usage(format!(
+        "only the Rust wallet on its own has a fee rate of {fee_rate}; give whole sat/vB, or set \
+         USE_RUST_BITCOIN=true and SHADOW_MODE=false"
+    )))
 }
 
 fn refuse_what_is_not_plain(options: &Send) -> Result<(), Failure> {
@@ -248,7 +219,7 @@ pub(super) fn request(payment: &Payment, config: &Config) -> Result<TransactionR
         .map(Vec::from_hex)
         .transpose()
         .map_err(|_| usage("--data is not hexadecimal, two digits a byte".to_owned()))?;
-    let fee_rate_sat_per_vb = if let Some(fee_rate) = payment.fee_rate {
+    let fee_rate = if let Some(fee_rate) = payment.fee_rate {
         fee_rate
     } else {
         let plain = Config {
@@ -256,13 +227,13 @@ pub(super) fn request(payment: &Payment, config: &Config) -> Result<TransactionR
             ..config.clone()
         };
         let bitcoin = btc::connect_to(&plain, BitcoinImplementationType::Rust);
-        estimated(&*bitcoin.map_err(without_rate)?)?
+        FeeRate::from_sat_per_vb(estimated(&*bitcoin.map_err(without_rate)?)?)
     };
     Ok(TransactionRequest {
         recipients: payment.recipients.clone(),
         data,
         drain_to: payment.drain_to.clone(),
-        fee_rate_sat_per_vb,
+        fee_rate,
         coins: payment.coins.clone(),
         only_coins: payment.only_coins,
         avoid: payment.avoid.clone(),

@@ -13,6 +13,10 @@ pub struct WalletBalance {
     pub untrusted_pending_sat: u64,
     /// Coinbase outputs with fewer than 100 confirmations.
     pub immature_sat: u64,
+    /// The part of the sums above that missing payments of the wallet hold: it is not chosen for
+    /// other payments. No bucket of its own.
+    #[serde(default)]
+    pub held_by_missing_sat: u64,
 }
 
 impl WalletBalance {

@@ -5,6 +5,36 @@ use serde::{Deserialize, Serialize};
 
 use super::BlockRef;
 
+/// Where a transaction stands, as the wallet's source sees it (`docs/wallet.md`, "Own payments").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PaymentState {
+    /// In the source's mempool, or handed over where the source sees none.
+    InMempool,
+    /// Handed over by this wallet, and neither in the mempool nor in the chain.
+    Missing,
+    /// In a block of the active chain.
+    Confirmed,
+    /// Another transaction in the chain spends one of its inputs.
+    Conflicted,
+    /// Given up by a user.
+    Abandoned,
+}
+
+impl PaymentState {
+    /// The stable name, as in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InMempool => "in_mempool",
+            Self::Missing => "missing",
+            Self::Confirmed => "confirmed",
+            Self::Conflicted => "conflicted",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
 /// A transaction as the wallet sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HistoryEntry {
@@ -16,6 +46,8 @@ pub struct HistoryEntry {
     pub received_sat: u64,
     /// The fee in satoshi, when every input is known.
     pub fee_sat: Option<u64>,
+    /// Where it stands.
+    pub state: PaymentState,
     /// The block, when it is confirmed.
     pub block: Option<BlockRef>,
     /// The block's time, or when it was first seen, in seconds of Unix time.

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use ::bitcoin::OutPoint;
 use serde::{Deserialize, Serialize};
 
+use super::FeeRate;
+
 /// Somebody who is paid.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Recipient {
@@ -87,8 +89,8 @@ pub struct TransactionRequest {
     /// The address that gets everything that is left, instead of change; with no recipients,
     /// this empties the wallet (or `coins`).
     pub drain_to: Option<String>,
-    /// The fee rate in sat/vB.
-    pub fee_rate_sat_per_vb: u64,
+    /// The fee rate, in sat/kvB in JSON.
+    pub fee_rate: FeeRate,
     /// Coins that must be spent; reserved ones are refused, untrusted and locked ones allowed.
     pub coins: Vec<OutPoint>,
     /// Whether only `coins` may be spent.

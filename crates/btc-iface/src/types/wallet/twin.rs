@@ -13,10 +13,29 @@ pub struct WalletSnapshot {
     pub tip: BlockRef,
     /// The coins that could be spent.
     pub coins: Vec<SnapshotCoin>,
+    /// The wallet's own unconfirmed transactions whose coins could be spent, ascending by txid
+    /// (its bytes as serialised). A coin of any other transaction is confirmed.
+    #[serde(default)]
+    pub pending: Vec<PendingTransaction>,
     /// The type of a change output.
     pub change_type: AddressType,
     /// The index of a change output on its change chain.
     pub change_index: u32,
+}
+
+/// An unconfirmed transaction all of whose inputs were the wallet's: what it weighs on a child.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PendingTransaction {
+    /// The transaction.
+    pub txid: Txid,
+    /// Its version; coins of version 3 are not mixed with others (BIP431).
+    pub version: i32,
+    /// Its size in vB, rounded up.
+    pub size_vb: u64,
+    /// Its fee in satoshi.
+    pub fee_sat: u64,
+    /// The transactions of the same list whose outputs it spends, ascending.
+    pub spends: Vec<Txid>,
 }
 
 /// A coin of a snapshot: its place in the chain and its place in the wallet.

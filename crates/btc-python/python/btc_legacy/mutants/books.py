@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from btc_legacy.mutants.copies import WithWallet, copied, variant
+from btc_legacy.protocol import WalletState
 from btc_legacy.wallet import Wallet, coins
 from btc_legacy.wallet.build import Outpoint
+from btc_legacy.wallet.chain import Chain
 from btc_legacy.wallet.coins import OwnedCoin, State, owned
 from btc_legacy.wallet.follower import Follower
 from btc_legacy.wallet.mempool import Pending
 from btc_legacy.wallet.store import Coin, Store
+from btc_legacy.wallet.wallet import _free, _unknown
+from btc_legacy.wallet.window import Window
 
 
 def _owning(own: object) -> type[Wallet]:
@@ -24,6 +28,11 @@ class BalanceOffByOne(WithWallet):
     def get_balance(self) -> int:
         return super().get_balance() + 1
 
+    def wallet_state(self) -> WalletState:
+        state = super().wallet_state()
+        state["balance"]["confirmed_sat"] += 1
+        return state
+
 
 class ConfirmedOnly(WithWallet):
     """Leaves the wallet's own unconfirmed change out of the balance."""
@@ -31,13 +40,23 @@ class ConfirmedOnly(WithWallet):
     def get_balance(self) -> int:
         return super().wallet_state()["balance"]["confirmed_sat"]
 
+    def wallet_state(self) -> WalletState:
+        state = super().wallet_state()
+        state["balance"]["trusted_pending_sat"] = 0
+        return state
+
+
+_with_immature = copied(coins.spendable, SPENDABLE=(*coins.SPENDABLE, State.IMMATURE))
+
 
 class ImmatureSpendable(WithWallet):
     """Counts and spends the outputs of a coinbase that nobody may spend yet."""
 
     wallet_class = variant(
         Wallet,
-        spendable=copied(coins.spendable, SPENDABLE=(*coins.SPENDABLE, State.IMMATURE)),
+        spendable=_with_immature,
+        _free=copied(_free, spendable=_with_immature),
+        _unknown=copied(_unknown, spendable=_with_immature),
     )
 
 
@@ -95,3 +114,27 @@ class SpendNotTakenBack(WithWallet):
     """Leaves a coin spent when a reorganisation takes the spending block back."""
 
     wallet_class = variant(Wallet, Follower=variant(Follower, Store=_KeepsSpends))
+
+
+class _ReadsOnce(Chain):
+    @property
+    def is_read(self) -> bool:
+        return not self._store.is_first_scan or super().is_read
+
+
+class NotReadAgain(WithWallet):
+    """Does not look into earlier blocks when it comes to watch more addresses."""
+
+    wallet_class = variant(Wallet, Follower=variant(Follower, Chain=_ReadsOnce))
+
+
+class SmallWindow(WithWallet):
+    """Looks just a gap limit beyond the last address that was used."""
+
+    wallet_class = variant(
+        Wallet,
+        Follower=variant(
+            Follower,
+            Window=variant(Window, size_by_use=lambda gap_limit, used: used + 1 + gap_limit),
+        ),
+    )

@@ -19,6 +19,8 @@ from btc_legacy.wallet.coins import spendable as spendable_coins
 from btc_legacy.wallet.follower import Follower, View
 from btc_legacy.wallet.keys import Keychain, Place
 from btc_legacy.wallet.node import BlockRef
+from btc_legacy.wallet.packages import Packages, PendingTransaction
+from btc_legacy.wallet.wallet import _free
 
 
 def _paying(fee_sat: Callable[[int, int], int]) -> type[Wallet]:
@@ -28,12 +30,14 @@ def _paying(fee_sat: Callable[[int, int], int]) -> type[Wallet]:
 
 
 def _choosing(order: Callable[[Spendable], Any]) -> type[Wallet]:
-    """A wallet that takes coins in another order."""
+    """A wallet that takes coins in another order, confirmed ones still first."""
 
-    def in_order(coins: Iterable[Spendable], *, key: object) -> list[Spendable]:
-        return sorted(coins, key=order)
+    def in_order(coin: Spendable, packages: Packages) -> tuple[bool, Any]:
+        return coin.outpoint.txid in packages, order(coin)
 
-    return variant(Wallet, draft=copied(draft, _choose=copied(build._choose, sorted=in_order)))
+    return variant(
+        Wallet, draft=copied(draft, _choose=copied(build._choose, _place_in_order=in_order))
+    )
 
 
 def _redrafting(alter: Callable[[Draft], Draft]) -> type[Wallet]:
@@ -45,8 +49,9 @@ def _redrafting(alter: Callable[[Draft], Draft]) -> type[Wallet]:
         coins: Iterable[Spendable],
         change: Change,
         tip_height: int,
+        pending: Iterable[PendingTransaction],
     ) -> Draft:
-        return alter(draft(payments, fee_rate, coins, change, tip_height))
+        return alter(draft(payments, fee_rate, coins, change, tip_height, pending))
 
     return variant(Wallet, draft=altered)
 
@@ -87,6 +92,73 @@ class TiesAsPeopleRead(WithWallet):
     wallet_class = _choosing(
         lambda coin: (-coin.value_sat, coin.outpoint.txid[::-1], coin.outpoint.vout)
     )
+
+
+class LargestWhicheverState(WithWallet):
+    """Spends the largest coins first, confirmed or not."""
+
+    wallet_class = variant(
+        Wallet,
+        draft=copied(
+            draft,
+            _choose=copied(
+                build._choose, _place_in_order=lambda coin, _: (-coin.value_sat, coin.outpoint)
+            ),
+        ),
+    )
+
+
+class EndlessChains(WithWallet):
+    """Builds on more unconfirmed transactions than nodes take."""
+
+    wallet_class = variant(
+        Wallet,
+        draft=copied(
+            draft,
+            Packages=variant(Packages, MAX_ANCESTORS=10**9, MAX_CONNECTED=10**9),
+        ),
+    )
+
+
+class MixesVersions(WithWallet):
+    """Spends unconfirmed coins of version 3 in a transaction of version 2."""
+
+    wallet_class = variant(Wallet, draft=copied(draft, Packages=variant(Packages, TRUC_VERSION=0)))
+
+
+def _owing(deficit_sat: Callable[[Packages, Iterable[bytes], int], int]) -> type[Wallet]:
+    """A wallet with another rule for what unconfirmed transactions lack."""
+    return variant(
+        Wallet, draft=copied(draft, _choose=copied(build._choose, _deficit_sat=deficit_sat))
+    )
+
+
+def _all_together(packages: Packages, txids: Iterable[bytes], fee_rate: int) -> int:
+    return max(0, sum(packages._lack(txid, fee_rate) for txid in packages.ancestors(txids)))
+
+
+class DeficitIgnored(WithWallet):
+    """Pays for itself only, whatever it descends from."""
+
+    wallet_class = _owing(lambda *_: 0)
+
+
+class SurplusInherited(WithWallet):
+    """Lets what an ancestor pays too much make up for what its descendants lack."""
+
+    wallet_class = _owing(_all_together)
+
+
+def _any_rate(
+    outputs: Sequence[tuple[str, int]], fee_rate: int, network: str, _max_fee_rate: int
+) -> tuple[Payment, ...]:
+    return build.check_payments(outputs, fee_rate, network, fee_rate)
+
+
+class NoCeiling(WithWallet):
+    """Pays any fee rate, such as one in another unit."""
+
+    wallet_class = variant(Wallet, check_payments=_any_rate)
 
 
 class DustMade(WithWallet):
@@ -186,8 +258,10 @@ def _confirmed(coins: list[OwnedCoin]) -> list[Spendable]:
 
 
 class _OldCoins(Wallet):
-    create_transaction = copied(Wallet.create_transaction, spendable=_confirmed)
-    snapshot = copied(Wallet.snapshot, spendable=_confirmed)
+    create_transaction = copied(
+        Wallet.create_transaction, _free=copied(_free, spendable=_confirmed)
+    )
+    snapshot = copied(Wallet.snapshot, _free=copied(_free, spendable=_confirmed))
 
 
 class ChangeNotSpent(WithWallet):
@@ -201,8 +275,10 @@ def _without_taproot(coins: list[OwnedCoin]) -> list[Spendable]:
 
 
 class _Withholds(Wallet):
-    create_transaction = copied(Wallet.create_transaction, spendable=_without_taproot)
-    snapshot = copied(Wallet.snapshot, spendable=_without_taproot)
+    create_transaction = copied(
+        Wallet.create_transaction, _free=copied(_free, spendable=_without_taproot)
+    )
+    snapshot = copied(Wallet.snapshot, _free=copied(_free, spendable=_without_taproot))
 
 
 class CoinWithheld(WithWallet):
@@ -225,9 +301,9 @@ class ChangeOfOtherType(WithWallet):
 
 class _Behind(Follower):
     def follow(self) -> View:
-        tip, coins = super().follow()
-        before = self._store.block_hash(tip.height - 1)
-        return View(BlockRef(tip.height - 1, before or tip.hash), coins)
+        view = super().follow()
+        before = self._store.block_hash(view.tip.height - 1)
+        return view._replace(tip=BlockRef(view.tip.height - 1, before or view.tip.hash))
 
 
 class BuiltBehind(WithWallet):

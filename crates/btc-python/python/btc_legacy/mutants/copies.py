@@ -38,11 +38,11 @@ def copied(function: _Function, **names: object) -> _Function:
 
 
 def variant(kind: type[_Class], **names: object) -> type[_Class]:
-    """A subclass whose methods are such copies."""
+    """A subclass whose methods are such copies; those that a decorator wraps stay as they are."""
     methods = {
         name: copied(member, **names)
         for name, member in vars(kind).items()
-        if isinstance(member, FunctionType)
+        if isinstance(member, FunctionType) and not hasattr(member, "__wrapped__")
     }
     return type(kind.__name__, (kind,), methods)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from btc_legacy import encode
+from btc_legacy import encode, sending
 from btc_legacy.backend import LegacyBackend
 from btc_legacy.errors import BitcoinError, ErrorKind
-from btc_legacy.mutants.copies import copied
+from btc_legacy.mutants.copies import WithWallet, copied, variant
 from btc_legacy.protocol import BroadcastCheck, Output, Transaction
+from btc_legacy.wallet import Wallet
 
 
 class AnswersWtxid(LegacyBackend):
@@ -46,10 +47,10 @@ class SendsStripped(LegacyBackend):
     )
 
 
-class ResendRefused(LegacyBackend):
+class ResendRefused(WithWallet):
     """Calls it a refusal that the transaction is in the chain already."""
 
-    broadcast_transaction = copied(LegacyBackend.broadcast_transaction, _ALREADY_IN_CHAIN=None)
+    wallet_class = variant(Wallet, send=copied(sending.send, _ALREADY_IN_CHAIN=None))
 
 
 class ReasonLost(LegacyBackend):

@@ -15,8 +15,12 @@ from bitcoin.core import COIN
 from btc_legacy.errors import BitcoinError, ErrorKind
 from btc_legacy.wallet.addresses import dust_limit_sat, script_of
 from btc_legacy.wallet.keys import Place
+from btc_legacy.wallet.packages import Packages, PendingTransaction
 
 MAX_MONEY_SAT = 21_000_000 * COIN
+
+# In sat/vB: what is above is more likely a rate in another unit.
+MAX_FEE_RATE = 1000
 
 # The heaviest transaction that nodes relay.
 MAX_STANDARD_WEIGHT = 400_000
@@ -85,13 +89,21 @@ class Draft:
 
 
 def check_payments(
-    outputs: Sequence[tuple[str, int]], fee_rate: int, network: str
+    outputs: Sequence[tuple[str, int]],
+    fee_rate: int,
+    network: str,
+    max_fee_rate: int = MAX_FEE_RATE,
 ) -> tuple[Payment, ...]:
     """Addresses to scripts, in the order of checks that both implementations follow."""
     if not outputs:
         raise _invalid("no outputs: name at least one address and amount")
     if fee_rate < 1:
         raise _invalid("the fee rate is 0: give at least 1 sat/vB")
+    if fee_rate > max_fee_rate:
+        raise _invalid(
+            f"a fee rate of {fee_rate} sat/vB is above {max_fee_rate} sat/vB: check its unit, or "
+            "raise MAX_FEE_RATE"
+        )
     payments = tuple(
         _check_payment(number, address, value_sat, network)
         for number, (address, value_sat) in enumerate(outputs)
@@ -108,14 +120,18 @@ def draft(
     coins: Iterable[Spendable],
     change: Change,
     tip_height: int,
+    pending: Iterable[PendingTransaction] = (),
 ) -> Draft:
-    """Chooses coins, the largest first, and decides about change."""
+    """Chooses coins, confirmed ones first and of those the largest, and decides about change.
+
+    A coin is confirmed unless its transaction is one of the pending ones.
+    """
     if tip_height >= _LOCK_TIME_OF_TIMES:
         raise _invalid(f"a tip at height {tip_height}: heights are below {_LOCK_TIME_OF_TIMES}")
-    chosen = _choose(coins, payments, fee_rate)
+    chosen, deficit_sat = _choose(coins, payments, fee_rate, change, Packages(pending))
     inputs_sat = sum(coin.value_sat for coin in chosen)
     types = Counter(coin.place.keychain.address_type for coin in chosen)
-    paid_sat = sum(payment.value_sat for payment in payments)
+    paid_sat = sum(payment.value_sat for payment in payments) + deficit_sat
     with_change = [*payments, Payment(change.script, 0)]
     change_sat = inputs_sat - paid_sat - fee_sat(weight(types, with_change), fee_rate)
     has_change = change_sat >= dust_limit_sat(change.script)
@@ -151,7 +167,7 @@ def weight(input_counts: Mapping[str, int], outputs: Sequence[Payment]) -> int:
 
 def fee_sat(weight_wu: int, fee_rate: int) -> int:
     """The fee for this weight at so many sat/vB; every begun vB is paid, as nodes count."""
-    return -(-weight_wu // _WITNESS_SCALE_FACTOR) * fee_rate
+    return _whole_vb(weight_wu) * fee_rate
 
 
 def _check_payment(number: int, address: str, value_sat: int, network: str) -> Payment:
@@ -168,26 +184,66 @@ def _check_payment(number: int, address: str, value_sat: int, network: str) -> P
 
 
 def _choose(
-    coins: Iterable[Spendable], payments: Sequence[Payment], fee_rate: int
-) -> list[Spendable]:
-    """Takes coins in order until they cover the payments and the fee without change."""
+    coins: Iterable[Spendable],
+    payments: Sequence[Payment],
+    fee_rate: int,
+    change: Change,
+    packages: Packages,
+) -> tuple[list[Spendable], int]:
+    """Takes coins in order until they cover the payments and the fees; the deficit comes with them.
+
+    The fees are that of the transaction without change, and what the pending transactions lack that
+    the coins come from.
+    """
     paid_sat = sum(payment.value_sat for payment in payments)
+    with_change = [*payments, Payment(change.script, 0)]
     chosen: list[Spendable] = []
     types: Counter[str] = Counter()
-    missing_sat = paid_sat + fee_sat(weight(types, payments), fee_rate)
-    inputs_sat = 0
-    for coin in sorted(coins, key=lambda coin: (-coin.value_sat, coin.outpoint)):
+    parents: set[bytes] = set()
+    deficit_sat = inputs_sat = 0
+    own_fee_sat = fee_sat(weight(types, payments), fee_rate)
+    for coin in sorted(coins, key=lambda coin: _place_in_order(coin, packages)):
+        kind = coin.place.keychain.address_type
+        types[kind] += 1
+        more_fee_sat = fee_sat(weight(types, payments), fee_rate)
+        more_deficit_sat = deficit_sat
+        if coin.outpoint.txid in packages:
+            more_parents = parents | {coin.outpoint.txid}
+            is_permitted = packages.is_permitted(
+                more_parents, _whole_vb(weight(types, with_change))
+            )
+            if is_permitted:
+                more_deficit_sat = _deficit_sat(packages, more_parents, fee_rate)
+            # The deficit may fall: a transaction may pay for its ancestors.
+            added_sat = _input_fee_sat(kind, fee_rate) + more_deficit_sat - deficit_sat
+            if not is_permitted or coin.value_sat <= added_sat:
+                types[kind] -= 1
+                continue
+            parents = more_parents
         chosen.append(coin)
-        types[coin.place.keychain.address_type] += 1
         inputs_sat += coin.value_sat
-        missing_sat = paid_sat + fee_sat(weight(types, payments), fee_rate) - inputs_sat
-        if missing_sat <= 0:
-            return chosen
+        own_fee_sat, deficit_sat = more_fee_sat, more_deficit_sat
+        if inputs_sat >= paid_sat + own_fee_sat + deficit_sat:
+            return chosen, deficit_sat
+    missing_sat = paid_sat + own_fee_sat + deficit_sat - inputs_sat
     raise BitcoinError(
         ErrorKind.REJECTED,
         f"not enough coins: {missing_sat} sat are missing, fee included",
         missing_sat=missing_sat,
     )
+
+
+def _place_in_order(coin: Spendable, packages: Packages) -> tuple[bool, int, Outpoint]:
+    return coin.outpoint.txid in packages, -coin.value_sat, coin.outpoint
+
+
+def _input_fee_sat(address_type: str, fee_rate: int) -> int:
+    """What an input of this type adds to the fee, in whole vB."""
+    return fee_sat(INPUT_WEIGHTS[address_type], fee_rate)
+
+
+def _deficit_sat(packages: Packages, txids: Iterable[bytes], fee_rate: int) -> int:
+    return packages.deficit_sat(txids, fee_rate)
 
 
 def _check_choice(chosen: list[Spendable], inputs_sat: int, weight_wu: int) -> None:
@@ -202,6 +258,10 @@ def _check_choice(chosen: list[Spendable], inputs_sat: int, weight_wu: int) -> N
             f"the transaction would weigh {weight_wu} WU, and nodes relay {MAX_STANDARD_WEIGHT} at "
             "most: pay less at once",
         )
+
+
+def _whole_vb(weight_wu: int) -> int:
+    return -(-weight_wu // _WITNESS_SCALE_FACTOR)
 
 
 def _output_bytes(script: bytes) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from btc_legacy.errors import BitcoinError, ErrorKind
 from btc_legacy.wallet.build import Outpoint
@@ -25,9 +25,9 @@ class Chain:
         store: Store,
         window: Window,
         birthday: int,
-        read_promises: Callable[[], None],
+        read_promises: Callable[[], object],
     ) -> None:
-        """`read_promises` moves the window with the addresses given out by anybody.
+        """`read_promises` moves the window with the addresses given out by either side.
 
         It is called between fetching a block and looking into it: what pays an address can only
         be mined after the address was promised.
@@ -39,16 +39,45 @@ class Chain:
         self._read_promises = read_promises
 
     def follow(self) -> BlockRef:
-        """Reaches the node's best block and returns it."""
+        """Reaches the node's best block and returns it. All blocks were read with all scripts."""
         tip = self._reach_tip()
-        while (watched := self._store.first_scan) is not None:
-            if watched == len(self._window):
-                self._store.end_first_scan()
-            else:
-                # An address found late may have been paid early.
-                self._store.restart_first_scan(len(self._window))
-                tip = self._reach_tip()
+        while not self.is_read:
+            self._read_again()
+            tip = self._reach_tip()
+        if self._store.is_first_scan:
+            self._store.end_first_scan()
         return tip
+
+    @property
+    def is_read(self) -> bool:
+        """Whether every block was read with everything watched that is watched for use now."""
+        return self._store.reread is None and self._window.by_use == self._store.read_with
+
+    def _read_again(self) -> None:
+        """Reads all blocks once more, since an address that is found late may have been paid early.
+
+        A pass that was interrupted is continued where it stopped. What moves the window during the
+        pass leads to another one.
+        """
+        if self._store.reread is None:
+            self._store.begin_reading(self._window.by_use, self._birthday)
+        while (
+            (read := self._store.reread) is not None
+            and (tip := self._store.tip) is not None
+            and read < tip.height
+        ):
+            # As they were read first, whatever the node's chain is now: that is followed after.
+            last = min(read + _BATCH, tip.height)
+            heights = range(max(read + 1, self._birthday), last + 1)
+            known = [BlockRef(height, self._known_hash(height)) for height in heights]
+            self._take([self._node.block(ref) for ref in known])
+        self._store.end_reading()
+
+    def _known_hash(self, height: int) -> str:
+        block_hash = self._store.block_hash(height)
+        if block_hash is None:
+            raise BitcoinError(ErrorKind.INTERNAL, f"no block at height {height} was examined")
+        return block_hash
 
     def _reach_tip(self) -> BlockRef:
         for _ in range(_MAX_ATTEMPTS):
@@ -70,18 +99,23 @@ class Chain:
             self._store.undo_above(fork)
         if self._store.tip is None:
             self._read_promises()
-            self._store.restart_first_scan(len(self._window))
+            if self._window.by_use != self._store.read_with:
+                self._store.begin_reading(self._window.by_use, self._birthday)
         for first in range(fork + 1, target.height + 1, _BATCH):
             last = min(first + _BATCH - 1, target.height)
             blocks = list(self._fetch(first, last))
-            self._read_promises()
-            for block in blocks:
-                if not self._follows_tip(block):
-                    return False
-                self._store.apply(self._examine(block))
-            if len(blocks) < last - first + 1:
+            if not self._take(blocks) or len(blocks) < last - first + 1:
                 return False
         return target.height < self._birthday or self._store.tip == target
+
+    def _take(self, blocks: Iterable[Block]) -> bool:
+        """Looks into blocks; False if one does not follow the tip."""
+        self._read_promises()
+        for block in blocks:
+            if self._is_new(block) and not self._follows_tip(block):
+                return False
+            self._store.apply(self._examine(block))
+        return True
 
     def _fork_height(self, target: BlockRef) -> int:
         """The height of the last block that the node's chain and the store share."""
@@ -106,20 +140,26 @@ class Chain:
                 return
             yield self._node.block(BlockRef(height, block_hash))
 
+    def _is_new(self, block: Block) -> bool:
+        return self._store.tip is None or block.ref.height > self._store.tip.height
+
     def _follows_tip(self, block: Block) -> bool:
         tip = self._store.tip
         return tip is None or (tip.height + 1, tip.hash) == (block.ref.height, block.previous)
 
     def _examine(self, block: Block) -> BlockEffect:
-        effect = BlockEffect(block.ref, {}, [])
+        effect = BlockEffect(block.ref, {}, {})
         for number, tx in enumerate(block.transactions):
-            for txin in tx.vin:
-                outpoint = Outpoint(txin.prevout.hash, txin.prevout.n)
-                if outpoint in self._store.coins or outpoint in effect.received:
-                    effect.spent.append(outpoint)
+            spent = [
+                outpoint
+                for txin in tx.vin
+                if (outpoint := Outpoint(txin.prevout.hash, txin.prevout.n)) in self._store.coins
+                or outpoint in effect.received
+            ]
             found = self._window.find(tx.vout)
             # The txid is only computed for the few transactions that matter.
-            txid = tx.GetTxid() if found else b""
+            txid = tx.GetTxid() if found or spent else b""
+            effect.spent |= dict.fromkeys(spent, txid)
             for vout, place in found.items():
                 outpoint = Outpoint(txid, vout)
                 effect.received[outpoint] = Coin(

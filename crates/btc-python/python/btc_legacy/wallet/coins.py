@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from bitcoin.core import CTransaction
+
+from btc_legacy.decode import WITNESS_SCALE_FACTOR
 from btc_legacy.protocol import WalletBalance
 from btc_legacy.wallet.build import Outpoint, Spendable
 from btc_legacy.wallet.keys import Place
 from btc_legacy.wallet.mempool import Pending
+from btc_legacy.wallet.packages import PendingTransaction
 from btc_legacy.wallet.store import Coin
 
 COINBASE_MATURITY = 100
@@ -56,16 +60,19 @@ def owned(
     return sorted(unspent, key=lambda coin: coin.outpoint)
 
 
-def balance(coins: Iterable[OwnedCoin]) -> WalletBalance:
-    """The sums by bucket, in satoshi."""
+def balance(coins: Iterable[OwnedCoin], held: Collection[Outpoint] = ()) -> WalletBalance:
+    """The sums by bucket, in satoshi, and what of them open payments hold."""
     sums = dict.fromkeys(State, 0)
+    held_sat = 0
     for coin in coins:
         sums[coin.state] += coin.value_sat
+        held_sat += coin.value_sat if coin.outpoint in held else 0
     return {
         "confirmed_sat": sums[State.CONFIRMED],
         "trusted_pending_sat": sums[State.TRUSTED_PENDING],
         "untrusted_pending_sat": sums[State.UNTRUSTED_PENDING],
         "immature_sat": sums[State.IMMATURE],
+        "held_by_missing_sat": held_sat,
     }
 
 
@@ -76,6 +83,39 @@ def spendable(coins: Iterable[OwnedCoin]) -> list[Spendable]:
         for coin in coins
         if coin.state in SPENDABLE
     ]
+
+
+def trusted(
+    confirmed: Mapping[Outpoint, Coin], pending: Mapping[bytes, Pending]
+) -> list[PendingTransaction]:
+    """The transactions whose unconfirmed outputs may be spent, ascending by txid."""
+    chosen = _trusted(confirmed, pending)
+
+    def value_sat(outpoint: Outpoint) -> int:
+        if outpoint in confirmed:
+            return confirmed[outpoint].value_sat
+        value: int = pending[outpoint.txid].tx.vout[outpoint.vout].nValue
+        return value
+
+    return [
+        PendingTransaction(
+            txid,
+            pending[txid].tx.nVersion,
+            _size_vb(pending[txid].tx),
+            sum(value_sat(outpoint) for outpoint in pending[txid].spends)
+            - sum(output.nValue for output in pending[txid].tx.vout),
+            tuple(sorted({outpoint.txid for outpoint in pending[txid].spends} & chosen)),
+        )
+        for txid in sorted(chosen)
+    ]
+
+
+def _size_vb(tx: CTransaction) -> int:
+    """The weight / 4, rounded up."""
+    whole = len(tx.serialize())
+    stripped = len(tx.serialize(params={"include_witness": False})) if tx.has_witness() else whole
+    weight_wu = stripped * (WITNESS_SCALE_FACTOR - 1) + whole
+    return -(-weight_wu // WITNESS_SCALE_FACTOR)
 
 
 def _confirmed_state(coin: Coin, tip_height: int) -> State:

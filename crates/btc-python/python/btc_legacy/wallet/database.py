@@ -45,16 +45,24 @@ class SqliteFile(NamedTuple):
         except (sqlite3.DatabaseError, ValueError, TypeError) as error:
             raise self.damaged(str(error)) from error
 
-    def check_schema(self, database: sqlite3.Connection) -> None:
-        """Refuses a file that a newer version wrote, or that has no version."""
+    def schema_of(self, database: sqlite3.Connection) -> int:
+        """The file's schema; one that a newer version wrote, or that has none, is refused."""
         row = database.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
-        if row is None or not str(row[0]).isdecimal():
+        if row is None or not str(row[0]).isdecimal() or int(row[0]) < 1:
             raise self.damaged("it has no schema")
-        if int(row[0]) > self.schema:
+        schema = int(row[0])
+        if schema > self.schema:
             raise BitcoinError(
                 ErrorKind.CONFIGURATION,
-                f"{self.name} has schema {row[0]}, written by a newer version: use that version",
+                f"{self.name} has schema {schema}, written by a newer version: use that version",
             )
+        return schema
+
+
+def run(database: sqlite3.Connection, statements: str) -> None:
+    """Runs several statements, which end in semicolons and hold no other ones."""
+    for statement in statements.split(";"):
+        database.execute(statement)
 
 
 @contextmanager

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import struct
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from bitcoin.core import CTransaction
+from bitcoin.core.serialize import SerializationError
 
 from btc_legacy.wallet.build import Outpoint
 from btc_legacy.wallet.keys import Place
 from btc_legacy.wallet.node import BlockRef, Node
+from btc_legacy.wallet.payments import spends
 from btc_legacy.wallet.store import Store
+from btc_legacy.wallet.store_file import FILE
 from btc_legacy.wallet.window import Window
 
 # How many transactions are fetched between two looks at what was promised meanwhile.
@@ -28,25 +32,35 @@ class Pending:
     @property
     def spends(self) -> list[Outpoint]:
         """The outputs it spends, the wallet's and others."""
-        return [Outpoint(txin.prevout.hash, txin.prevout.n) for txin in self.tx.vin]
+        return spends(self.tx)
 
 
 class Mempool:
     """Knows the wallet's transactions in the mempool, and asks for each transaction once."""
 
     def __init__(
-        self, node: Node, store: Store, window: Window, read_promises: Callable[[], None]
+        self,
+        node: Node,
+        store: Store,
+        window: Window,
+        read_promises: Callable[[], object],
+        own: Collection[bytes],
     ) -> None:
-        """`read_promises` is called before transactions are looked into, as `Chain` does."""
+        """`read_promises` is called before transactions are looked into, as `Chain` does.
+
+        `own` are the txids of own payments, whatever they spend.
+        """
         self._node = node
         self._store = store
         self._window = window
         self._read_promises = read_promises
-        self._pending: dict[bytes, Pending] = {}
+        self._own = own
+        # None until it is read from the store: that needs the scripts.
+        self._known: dict[bytes, Pending] | None = None
         # Of the others, only what could make them the wallet's: hashes of the scripts they pay and
         # of the transactions they spend.
         self._others: dict[bytes, tuple[int, ...]] = {}
-        self._watched = len(window)
+        self._watched = 0
 
     @property
     def pending(self) -> Mapping[bytes, Pending]:
@@ -59,17 +73,81 @@ class Mempool:
         The store must be at this tip: what is the wallet's and unspent there decides.
         """
         here = self._node.mempool()
-        self._pending = {txid: it for txid, it in self._pending.items() if txid in here}
-        self._others = {txid: marks for txid, marks in self._others.items() if txid in here}
+        self._others = {
+            txid: marks
+            for txid, marks in self._others.items()
+            if txid in here and txid not in self._own
+        }
         self._reconsider(set())
         while unknown := sorted(here - self._pending.keys() - self._others.keys()):
             for first in range(0, len(unknown), _BATCH):
                 here -= self._look_into(unknown[first : first + _BATCH])
+        self._drop(self._gone(here))
         if self._node.best_hash() == tip.hash:
             return True
         # Beside another chain than the store's, one of the wallet's may have looked like another.
         self._others = {}
         return False
+
+    @property
+    def _pending(self) -> dict[bytes, Pending]:
+        if self._known is None:
+            waiting = {txid: _decoded(raw) for txid, raw in self._store.pending().items()}
+            known = {txid: Pending(tx, self._window.find(tx.vout)) for txid, tx in waiting.items()}
+            self._watched = len(self._window)
+            self._known = known
+        return self._known
+
+    def _gone(self, here: set[bytes]) -> set[bytes]:
+        """Which of the wallet's transactions do not count any more.
+
+        An unloaded mempool is unknown, not empty: what is not in it still counts, unless the chain
+        or a transaction that is in it says otherwise.
+        """
+        absent = self._pending.keys() - here
+        if not absent:
+            return set()
+        spent_here = {
+            outpoint
+            for txid, pending in self._pending.items()
+            if txid in here
+            for outpoint in pending.spends
+        }
+        confirmed = {txid for txid in absent if self._is_confirmed(txid)}
+        lost = {txid for txid in absent - confirmed if self._is_lost(txid, spent_here)}
+        gone = confirmed | self._with_descendants(lost) & absent
+        if absent <= gone or not self._node.is_mempool_loaded():
+            return gone
+        # The first listing may be from before it was loaded.
+        return absent - self._node.mempool() | gone
+
+    def _is_confirmed(self, txid: bytes) -> bool:
+        pending = self._pending[txid]
+        decided = [self._store.spent(outpoint) for outpoint in pending.spends]
+        return any(it.spender == txid for it in decided if it) or any(
+            self._store.has_coin(Outpoint(txid, vout)) for vout in pending.ours
+        )
+
+    def _is_lost(self, txid: bytes, spent_here: set[Outpoint]) -> bool:
+        """Whether another transaction, in the chain or in the mempool, spends one of its inputs."""
+        return any(
+            outpoint in spent_here or self._store.spent(outpoint)
+            for outpoint in self._pending[txid].spends
+        )
+
+    def _with_descendants(self, txids: set[bytes]) -> set[bytes]:
+        while more := {
+            txid
+            for txid, pending in self._pending.items()
+            if txid not in txids and any(outpoint.txid in txids for outpoint in pending.spends)
+        }:
+            txids = txids | more
+        return txids
+
+    def _drop(self, txids: set[bytes]) -> None:
+        if txids:
+            self._store.drop_pending(txids)
+            self._known = {txid: it for txid, it in self._pending.items() if txid not in txids}
 
     def _look_into(self, txids: list[bytes]) -> set[bytes]:
         """Fetches transactions and sorts them; returns those that have left the mempool."""
@@ -84,9 +162,10 @@ class Mempool:
     def _take(self, txid: bytes, tx: CTransaction) -> bool:
         """Keeps a transaction if it is the wallet's."""
         pending = Pending(tx, self._window.find(tx.vout))
-        if not pending.ours and not any(self._is_coin(spent) for spent in pending.spends):
+        is_ours = pending.ours or txid in self._own
+        if not is_ours and not any(self._is_coin(spent) for spent in pending.spends):
             return False
-        self._store.note_used(pending.ours.values())
+        self._store.add_pending(txid, tx.serialize(), pending.ours.values())
         self._pending[txid] = pending
         return True
 
@@ -108,10 +187,17 @@ class Mempool:
             return
         self._others = {txid: own for txid, own in self._others.items() if marks.isdisjoint(own)}
         if scripts:
-            self._pending = {
+            self._known = {
                 txid: Pending(it.tx, self._window.find(it.tx.vout))
                 for txid, it in self._pending.items()
             }
+
+
+def _decoded(raw: bytes) -> CTransaction:
+    try:
+        return CTransaction.deserialize(raw)
+    except (SerializationError, struct.error, TypeError, ValueError) as error:
+        raise FILE.damaged(f"a transaction that cannot be decoded ({error})") from error
 
 
 def _marks(tx: CTransaction) -> tuple[int, ...]:

@@ -82,6 +82,12 @@ class Node:
         txids = self._ask(partial(wire.array, check=wire.hash_hex), "getrawmempool")
         return {lx(txid) for txid in txids}
 
+    def is_mempool_loaded(self) -> bool:
+        """Whether the mempool is whole: after a start the node reads it from disk."""
+        info = self._rpc.read("getmempoolinfo")
+        # Nodes that do not say so have loaded it before they answer.
+        return not isinstance(info, dict) or info.get("loaded") is not False
+
     def transaction(self, txid: bytes) -> CTransaction | None:
         """A transaction of the mempool; None if it has left it."""
         try:

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
+from bitcoin.core import CTransaction, b2lx, lx
+
 from btc_legacy import protocol
 from btc_legacy.config import Config
 from btc_legacy.decode import decode_transaction
@@ -19,17 +21,20 @@ from btc_legacy.protocol import (
     WalletState,
 )
 from btc_legacy.rpc import RpcClient
+from btc_legacy.sending import send
 from btc_legacy.wallet.addresses import address_of
+from btc_legacy.wallet.booking import Booking
 from btc_legacy.wallet.build import Change, Draft, Outpoint, Spendable, check_payments, draft
 from btc_legacy.wallet.coins import balance, spendable
 from btc_legacy.wallet.folder import Lock, read_description
-from btc_legacy.wallet.follower import Follower
+from btc_legacy.wallet.follower import Follower, View
+from btc_legacy.wallet.handover import Handover
 from btc_legacy.wallet.keys import Keychain, Keyring, Place, Signer
 from btc_legacy.wallet.node import BlockRef, Node
-from btc_legacy.wallet.reservations import Reservations
+from btc_legacy.wallet.packages import PendingTransaction
+from btc_legacy.wallet.payments import token
+from btc_legacy.wallet.reservations import RESTORE_GAP_LIMIT, Reservations, next_change, reserve
 from btc_legacy.wallet.sign import sign
-
-_MAX_ATTEMPTS = 20
 
 
 class Wallet:
@@ -39,6 +44,9 @@ class Wallet:
         """Opens the folder, and unlocks it if the configuration has the words."""
         description = read_description(folder, config.network)
         self._network = config.network
+        self._max_fee_rate = config.max_fee_rate
+        self._gap_limit = description.gap_limit
+        self._rpc = rpc
         self._change_chain = Keychain(description.change_type, "change")
         self._keyring = Keyring(config.network, description.accounts)
         self._signer = _signer(config, self._keyring, description.fingerprint)
@@ -49,6 +57,7 @@ class Wallet:
             self._follower = Follower(
                 folder, description, self._keyring, self._reservations, Node(rpc)
             )
+            self._handover = Handover(self._reservations, self._follower, rpc)
         except BaseException:
             self._lock.close()
             raise
@@ -65,10 +74,25 @@ class Wallet:
         # Fails before anything is promised if there is no such account.
         self._keyring.script(Place(keychain, 0))
         with self._mutex:
-            if not self._follower.knows_used:
+            if self._follower.knows_used:
+                self._follower.read_shared()
+            else:
                 self._follower.follow()
-            first_unused = self._follower.first_unused(keychain)
-            index = self._reservations.take_index(keychain, first_unused)
+            highest_used = self._follower.first_unused(keychain) - 1
+            gap_limit = max(self._gap_limit, RESTORE_GAP_LIMIT)
+            index = self._reservations.take_index(
+                keychain, self._follower.first_free(keychain), highest_used + gap_limit + 1
+            )
+            if index is None:
+                raise BitcoinError(
+                    ErrorKind.INVALID_INPUT,
+                    f"{gap_limit} addresses were given out and none of them was paid: a wallet "
+                    "that is restored from its words would not look further, so give out one of "
+                    "those again (btc address list)",
+                    highest_used=highest_used,
+                    gap_limit=gap_limit,
+                )
+            self._follower.note_promised(keychain, index + 1)
         return self._address(Place(keychain, index))
 
     def derive_address(self, address_type: str, index: int) -> Address:
@@ -76,9 +100,12 @@ class Wallet:
         return self._address(Place(Keychain(address_type, "receive"), index))
 
     def get_balance(self) -> int:
-        """What is confirmed or trusted at the node's tip, in satoshi."""
+        """What is confirmed or trusted at the node's tip, in satoshi.
+
+        Sends missing payments again whose time has come.
+        """
         with self._mutex:
-            view = self._follower.follow()
+            view = self._tended()
         return sum(coin.value_sat for coin in spendable(view.coins))
 
     def state(self) -> WalletState:
@@ -87,7 +114,7 @@ class Wallet:
             view = self._follower.follow()
         return {
             "tip": _block(view.tip),
-            "balance": balance(view.coins),
+            "balance": balance(view.coins, view.held),
             "coins": [(str(coin.outpoint), coin.value_sat) for coin in view.coins],
         }
 
@@ -95,59 +122,109 @@ class Wallet:
         """What `create_transaction` would build on now; reserves nothing."""
         with self._mutex:
             view = self._follower.follow()
-            reserved = self._reservations.reserved()
-            coins = [coin for coin in spendable(view.coins) if coin.outpoint not in reserved]
-            return _snapshot(view.tip, coins, self._next_change())
+            with self._reservations.reading() as booking:
+                coins = _free(view, booking)
+                change = self._next_change(booking)
+        return _snapshot(view, coins, change)
 
     def create_transaction(
         self, outputs: list[tuple[str, int]], fee_rate: int
     ) -> tuple[Transaction, WalletSnapshot]:
         """Builds and signs a payment and reserves its coins; says what it was built on."""
         signer = self._unlocked()
-        payments = check_payments(outputs, fee_rate, self._network)
+        payments = check_payments(outputs, fee_rate, self._network, self._max_fee_rate)
         with self._mutex:
-            view = self._follower.follow()
-            for _ in range(_MAX_ATTEMPTS):
-                reserved = self._reservations.reserved()
-                coins = [coin for coin in spendable(view.coins) if coin.outpoint not in reserved]
-                change = self._change(self._next_change())
-                drafted = draft(payments, fee_rate, coins, change, view.tip.height)
-                transaction = self._sign(drafted, signer)
-                if self._reservations.take(
+            tip = self._tended().tip
+            # Nothing else is promised or handed over between the choice and the promise.
+            with self._reservations.booking() as booking:
+                self._follower.read_payments(booking)
+                view = self._follower.view(tip)
+                coins = _free(view, booking)
+                change = self._change(self._next_change(booking))
+                drafted = draft(payments, fee_rate, coins, change, tip.height, view.pending)
+                raw = self._sign(drafted, signer)
+                reserve(
+                    booking,
                     [coin.outpoint for coin in drafted.coins],
                     drafted.change.place if drafted.change else None,
-                    transaction["txid"],
-                ):
-                    return transaction, _snapshot(view.tip, coins, change.place)
-        raise BitcoinError(
-            ErrorKind.UNAVAILABLE, "other callers reserve coins faster than this one: try again"
-        )
+                    token(CTransaction.deserialize(raw)),
+                )
+        return _planned(raw, drafted), _snapshot(view, coins, change.place)
 
     def plan_transaction(
         self, outputs: list[tuple[str, int]], fee_rate: int, snapshot: WalletSnapshot
     ) -> PlannedTransaction:
         """Builds and signs what `create_transaction` would on this snapshot; reserves nothing."""
         signer = self._unlocked()
-        payments = check_payments(outputs, fee_rate, self._network)
+        payments = check_payments(outputs, fee_rate, self._network, self._max_fee_rate)
         with self._mutex:
             view = self._follower.follow()
         coins = [_spendable(coin) for coin in snapshot["coins"]]
         change = self._change(
             Place(Keychain(snapshot["change_type"], "change"), snapshot["change_index"])
         )
-        drafted = draft(payments, fee_rate, coins, change, snapshot["tip"]["height"])
-        # What the other side has reserved for this very transaction is known all the same.
-        known = set(spendable(view.coins))
+        pending = [_pending(transaction) for transaction in snapshot["pending"]]
+        drafted = draft(payments, fee_rate, coins, change, snapshot["tip"]["height"], pending)
         return {
-            "transaction": self._sign(drafted, signer),
+            "transaction": _planned(self._sign(drafted, signer), drafted),
             "tip": _block(view.tip),
-            "unknown_coins": [str(coin.outpoint) for coin in coins if coin not in known],
+            "unknown_coins": _unknown(view, coins, pending),
         }
+
+    def broadcast(self, raw: bytes) -> str:
+        """Hands a signed transaction to the node; returns its txid.
+
+        One that spends coins of the wallet is on disk before the node is asked.
+        """
+        tx = CTransaction.deserialize(raw)
+        with self._mutex:
+            try:
+                handed = self._handover.prepare(tx)
+            except BitcoinError as error:
+                if error.kind is not ErrorKind.REJECTED or not self._follower.knows_used:
+                    raise
+                # What stood in the way may be decided by now.
+                self._follower.follow()
+                handed = self._handover.prepare(tx)
+        try:
+            txid = send(self._rpc, raw, b2lx(tx.GetTxid()))
+        except BitcoinError as error:
+            self._handover.failed(handed, error)
+            raise
+        self._handover.succeeded(handed)
+        return txid
+
+    def refusal(self, raw: bytes) -> str | None:
+        """Why `broadcast` would not hand these bytes to the node. Has no effect."""
+        tx = CTransaction.deserialize(raw)
+        with self._mutex:
+            refusal = self._handover.refusal(tx)
+            if refusal and self._follower.knows_used:
+                self._follower.follow()
+                refusal = self._handover.refusal(tx)
+        return refusal.message if refusal else None
+
+    def _tended(self) -> View:
+        """Follows chain and mempool, and attends to the own payments."""
+        view = self._follower.follow()
+        self._handover.settle(view.tip.height, view.standings)
+        if self._handover.send_due(view.payments, view.standings):
+            view = self._follower.follow()
+        return view
 
     def _unlocked(self) -> Signer:
         if self._signer is None:
             raise BitcoinError(ErrorKind.UNSUPPORTED, "the wallet is locked or watch-only")
         return self._signer
+
+    def _sign(self, drafted: Draft, signer: Signer) -> bytes:
+        try:
+            return sign(drafted, self._keyring, signer)
+        except (TypeError, ValueError) as error:
+            # Within a step on the shared file, these would be taken for damage to that.
+            raise BitcoinError(
+                ErrorKind.INTERNAL, f"the transaction cannot be signed ({error}): report this"
+            ) from error
 
     def _address(self, place: Place) -> Address:
         script = self._keyring.script(place)
@@ -159,19 +236,12 @@ class Wallet:
             "index": place.index,
         }
 
-    def _next_change(self) -> Place:
-        promised = self._reservations.next_indices().get(self._change_chain, 0)
-        return Place(
-            self._change_chain, max(promised, self._follower.first_unused(self._change_chain))
-        )
+    def _next_change(self, booking: Booking) -> Place:
+        first_free = self._follower.first_free(self._change_chain)
+        return Place(self._change_chain, next_change(booking, self._change_chain, first_free))
 
     def _change(self, place: Place) -> Change:
         return Change(place, self._keyring.script(place))
-
-    def _sign(self, drafted: Draft, signer: Signer) -> Transaction:
-        transaction = decode_transaction(sign(drafted, self._keyring, signer))
-        transaction["fee_sat"] = drafted.fee_sat
-        return transaction
 
 
 def _signer(config: Config, keyring: Keyring, fingerprint: str | None) -> Signer | None:
@@ -182,9 +252,36 @@ def _signer(config: Config, keyring: Keyring, fingerprint: str | None) -> Signer
     return signer
 
 
-def _snapshot(tip: BlockRef, coins: Iterable[Spendable], change: Place) -> WalletSnapshot:
+def _free(view: View, booking: Booking) -> list[Spendable]:
+    """The coins that may be chosen: neither reserved nor held by an open payment."""
+    taken = booking.reserved().keys() | view.held.keys()
+    return [coin for coin in spendable(view.coins) if coin.outpoint not in taken]
+
+
+def _unknown(
+    view: View, coins: Iterable[Spendable], pending: Iterable[PendingTransaction]
+) -> list[str]:
+    """Which of these are not known here as they stand there, reserved or not."""
+    known = {coin for coin in spendable(view.coins) if coin.outpoint not in view.held}
+    ours = {transaction.txid: transaction for transaction in view.pending}
+    theirs = {transaction.txid: transaction for transaction in pending}
+    return [
+        str(coin.outpoint)
+        for coin in coins
+        # What an unconfirmed coin comes with decides about its choice.
+        if coin not in known or ours.get(coin.outpoint.txid) != theirs.get(coin.outpoint.txid)
+    ]
+
+
+def _planned(raw: bytes, drafted: Draft) -> Transaction:
+    transaction = decode_transaction(raw)
+    transaction["fee_sat"] = drafted.fee_sat
+    return transaction
+
+
+def _snapshot(view: View, coins: Iterable[Spendable], change: Place) -> WalletSnapshot:
     return {
-        "tip": _block(tip),
+        "tip": _block(view.tip),
         "coins": [
             {
                 "outpoint": str(coin.outpoint),
@@ -195,6 +292,16 @@ def _snapshot(tip: BlockRef, coins: Iterable[Spendable], change: Place) -> Walle
             }
             for coin in coins
         ],
+        "pending": [
+            {
+                "txid": b2lx(transaction.txid),
+                "version": transaction.version,
+                "size_vb": transaction.size_vb,
+                "fee_sat": transaction.fee_sat,
+                "spends": [b2lx(txid) for txid in transaction.spends],
+            }
+            for transaction in view.pending
+        ],
         "change_type": change.keychain.address_type,
         "change_index": change.index,
     }
@@ -203,6 +310,16 @@ def _snapshot(tip: BlockRef, coins: Iterable[Spendable], change: Place) -> Walle
 def _spendable(coin: SnapshotCoin) -> Spendable:
     place = Place(Keychain(coin["address_type"], coin["chain"]), coin["index"])
     return Spendable(Outpoint.parse(coin["outpoint"]), coin["value_sat"], place)
+
+
+def _pending(transaction: protocol.PendingTransaction) -> PendingTransaction:
+    return PendingTransaction(
+        lx(transaction["txid"]),
+        transaction["version"],
+        transaction["size_vb"],
+        transaction["fee_sat"],
+        tuple(lx(txid) for txid in transaction["spends"]),
+    )
 
 
 def _block(tip: BlockRef) -> protocol.BlockRef:

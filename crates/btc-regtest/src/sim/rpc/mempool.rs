@@ -22,7 +22,7 @@ pub(super) enum Side {
 }
 
 pub(super) fn info(world: &mut World) -> Answer {
-    let is_loaded = world.unloaded_calls == 0;
+    let is_loaded = world.unloaded_calls == 0 && world.unloaded.is_none();
     world.unloaded_calls = world.unloaded_calls.saturating_sub(1);
     let pool = &world.pool;
     answer(

@@ -10,21 +10,28 @@ mod cover;
 mod deterministic;
 mod draft;
 mod outputs;
+mod pending;
+mod permitted;
 mod psbt;
+mod relay;
 mod request;
 mod select;
 mod sign;
 mod weight;
 
-pub use self::accelerate::{Ancestor, Parent, accelerate};
-pub use self::bump::{NewFee, Original, bump};
-pub use self::deterministic::{deterministic_order, plan};
+pub use self::accelerate::{Parent, accelerate};
+pub use self::bump::{Original, Purpose, Terms, bump};
+pub use self::deterministic::{check_plain_rate, deterministic_order, plan};
 pub use self::draft::{Change, ChangePlace, Draft};
 pub use self::outputs::{dust_limit_sat, parse_address};
+pub use self::pending::deficit_sat;
 pub use self::psbt::{
     combine_psbts, extract_psbt, finalize_psbt, format_psbt, parse_psbt, sign_psbt, to_psbt,
 };
-pub use self::request::{Candidate, Hold, MAX_DATA_BYTES, MAX_FEE_RATE_SAT_PER_VB, draft_request};
+pub use self::relay::{MempoolEntry, RelayRules};
+pub use self::request::{
+    Candidate, DEFAULT_MAX_FEE_RATE, Funds, Hold, MAX_DATA_BYTES, draft_request,
+};
 pub use self::sign::{sign, to_bitcoin_transaction};
 pub use self::weight::{MAX_STANDARD_WEIGHT_WU, Weigher, input_weight_wu, output_weight_wu};
 

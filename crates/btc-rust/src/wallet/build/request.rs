@@ -1,25 +1,45 @@
 //! Drafts for everything a request may ask: several recipients, data, chosen coins, drains.
 
-use std::collections::{HashMap, HashSet};
-
 use bitcoin::script::PushBytesBuf;
 use bitcoin::secp256k1::rand::RngCore;
-use bitcoin::{OutPoint, ScriptBuf, TxOut};
-use btc_iface::{BitcoinResult, Coin, CoinSelection, CoinState, SnapshotCoin, TransactionRequest};
+use bitcoin::transaction::Version;
+use bitcoin::{ScriptBuf, TxOut};
+use btc_iface::{
+    BitcoinResult, Coin, CoinSelection, CoinState, FeeRate, PendingTransaction, SnapshotCoin,
+    TransactionRequest,
+};
 
-use super::cover::{Needs, Rest, Split};
+use super::cover::{Needs, Rest, Split, Taken};
 use super::deterministic::{check_distinct, deterministic_order};
 use super::draft::{Change, ChangePlace, Draft, lock_time_at, output, unsigned};
 use super::outputs::{parse_address, parse_outputs, sum_sat};
-use super::select::{Choice, Target, choose, is_economic, shuffle};
+use super::pending::Pending;
+use super::permitted::{Permitted, permitted, version_of};
+use super::select::{Target, choose, is_economic, shuffle};
 use super::wrong;
 use crate::wallet::keys::Keyring;
 
-/// The largest fee rate that needs no `allow_high_fee`, in sat/vB.
-pub const MAX_FEE_RATE_SAT_PER_VB: u64 = 1_000;
+/// The highest fee rate, unless another one is configured (`MAX_FEE_RATE`).
+pub const DEFAULT_MAX_FEE_RATE: FeeRate = FeeRate::from_sat_per_vb(1_000);
 
 /// The most bytes of data in an output that all nodes relay.
 pub const MAX_DATA_BYTES: usize = 80;
+
+/// What a wallet builds on.
+#[derive(Debug, Clone, Copy)]
+pub struct Funds<'a> {
+    /// Its coins.
+    pub coins: &'a [Candidate],
+    /// The unconfirmed transactions that coins come from, with their unconfirmed ancestors, as far
+    /// as they are known.
+    pub pending: &'a [PendingTransaction],
+    /// The height of the tip of the chain.
+    pub tip_height: u32,
+    /// Where change goes, if there is any.
+    pub change: ChangePlace,
+    /// The highest fee rate that needs no consent.
+    pub max_rate: FeeRate,
+}
 
 /// A coin of the wallet, with what decides whether it may be spent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -69,45 +89,49 @@ impl From<&Coin> for Candidate {
 /// - [`CoinSelection::LargestFirst`] follows "Building" in `docs/wallet.md`, after the coins that
 ///   the request names. The others leave out coins that are not worth their fee, fall back to
 ///   the largest first when they find nothing, and shuffle inputs and outputs.
-/// - Confirmed and trusted pending coins that nobody holds are chosen by themselves; untrusted
-///   pending and locked ones when they are named.
+/// - Confirmed and trusted pending coins that nobody holds are chosen by themselves, pending ones
+///   only where the confirmed ones do not pay and by the rules of "Building"; untrusted pending
+///   and locked ones when they are named.
 /// - `drain_to` without recipients spends the named coins, or without any all that would be
 ///   chosen by themselves and are worth their fee; with recipients it gets what is left.
-/// - The fee is that of the whole transaction's weight at the rate, rounded up, and what is not
-///   worth an output.
+/// - The fee is that of the whole transaction's weight at the rate, rounded up, what the pending
+///   transactions that the coins come from lack at that rate, and what is not worth an output.
+/// - A request that names a coin of an unconfirmed transaction of version 3 makes a transaction of
+///   version 3, with confirmed coins beside it (BIP431).
 ///
 /// # Errors
 /// `InvalidInput`: nothing to do; a fee rate of 0; a wrong address, dust, more than 21,000,000
-/// BTC or 80 bytes of data; a rate above 1,000 sat/vB, or a fee above 10 % of what is sent (of
+/// BTC or 80 bytes of data; a rate above `max_rate`, or a fee above 10 % of what is sent (of
 /// what is spent, in drains and where nothing is sent), without `allow_high_fee`; a named coin
-/// that is not the wallet's, reserved, immature, named twice or avoided. `Rejected`: not enough
-/// coins, with `missing_sat` in the context; too heavy for nodes to relay. `Unsupported`: no
-/// account of the change type.
+/// that is not the wallet's, reserved, immature, named twice or avoided, or that nodes take no
+/// child of. `Rejected`: not enough coins, with `missing_sat` in the context; too heavy for nodes
+/// to relay. `Unsupported`: no account of the change type.
 pub fn draft_request(
     keyring: &Keyring,
-    coins: &[Candidate],
-    tip_height: u32,
-    change: ChangePlace,
+    funds: &Funds<'_>,
     request: &TransactionRequest,
     default_selection: CoinSelection,
     rng: &mut impl RngCore,
 ) -> BitcoinResult<Draft> {
-    let plan = Plan::read(keyring, request)?;
-    let lock_time = lock_time_at(tip_height)?;
-    let (required, optional) = permitted(coins, request)?;
+    let plan = Plan::read(keyring, request, funds.max_rate)?;
+    let lock_time = lock_time_at(funds.tip_height)?;
+    let permitted = permitted(funds.coins, request)?;
+    let pending = Pending::new(funds.pending);
+    let (version, max_weight_wu) = version_of(&permitted.unconfirmed, &pending)?;
+    let needs = Needs::new(
+        &plan.outputs,
+        plan.fee_rate,
+        plan.rest(funds.change),
+        &pending,
+    );
+    let needs = needs.of_version(version, max_weight_wu);
+    needs.check_limits(&permitted.required)?;
     let selection = request.selection.unwrap_or(default_selection);
 
     let (mut inputs, split) = if plan.is_drain {
-        let mut all = required;
-        if all.is_empty() {
-            all.extend(optional.iter().map(|it| it.coin));
-            all.retain(|coin| is_economic(coin, plan.fee_rate));
-        }
-        all.sort_unstable_by(deterministic_order);
-        let split = plan.needs.drain(&all, plan.rest(change))?;
-        (all, split)
+        plan.drain(needs.keeping_rest(true), permitted)?
     } else {
-        plan.select(selection, required, optional, change, rng)?
+        plan.select(selection, &needs, permitted, rng)?
     };
     check_distinct(&inputs)?;
     plan.check_fee(&split, request)?;
@@ -116,7 +140,7 @@ pub fn draft_request(
     if let Some(value_sat) = split.rest_sat {
         outputs.push(match plan.drain_script {
             Some(script) => (output(script, value_sat), false),
-            None => (change.output(keyring, value_sat)?, true),
+            None => (funds.change.output(keyring, value_sat)?, true),
         });
     }
     if selection != CoinSelection::LargestFirst {
@@ -126,11 +150,13 @@ pub fn draft_request(
     let place = outputs.iter().position(|(_, is_change)| *is_change);
     let change: Option<Change> = place
         .zip(split.rest_sat)
-        .map(|(place, value_sat)| change.at(place, value_sat));
+        .map(|(place, value_sat)| funds.change.at(place, value_sat));
     let outputs = outputs.into_iter().map(|(it, _)| it).collect();
     let outpoints = inputs.iter().map(|coin| coin.outpoint);
+    let mut transaction = unsigned(outpoints, outputs, lock_time);
+    transaction.version = Version(version);
     Ok(Draft {
-        transaction: unsigned(outpoints, outputs, lock_time),
+        transaction,
         inputs,
         change,
         fee_sat: split.fee_sat,
@@ -145,18 +171,21 @@ struct Plan {
     drain_script: Option<ScriptBuf>,
     /// Everything goes to `drain_script`.
     is_drain: bool,
-    fee_rate: u64,
-    needs: Needs,
+    fee_rate: FeeRate,
 }
 
 impl Plan {
-    fn read(keyring: &Keyring, request: &TransactionRequest) -> BitcoinResult<Self> {
+    fn read(
+        keyring: &Keyring,
+        request: &TransactionRequest,
+        max_rate: FeeRate,
+    ) -> BitcoinResult<Self> {
         let nobody = request.recipients.is_empty();
         if nobody && request.data.is_none() && request.drain_to.is_none() {
             return Err(wrong("nothing to do; name a recipient, data or drain_to"));
         }
-        let fee_rate = request.fee_rate_sat_per_vb;
-        check_rate(fee_rate, request.allow_high_fee)?;
+        let fee_rate = request.fee_rate;
+        check_rate(fee_rate, max_rate, request.allow_high_fee)?;
         let pairs = request.recipients.iter();
         let pairs = pairs.map(|it| (it.address.as_str(), it.value_sat));
         let mut outputs = parse_outputs(keyring.network(), pairs)?;
@@ -168,7 +197,6 @@ impl Plan {
             None => None,
         };
         Ok(Self {
-            needs: Needs::new(&outputs, fee_rate),
             outputs,
             is_drain: nobody && drain_script.is_some(),
             drain_script,
@@ -184,40 +212,71 @@ impl Plan {
         }
     }
 
+    /// The named coins, or without any all that are worth it.
+    fn drain(
+        &self,
+        needs: Needs<'_>,
+        permitted: Permitted,
+    ) -> BitcoinResult<(Vec<SnapshotCoin>, Split)> {
+        let mut required = permitted.required;
+        let mut optional = Vec::new();
+        if required.is_empty() {
+            let confirmed = permitted.confirmed.iter().map(|it| it.coin);
+            required.extend(confirmed.filter(|coin| is_economic(coin, self.fee_rate)));
+            optional = permitted.pending;
+        }
+        required.sort_unstable_by(deterministic_order);
+        optional.sort_unstable_by(deterministic_order);
+        let taken = needs.take_all(&required, &optional)?;
+        let split = needs.split(&taken)?;
+        Ok((taken.coins, split))
+    }
+
     fn select(
         &self,
         selection: CoinSelection,
-        mut required: Vec<SnapshotCoin>,
-        mut optional: Vec<Choice>,
-        change: ChangePlace,
+        needs: &Needs<'_>,
+        permitted: Permitted,
         rng: &mut impl RngCore,
     ) -> BitcoinResult<(Vec<SnapshotCoin>, Split)> {
+        let Permitted {
+            mut required,
+            mut confirmed,
+            mut pending,
+            ..
+        } = permitted;
         required.sort_unstable_by(deterministic_order);
         if selection != CoinSelection::LargestFirst {
-            optional.retain(|it| is_economic(&it.coin, self.fee_rate));
+            confirmed.retain(|it| is_economic(&it.coin, self.fee_rate));
         }
-        optional.sort_unstable_by(|a, b| deterministic_order(&a.coin, &b.coin));
-        let largest: Vec<_> = optional.iter().map(|it| it.coin).collect();
-        let rest = self.rest(change);
-        let finish = |chosen: &[SnapshotCoin]| -> BitcoinResult<_> {
-            let taken = self.needs.take(&required, chosen)?;
-            let split = self.needs.split(&taken, rest)?;
-            Ok(([&required, &chosen[..taken.count]].concat(), split))
+        confirmed.sort_unstable_by(|a, b| deterministic_order(&a.coin, &b.coin));
+        pending.sort_unstable_by(deterministic_order);
+        let largest: Vec<_> = confirmed.iter().map(|it| it.coin).collect();
+        let taken = needs.take(&required, &[&largest[..], &pending].concat());
+        let finish = |taken: Taken| -> BitcoinResult<_> {
+            let split = needs.split(&taken)?;
+            Ok((taken.coins, split))
         };
-        if selection != CoinSelection::LargestFirst
-            && let Some(amount_sat) = self.needs.everything(&required, &largest)
-        {
+        if selection == CoinSelection::LargestFirst {
+            return finish(taken?);
+        }
+        // Pending coins are needed where the confirmed ones do not pay; then those are fixed.
+        let named = required.len();
+        let needed = taken.iter().flat_map(|taken| &taken.coins[named..]);
+        required.extend(needed.filter(|coin| needs.is_pending(coin)));
+        if let Some(amount_sat) = needs.everything(&required, &largest) {
             let target = Target {
                 amount_sat,
                 fee_rate: self.fee_rate,
-                change_bytes: rest.script_bytes(),
+                change_bytes: needs.rest_script_bytes(),
             };
-            let chosen = choose(selection, &required, &optional, target, rng);
-            if let Some(Ok(found)) = chosen.map(|chosen| finish(&chosen)) {
+            let chosen = choose(selection, &required, &confirmed, target, rng);
+            let chosen = chosen.map(|chosen| needs.take(&required, &chosen).and_then(finish));
+            if let Some(Ok(found)) = chosen {
                 return Ok(found);
             }
         }
-        finish(&largest)
+        finish(taken?)
     }
 
     /// Refuses a fee out of proportion, unless the request allows it.
@@ -245,14 +304,18 @@ impl Plan {
 }
 
 /// Refuses a rate of 0, and one that is likely an amount or a rate in another unit.
-pub(super) fn check_rate(fee_rate: u64, allow_high_fee: bool) -> BitcoinResult<()> {
-    if fee_rate == 0 {
-        return Err(wrong("a fee rate of 0 sat/vB; give 1 at least"));
+pub(super) fn check_rate(
+    fee_rate: FeeRate,
+    max_rate: FeeRate,
+    allow_high_fee: bool,
+) -> BitcoinResult<()> {
+    if fee_rate == FeeRate::default() {
+        return Err(wrong("a fee rate of 0 sat/vB; give more"));
     }
-    if fee_rate > MAX_FEE_RATE_SAT_PER_VB && !allow_high_fee {
+    if fee_rate > max_rate && !allow_high_fee {
         let message = format!(
-            "a fee rate of {fee_rate} sat/vB is above {MAX_FEE_RATE_SAT_PER_VB}; check its unit, \
-             or allow a high fee (--allow-high-fee)"
+            "a fee rate of {fee_rate} is above MAX_FEE_RATE ({max_rate}); check its unit, raise \
+             MAX_FEE_RATE, or allow a high fee (--allow-high-fee)"
         );
         return Err(wrong(message));
     }
@@ -268,60 +331,4 @@ fn data_script(data: &[u8]) -> BitcoinResult<ScriptBuf> {
             wrong(format!("{count} bytes of data; {MAX_DATA_BYTES} at most"))
         })?;
     Ok(ScriptBuf::new_op_return(push))
-}
-
-/// The coins that must be spent, and those that may be.
-fn permitted(
-    coins: &[Candidate],
-    request: &TransactionRequest,
-) -> BitcoinResult<(Vec<SnapshotCoin>, Vec<Choice>)> {
-    if request.only_coins && request.coins.is_empty() {
-        return Err(wrong(
-            "only the named coins, and none is named; name one at least",
-        ));
-    }
-    let avoid: HashSet<&OutPoint> = request.avoid.iter().collect();
-    let mut named: HashSet<&OutPoint> = HashSet::new();
-    let mut required = Vec::with_capacity(request.coins.len());
-    if !request.coins.is_empty() {
-        let known: HashMap<&OutPoint, &Candidate> =
-            coins.iter().map(|it| (&it.coin.outpoint, it)).collect();
-        for outpoint in &request.coins {
-            let fail = |what: &str| Err(wrong(what).with_context("outpoint", outpoint));
-            let Some(candidate) = known.get(outpoint) else {
-                return fail("not an unspent coin of the wallet; name one of its own");
-            };
-            if candidate.hold == Some(Hold::Reserved) {
-                return fail(
-                    "the coin is reserved for another transaction; release it first (btc utxo unlock)",
-                );
-            }
-            if candidate.state == CoinState::Immature {
-                return fail(
-                    "the coin is a coinbase output with fewer than 100 confirmations; wait for them",
-                );
-            }
-            if avoid.contains(outpoint) {
-                return fail("the coin is named to be spent and to be avoided; drop one");
-            }
-            if !named.insert(outpoint) {
-                return fail("the coin is named twice; name it once");
-            }
-            required.push(candidate.coin);
-        }
-    }
-    let mut optional = Vec::new();
-    if !request.only_coins {
-        let free = coins.iter().filter(|it| {
-            it.hold.is_none()
-                && matches!(it.state, CoinState::Confirmed | CoinState::TrustedPending)
-                && !avoid.contains(&it.coin.outpoint)
-                && !named.contains(&it.coin.outpoint)
-        });
-        optional.extend(free.map(|it| Choice {
-            coin: it.coin,
-            height: it.height,
-        }));
-    }
-    Ok((required, optional))
 }

@@ -9,10 +9,10 @@ use bdk_wallet::coin_selection::{
 use bdk_wallet::{KeychainKind, LocalOutput, Utxo, WeightedUtxo};
 use bitcoin::hashes::Hash;
 use bitcoin::secp256k1::rand::RngCore;
-use bitcoin::{Amount, BlockHash, FeeRate, Script, ScriptBuf, TxIn, TxOut, Weight};
-use btc_iface::{AddressType, CoinSelection, SnapshotCoin};
+use bitcoin::{Amount, BlockHash, Script, ScriptBuf, TxIn, TxOut, Weight};
+use btc_iface::{AddressType, CoinSelection, FeeRate, SnapshotCoin};
 
-use super::weight::{fee_of_weight_sat, input_weight_wu};
+use super::weight::{input_fee_sat, input_weight_wu};
 
 /// A coin that may be chosen, with the height of its block.
 #[derive(Debug, Clone, Copy)]
@@ -26,8 +26,7 @@ pub(super) struct Choice {
 pub(super) struct Target {
     /// The outputs and the fee of everything but the inputs, in satoshi.
     pub(super) amount_sat: u64,
-    /// In sat/vB.
-    pub(super) fee_rate: u64,
+    pub(super) fee_rate: FeeRate,
     /// The length of the script that change would have, in bytes.
     pub(super) change_bytes: usize,
 }
@@ -102,9 +101,12 @@ impl Run {
             needed: Amount::MAX,
             available: Amount::ZERO,
         };
-        let Some(fee_rate) = FeeRate::from_sat_per_vb(self.target.fee_rate) else {
+        let per_kwu = self.target.fee_rate.sat_per_kvb().div_ceil(4);
+        // Beyond this, bdk_wallet's own arithmetic ends.
+        if per_kwu > u64::from(u32::MAX) {
             return Err(too_much);
-        };
+        }
+        let fee_rate = bitcoin::FeeRate::from_sat_per_kwu(per_kwu);
         algorithm.coin_select(
             self.required,
             self.optional,
@@ -158,9 +160,8 @@ fn weighted(
 }
 
 /// Whether the coin is worth more than the fee of its input.
-pub(super) fn is_economic(coin: &SnapshotCoin, fee_rate: u64) -> bool {
-    let fee_sat = fee_of_weight_sat(most_weight_wu(coin.address_type), fee_rate);
-    u128::from(coin.value_sat) > fee_sat
+pub(super) fn is_economic(coin: &SnapshotCoin, fee_rate: FeeRate) -> bool {
+    u128::from(coin.value_sat) > input_fee_sat(coin.address_type, fee_rate)
 }
 
 /// The weight of an input in any transaction, with the empty witness that a P2PKH input has among

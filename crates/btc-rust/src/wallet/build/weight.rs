@@ -1,6 +1,6 @@
 //! Weights of inputs, outputs and whole transactions, before they are signed, and the fee.
 
-use btc_iface::AddressType;
+use btc_iface::{AddressType, FeeRate};
 
 /// The heaviest transaction that nodes relay, in WU (Bitcoin Core, `MAX_STANDARD_TX_WEIGHT`).
 pub const MAX_STANDARD_WEIGHT_WU: u64 = 400_000;
@@ -57,22 +57,27 @@ impl Weigher {
     }
 
     /// The fee of the whole transaction in satoshi. No rate overflows it.
-    pub fn fee_sat(&self, fee_rate_sat_per_vb: u64) -> u128 {
-        fee_of_weight_sat(self.weight_wu(), fee_rate_sat_per_vb)
+    pub fn fee_sat(&self, fee_rate: FeeRate) -> u128 {
+        fee_of_weight_sat(self.weight_wu(), fee_rate)
     }
 
     /// The fee of everything but the inputs, as if one of them had a witness.
-    pub(super) fn frame_fee_sat(&self, fee_rate_sat_per_vb: u64) -> u128 {
+    pub(super) fn frame_fee_sat(&self, fee_rate: FeeRate) -> u128 {
         let counts = compact_size_bytes(self.inputs) + compact_size_bytes(self.outputs);
         let frame_wu =
             VERSION_AND_LOCK_TIME_WU + counts * SCALE + self.outputs_wu + MARKER_AND_FLAG_WU;
-        fee_of_weight_sat(frame_wu, fee_rate_sat_per_vb)
+        fee_of_weight_sat(frame_wu, fee_rate)
     }
 }
 
 /// The fee of so many weight units in satoshi: nodes count whole vB, so each begun one is paid.
-pub(super) fn fee_of_weight_sat(weight_wu: u64, fee_rate_sat_per_vb: u64) -> u128 {
-    u128::from(weight_wu.div_ceil(SCALE)) * u128::from(fee_rate_sat_per_vb)
+pub(super) fn fee_of_weight_sat(weight_wu: u64, fee_rate: FeeRate) -> u128 {
+    fee_rate.fee_sat(weight_wu.div_ceil(SCALE))
+}
+
+/// The fee of an input of this type in satoshi.
+pub(super) fn input_fee_sat(address_type: AddressType, fee_rate: FeeRate) -> u128 {
+    fee_of_weight_sat(input_weight_wu(address_type), fee_rate)
 }
 
 /// The weight of an input of this type in WU, signed with the largest low-R signature: 71 bytes
@@ -128,8 +133,12 @@ mod tests {
         // One P2WPKH in, two out: 141 vB at most, the figure everybody uses.
         assert_eq!(weigher.with_output(22).weight_wu(), 561);
         assert_eq!(weigher.weight_wu(), 437);
-        assert_eq!(weigher.fee_sat(1), 110);
-        assert_eq!(weigher.fee_sat(u64::MAX), 110 * u128::from(u64::MAX));
+        assert_eq!(weigher.fee_sat(FeeRate::from_sat_per_vb(1)), 110);
+        let most = FeeRate::from_sat_per_kvb(u64::MAX);
+        assert_eq!(
+            weigher.fee_sat(most),
+            (110 * u128::from(u64::MAX)).div_ceil(1_000)
+        );
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use btc_iface::{BitcoinError, BitcoinResult, ErrorKind, Secret};
 
@@ -19,12 +21,19 @@ use crate::wallet::keys::{Keyring, Signer};
 use crate::wallet::reservations::Reservations;
 use crate::wallet::secret::{self, WalletSecret};
 
+/// How many unused addresses in a row a wallet looks at by default, when it is made and when it is
+/// restored from its words.
+pub const RESTORE_GAP_LIMIT: u32 = 1_000;
 /// The name of the file with what is public.
 pub const WALLET_JSON: &str = "wallet.json";
 /// The name of the Rust wallet's lock.
 pub const LOCK: &str = "rust.lock";
 /// The name of the Rust wallet's books.
 pub const BOOKS: &str = "rust.sqlite";
+
+/// How long a process that is closing the wallet is waited for.
+const PATIENCE: Duration = Duration::from_millis(500);
+const POLL: Duration = Duration::from_millis(10);
 
 /// A wallet's folder, with the Rust wallet's lock held until it is dropped.
 #[derive(Debug)]
@@ -138,10 +147,19 @@ fn lock(dir: &Path) -> BitcoinResult<Held> {
         .mode(0o600)
         .open(&path)
         .map_err(|cause| fault::file(&path, "open", cause))?;
-    let held = Held::try_new(file).map_err(|(file, cause)| match cause {
-        TryLockError::WouldBlock => in_use(dir, &file),
-        TryLockError::Error(cause) => fault::file(&path, "lock", cause),
-    })?;
+    let deadline = Instant::now() + PATIENCE;
+    let mut free = file;
+    let held = loop {
+        match Held::try_new(free) {
+            Ok(held) => break held,
+            Err((again, TryLockError::WouldBlock)) if Instant::now() < deadline => {
+                free = again;
+                thread::sleep(POLL);
+            }
+            Err((file, TryLockError::WouldBlock)) => return Err(in_use(dir, &file)),
+            Err((_, TryLockError::Error(cause))) => return Err(fault::file(&path, "lock", cause)),
+        }
+    };
     let id = format!("{}\n", std::process::id());
     // The id is for people; a full disk must not keep the wallet shut.
     if let Err(cause) = held

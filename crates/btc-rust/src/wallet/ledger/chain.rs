@@ -58,6 +58,11 @@ impl Blocks {
         }
     }
 
+    /// The block known at this height.
+    pub(super) fn at(&self, height: u32) -> Option<BlockHash> {
+        self.by_height.get(&height).copied()
+    }
+
     /// All, the highest first.
     pub(super) fn descending(&self) -> impl Iterator<Item = BlockRef> {
         self.by_height

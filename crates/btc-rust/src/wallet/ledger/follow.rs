@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bdk_chain::bdk_core::spk_client::FullScanResponse;
 use bdk_chain::{BlockId, ConfirmationBlockTime};
-use bitcoin::{Block, OutPoint, ScriptBuf, Transaction, Txid};
+use bitcoin::{Block, BlockHash, OutPoint, ScriptBuf, Transaction, Txid};
 use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, Operation};
 
 use super::{Ledger, now_secs};
@@ -23,7 +23,7 @@ impl Follower for Ledger {
     }
 
     fn is_first_scan(&self) -> bool {
-        self.position.first_scan.is_some()
+        self.position.is_first_scan
     }
 
     fn scanned(&self) -> Option<BlockRef> {
@@ -94,31 +94,33 @@ impl Follower for Ledger {
             }
         }
         // A first scan that begins now looks for all that is watched now.
-        let watched = self.watched.len();
-        let first_scan = read.scanned.map_or(Some(watched), |_| read.first_scan);
+        let by_use = self.watched_by_use();
         self.set_position(Position {
             scanned: read.scanned,
-            first_scan: read.first_scan.and(first_scan),
+            watched: read.scanned.map_or(by_use, |_| read.watched),
+            is_first_scan: read.is_first_scan,
             in_blocks: None,
+            ..self.position
         });
         self.save()?;
         Ok(true)
     }
 
     fn at_tip(&mut self) -> BitcoinResult<bool> {
-        let Some(watched_before) = self.position.first_scan else {
-            return Ok(false);
-        };
-        let has_moved = self.watched.len() > watched_before;
+        let watched = self.watched_by_use();
+        let has_moved = watched > self.position.watched;
+        #[cfg(feature = "planted")]
+        let has_moved = has_moved && !crate::planted::is(crate::planted::Planted::ReadsOnce);
         self.set_position(if has_moved {
+            // What came into the window late may have been paid early.
             Position {
                 scanned: None,
-                first_scan: Some(self.watched.len()),
+                watched,
                 ..self.position
             }
         } else {
             Position {
-                first_scan: None,
+                is_first_scan: false,
                 ..self.position
             }
         });
@@ -137,9 +139,17 @@ impl Ledger {
     /// Undoes everything above the fork. Its transactions count again when they turn up in a
     /// block or in the mempool, and not before.
     fn disconnect(&mut self, fork: BlockRef) -> BitcoinResult<()> {
+        self.note_undone(fork.height);
+        self.read_up_to = self.read_up_to.min(fork.height);
         let changes = self.blocks.truncate(fork.height);
         self.stage_chain(changes);
-        self.give_up_above(fork.height, &HashSet::new());
+        #[cfg(feature = "planted")]
+        let is_kept = crate::planted::is(crate::planted::Planted::KeepsUndone);
+        #[cfg(not(feature = "planted"))]
+        let is_kept = false;
+        if !is_kept {
+            self.give_up_above(fork.height, &HashSet::new());
+        }
         self.insert_block(fork, false)?;
         self.lower_position(fork);
         Ok(())
@@ -151,6 +161,15 @@ impl Ledger {
             let mut inputs = transaction.input.iter();
             inputs.any(|input| self.graph.index.txout(input.previous_output).is_some())
         })
+    }
+
+    /// Remembers, on disk with what is undone, that payments settled above this height are open.
+    fn note_undone(&mut self, height: u32) {
+        let undone_to = self.position.undone_to;
+        self.set_position(Position {
+            undone_to: Some(undone_to.map_or(height, |it| it.min(height))),
+            ..self.position
+        });
     }
 
     /// What was examined above the fork was examined in vain.
@@ -172,6 +191,35 @@ impl Ledger {
             in_blocks,
             ..self.position
         });
+    }
+
+    /// Says that blocks from this height on are to be read again.
+    ///
+    /// # Errors
+    /// `Internal`: it cannot be written.
+    pub fn read_again_from(&mut self, height: u32) -> BitcoinResult<()> {
+        let below = |block: &BlockRef| block.height < height && block.height >= self.birthday;
+        let scanned = self.blocks.descending().find(below);
+        self.set_position(Position {
+            scanned,
+            ..self.position
+        });
+        self.save()
+    }
+
+    /// Says that blocks above this one were examined with too few scripts.
+    ///
+    /// # Errors
+    /// `Internal`: it cannot be written.
+    pub fn rewind_to(&mut self, block: Option<BlockRef>) -> BitcoinResult<()> {
+        let known = self.blocks.descending();
+        let known = known.filter(|it| block.is_some_and(|block| it.height <= block.height));
+        let scanned = known.max_by_key(|it| it.height);
+        self.set_position(Position {
+            scanned: scanned.filter(|it| it.height >= self.birthday),
+            ..self.position
+        });
+        self.save()
     }
 
     fn connect(&mut self, height: u32, block: &Block) -> BitcoinResult<()> {
@@ -265,6 +313,7 @@ impl Ledger {
             })?;
             self.stage_chain(changes);
             if let Some(dropped) = dropped {
+                self.note_undone(dropped.saturating_sub(1));
                 self.give_up_above(dropped.saturating_sub(1), &present);
                 let is_left = |block: &BlockRef| block.height < dropped;
                 let fork = self.blocks.descending().find(is_left);
@@ -276,12 +325,15 @@ impl Ledger {
             // server is believed. Blocks are read from where they were read last.
             let in_blocks = self.position.in_blocks.unwrap_or(InBlocks {
                 scanned: self.position.scanned,
-                first_scan: self.position.first_scan,
+                watched: self.position.watched,
+                is_first_scan: self.position.is_first_scan,
             });
             self.set_position(Position {
                 scanned: Some(self.blocks.tip()),
-                first_scan: None,
+                watched: self.watched_by_use(),
+                is_first_scan: false,
                 in_blocks: Some(in_blocks),
+                ..self.position
             });
         }
         Ok(())
@@ -305,6 +357,16 @@ impl Ledger {
     }
 
     fn insert_block(&mut self, block: BlockRef, is_relevant: bool) -> BitcoinResult<()> {
+        let is_other = |known: BlockHash| known != block.hash;
+        if block.height > self.read_up_to && self.blocks.at(block.height).is_some_and(is_other) {
+            // Blocks are read again, and the chain has moved since they were read first.
+            let fork = block.height.saturating_sub(1);
+            let changes = self.blocks.truncate(fork);
+            self.stage_chain(changes);
+            self.give_up_above(fork, &HashSet::new());
+            self.note_undone(fork);
+        }
+        self.read_up_to = self.read_up_to.max(block.height);
         let changes = self.blocks.insert(block, is_relevant).map_err(|cause| {
             let message = "the source mixes two chains; ask again, or ask another source";
             BitcoinError::new(ErrorKind::InvalidResponse, Operation::Sync, message)

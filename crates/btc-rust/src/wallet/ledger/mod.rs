@@ -2,22 +2,26 @@
 
 mod chain;
 mod follow;
+mod payments;
 mod view;
+mod window;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use bdk_chain::indexed_tx_graph::IndexedTxGraph;
 use bdk_chain::indexer::keychain_txout::KeychainTxOutIndex;
 use bdk_chain::local_chain::LocalChain;
-use bdk_chain::{ConfirmationBlockTime, Indexer as _, Merge as _};
+use bdk_chain::{ConfirmationBlockTime, Merge as _};
 use bdk_chain::{indexed_tx_graph, indexer::keychain_txout, tx_graph};
 use bitcoin::constants::genesis_block;
 use bitcoin::{OutPoint, ScriptBuf, Transaction, Txid};
 use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, HistoryEntry, Operation};
 
 use self::chain::Blocks;
+use self::payments::Payments;
+pub use self::payments::{OwnPayment, SETTLED_DEPTH, Standing};
 pub use self::view::{KnownTransaction, Unspent, View};
 use super::keys::{Keychain, Keyring};
 use super::store::{Content, Identity, Position, Store};
@@ -47,7 +51,13 @@ pub struct Ledger {
     /// How many scripts of each chain of keys are in `watched`.
     watched_of: HashMap<Keychain, u32>,
     birthday: u32,
+    gap_limit: u32,
+    /// One more than the highest index of each chain of keys that was given out.
+    promised: BTreeMap<Keychain, u32>,
+    payments: Payments,
     position: Position,
+    /// The highest block that was taken since the last point where a scan can continue.
+    read_up_to: u32,
     /// What is not on disk yet.
     staged: Content,
     is_position_staged: bool,
@@ -90,7 +100,7 @@ impl Ledger {
             }
             chain
         };
-        let graph = load_graph(keyring, gap_limit, content.graph, content.index)?;
+        let graph = load_graph(keyring, content.graph, content.index)?;
         let relevant: BTreeSet<u32> = graph
             .graph()
             .all_anchors()
@@ -106,7 +116,11 @@ impl Ledger {
             watched: Vec::new(),
             watched_of: HashMap::new(),
             birthday,
+            gap_limit,
+            promised: content.promised,
+            payments: Payments::default(),
             position: position.unwrap_or_default(),
+            read_up_to: 0,
             staged,
             is_position_staged: false,
             view: OnceLock::new(),
@@ -124,11 +138,12 @@ impl Ledger {
         ledger.watch_new();
         if is_new {
             ledger.set_position(Position {
-                first_scan: Some(ledger.watched.len()),
+                watched: ledger.watched_by_use(),
+                is_first_scan: true,
                 ..Position::default()
             });
-            ledger.save()?;
         }
+        ledger.save()?;
         Ok(ledger)
     }
 
@@ -136,14 +151,14 @@ impl Ledger {
     pub fn view(&self) -> Arc<View> {
         let view = self
             .view
-            .get_or_init(|| Arc::new(View::of(&self.graph, &self.blocks)));
+            .get_or_init(|| Arc::new(View::of(&self.graph, &self.blocks, &self.payments)));
         Arc::clone(view)
     }
 
     /// All transactions that count, unconfirmed first, then the newest first; within a block by
     /// txid. Without labels.
     pub fn history(&self) -> Vec<HistoryEntry> {
-        view::history(&self.graph, &self.view())
+        view::history(&self.graph, &self.view(), &self.payments)
     }
 
     /// A transaction of the wallet's, also one that no longer counts.
@@ -172,34 +187,14 @@ impl Ledger {
         self.graph.index.is_used(keychain, index)
     }
 
+    /// Whether the output is one that pays a watched script, spent or not.
+    pub fn owns(&self, outpoint: OutPoint) -> bool {
+        self.graph.index.txout(outpoint).is_some()
+    }
+
     /// The chain of keys and the index of a watched script.
     pub fn index_of(&self, script: &ScriptBuf) -> Option<(Keychain, u32)> {
         self.graph.index.index_of_spk(script.clone()).copied()
-    }
-
-    /// Says that the indices below `next` were given out, so that the window goes on from there.
-    ///
-    /// # Errors
-    /// `Internal`: it cannot be written.
-    pub fn set_next(&mut self, keychain: Keychain, next: u32) -> BitcoinResult<()> {
-        let Some(last) = next.checked_sub(1) else {
-            return Ok(());
-        };
-        if self.graph.index.last_revealed_index(keychain) >= Some(last) {
-            return Ok(());
-        }
-        let is_before_scan = self.position.first_scan.is_some() && self.position.scanned.is_none();
-        if let Some((_, changes)) = self.graph.index.reveal_to_target(keychain, last) {
-            self.staged.index.merge(changes);
-        }
-        self.watch_new();
-        if is_before_scan {
-            self.set_position(Position {
-                first_scan: Some(self.watched.len()),
-                ..self.position
-            });
-        }
-        self.save()
     }
 
     /// Adds a transaction that this wallet has sent itself; it counts until the mempool says
@@ -271,50 +266,6 @@ impl Ledger {
         self.stage(changes);
     }
 
-    /// Watches what is new in the window. Outputs of known transactions may turn out to be ours,
-    /// which can move the window again.
-    fn watch_new(&mut self) {
-        loop {
-            let before = self.watched.len();
-            let keychains: Vec<_> = self.graph.index.keychains().map(|(it, _)| it).collect();
-            for keychain in keychains {
-                let from = self.watched_of.get(&keychain).copied().unwrap_or(0);
-                let new =
-                    (from..).map_while(|index| self.graph.index.spk_at_index(keychain, index));
-                let old = self.watched.len();
-                self.watched.extend(new);
-                let count = u32::try_from(self.watched.len() - old).unwrap_or(u32::MAX);
-                self.watched_of.insert(keychain, from.saturating_add(count));
-            }
-            if self.watched.len() == before {
-                return;
-            }
-            let found: Vec<_> = self.watched[before..]
-                .iter()
-                .filter_map(|script| self.foreign.remove(script))
-                .flatten()
-                .collect();
-            for txid in found {
-                if let Some(transaction) = self.graph.graph().get_tx(txid) {
-                    let changes = self.graph.index.index_tx(&transaction);
-                    self.stage(changes.into());
-                }
-            }
-        }
-    }
-
-    fn note_foreign(&mut self, transaction: &Transaction) {
-        let txid = transaction.compute_txid();
-        for (vout, output) in (0..).zip(&transaction.output) {
-            // Not by script: one that came into the window with this transaction was not looked
-            // for in the outputs before.
-            if self.graph.index.txout(OutPoint { txid, vout }).is_none() {
-                let script = output.script_pubkey.clone();
-                self.foreign.entry(script).or_default().push(txid);
-            }
-        }
-    }
-
     fn stage(&mut self, changes: Changes) {
         if changes.is_empty() {
             return;
@@ -340,6 +291,10 @@ impl Ledger {
 
     fn set_position(&mut self, position: Position) {
         self.is_position_staged |= self.position != position;
+        let scanned = position.scanned.map_or(0, |block| block.height);
+        if scanned < self.read_up_to && position.scanned != self.position.scanned {
+            self.read_up_to = scanned;
+        }
         self.position = position;
     }
 
@@ -348,7 +303,8 @@ impl Ledger {
         if self.staged.is_empty() && !self.is_position_staged {
             return Ok(());
         }
-        self.store.commit(&self.staged, &self.position)?;
+        self.store
+            .commit(&self.staged, &self.position, &self.promised)?;
         self.staged = Content::default();
         self.is_position_staged = false;
         Ok(())
@@ -367,11 +323,10 @@ impl std::fmt::Debug for Ledger {
 
 fn load_graph(
     keyring: &Keyring,
-    gap_limit: u32,
     content: tx_graph::ChangeSet<ConfirmationBlockTime>,
     index: keychain_txout::ChangeSet,
 ) -> BitcoinResult<Graph> {
-    let mut index = KeychainTxOutIndex::from_changeset(gap_limit, true, index);
+    let mut index = KeychainTxOutIndex::from_changeset(0, true, index);
     for (keychain, descriptor) in keyring.keychains() {
         index
             .insert_descriptor(keychain, descriptor.clone())

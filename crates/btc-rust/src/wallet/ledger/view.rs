@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use bdk_chain::{BlockId, CanonicalizationParams, ChainPosition};
 use bitcoin::{OutPoint, ScriptBuf, Transaction, Txid};
-use btc_iface::{BlockRef, CoinState, HistoryEntry, WalletBalance};
+use btc_iface::{
+    BlockRef, CoinState, HistoryEntry, PaymentState, PendingTransaction, WalletBalance,
+};
 
 use super::chain::Blocks;
+use super::payments::{self, Facts, Payments, Standing};
 use super::{Graph, Keychain};
 
 /// Confirmations from which on a coinbase output may be spent.
@@ -53,8 +56,14 @@ pub struct View {
     pub coins: Vec<Unspent>,
     /// Their sums.
     pub balance: WalletBalance,
+    /// The wallet's own unconfirmed transactions that its coins may come from, ascending by txid.
+    pub pending: Vec<PendingTransaction>,
+    /// The outputs that open payments spend, with the payment.
+    pub held: HashMap<OutPoint, Txid>,
     /// Every transaction that counts, with its block and the block's time in seconds.
     counted: HashMap<Txid, Option<(BlockRef, u64)>>,
+    /// Where each own payment stands.
+    standings: HashMap<Txid, Standing>,
 }
 
 impl View {
@@ -71,6 +80,11 @@ impl View {
         all.filter_map(|(txid, block)| block.map(|(block, _)| (*txid, block)))
     }
 
+    /// Where an own payment stands that is not settled.
+    pub fn standing(&self, txid: Txid) -> Option<Standing> {
+        self.standings.get(&txid).copied()
+    }
+
     /// None: it does not count. Otherwise the block it is in, if it is in one.
     #[expect(clippy::option_option, reason = "the two levels say different things")]
     pub(super) fn position_of(&self, txid: Txid) -> Option<Option<BlockRef>> {
@@ -78,7 +92,7 @@ impl View {
         Some(position.map(|(block, _)| block))
     }
 
-    pub(super) fn of(graph: &Graph, blocks: &Blocks) -> Self {
+    pub(super) fn of(graph: &Graph, blocks: &Blocks, payments: &Payments) -> Self {
         let tip = blocks.tip();
         let tip_id = BlockId {
             height: tip.height,
@@ -87,6 +101,9 @@ impl View {
         let mut counted = HashMap::new();
         let mut spent = HashSet::new();
         let mut unconfirmed = HashMap::new();
+        let inputs = payments.values().flat_map(|it| &it.transaction.input);
+        let wanted: HashSet<_> = inputs.map(|input| input.previous_output).collect();
+        let mut spent_by = HashMap::new();
         let params = CanonicalizationParams::default();
         for canonical in graph.graph().list_canonical_txs(blocks, tip_id, params) {
             let node = canonical.tx_node;
@@ -102,6 +119,11 @@ impl View {
                         height: anchor.block_id.height,
                         hash: anchor.block_id.hash,
                     };
+                    if !wanted.is_empty() {
+                        let inputs = node.tx.input.iter().map(|input| input.previous_output);
+                        let decided = inputs.filter(|spent| wanted.contains(spent));
+                        spent_by.extend(decided.map(|spent| (spent, node.txid)));
+                    }
                     Some((block, anchor.confirmation_time))
                 }
                 ChainPosition::Unconfirmed { .. } => {
@@ -114,6 +136,19 @@ impl View {
             counted.insert(node.txid, position);
         }
         let trusted = trusted(graph, &counted, &unconfirmed);
+        #[cfg(feature = "planted")]
+        let trusted = trusting(trusted, &unconfirmed);
+        let facts = Facts {
+            counted: &counted,
+            spent_by: &spent_by,
+        };
+        let standings = payments::standings(payments, &facts);
+        #[cfg(feature = "planted")]
+        let standings = forgetting(standings);
+        let held = payments::holds(payments, &standings);
+        #[cfg(feature = "planted")]
+        let held = freeing(held, &standings);
+        let pending = pending(graph, &unconfirmed, &trusted);
         let mut coins = Vec::new();
         let mut balance = WalletBalance::default();
         for ((keychain, index), outpoint) in graph.index.outpoints() {
@@ -135,14 +170,7 @@ impl View {
                 None => CoinState::UntrustedPending,
             };
             let value_sat = output.value.to_sat();
-            let bucket = match state {
-                CoinState::Confirmed => &mut balance.confirmed_sat,
-                CoinState::TrustedPending => &mut balance.trusted_pending_sat,
-                CoinState::UntrustedPending => &mut balance.untrusted_pending_sat,
-                CoinState::Immature => &mut balance.immature_sat,
-            };
-            // Real coins never come near the limit; a hostile source's must not wrap.
-            *bucket = bucket.saturating_add(value_sat);
+            count(&mut balance, state, value_sat, held.contains_key(outpoint));
             coins.push(Unspent {
                 outpoint: *outpoint,
                 value_sat,
@@ -161,8 +189,59 @@ impl View {
             tip,
             coins,
             balance,
+            pending,
+            held,
             counted,
+            standings,
         }
+    }
+}
+
+#[cfg(feature = "planted")]
+fn forgetting(mut standings: HashMap<Txid, Standing>) -> HashMap<Txid, Standing> {
+    use crate::planted::{Planted, is};
+    standings.retain(|_, it| it.state != PaymentState::Missing || !is(Planted::ForgetsMissing));
+    standings
+}
+
+#[cfg(feature = "planted")]
+fn freeing(
+    mut held: HashMap<OutPoint, Txid>,
+    standings: &HashMap<Txid, Standing>,
+) -> HashMap<OutPoint, Txid> {
+    use crate::planted::{Planted, is};
+    let is_missing = |txid: &Txid| {
+        let standing = standings.get(txid);
+        standing.is_some_and(|it| it.state == PaymentState::Missing)
+    };
+    held.retain(|_, txid| !is(Planted::FreesCoins) || !is_missing(txid));
+    held
+}
+
+#[cfg(feature = "planted")]
+fn trusting(
+    mut trusted: HashSet<Txid>,
+    unconfirmed: &HashMap<Txid, Arc<Transaction>>,
+) -> HashSet<Txid> {
+    use crate::planted::{Planted, is};
+    if is(Planted::TrustsOthers) {
+        trusted.extend(unconfirmed.keys());
+    }
+    trusted
+}
+
+/// Adds a coin to its bucket, and to what missing payments hold if one holds it.
+fn count(balance: &mut WalletBalance, state: CoinState, value_sat: u64, is_held: bool) {
+    let bucket = match state {
+        CoinState::Confirmed => &mut balance.confirmed_sat,
+        CoinState::TrustedPending => &mut balance.trusted_pending_sat,
+        CoinState::UntrustedPending => &mut balance.untrusted_pending_sat,
+        CoinState::Immature => &mut balance.immature_sat,
+    };
+    // Real coins never come near the limit; a hostile source's must not wrap.
+    *bucket = bucket.saturating_add(value_sat);
+    if is_held {
+        balance.held_by_missing_sat = balance.held_by_missing_sat.saturating_add(value_sat);
     }
 }
 
@@ -174,23 +253,39 @@ fn is_seen(graph: &Graph, txid: Txid) -> bool {
 }
 
 /// The history as of this view.
-pub(super) fn history(graph: &Graph, view: &View) -> Vec<HistoryEntry> {
-    let mut entries: Vec<_> = view
-        .counted
-        .iter()
-        .filter_map(|(txid, position)| {
-            let node = graph.graph().get_tx_node(*txid)?;
-            let (sent, received) = graph.index.sent_and_received(&node.tx, ..);
-            Some(HistoryEntry {
-                txid: *txid,
-                sent_sat: sent.to_sat(),
-                received_sat: received.to_sat(),
-                fee_sat: fee_sat(graph, &node.tx),
-                block: position.map(|(block, _)| block),
-                time_secs: position.map(|(_, time)| time).or(node.first_seen),
-                label: None,
-            })
+pub(super) fn history(graph: &Graph, view: &View, payments: &Payments) -> Vec<HistoryEntry> {
+    let entry = |txid: Txid, state: PaymentState, position: Option<(BlockRef, u64)>| {
+        let node = graph.graph().get_tx_node(txid)?;
+        let (sent, received) = graph.index.sent_and_received(&node.tx, ..);
+        let handed_over = payments.get(&txid).map(|it| it.row.handed_over_ms / 1_000);
+        Some(HistoryEntry {
+            txid,
+            sent_sat: sent.to_sat(),
+            received_sat: received.to_sat(),
+            fee_sat: fee_sat(graph, &node.tx),
+            state,
+            block: position.map(|(block, _)| block),
+            time_secs: position
+                .map(|(_, time)| time)
+                .or(node.first_seen)
+                .or(handed_over),
+            label: None,
         })
+    };
+    let counted = view.counted.iter().map(|(txid, position)| {
+        let state = match position {
+            Some(_) => PaymentState::Confirmed,
+            None => PaymentState::InMempool,
+        };
+        (*txid, state, *position)
+    });
+    let others = view.standings.iter().filter_map(|(txid, standing)| {
+        let is_shown = !view.counted.contains_key(txid) && standing.replaced_by.is_none();
+        is_shown.then_some((*txid, standing.state, None))
+    });
+    let mut entries: Vec<_> = counted
+        .chain(others)
+        .filter_map(|(txid, state, position)| entry(txid, state, position))
         .collect();
     entries.sort_unstable_by_key(|entry| {
         let height = entry.block.map_or(u32::MAX, |block| block.height);
@@ -224,6 +319,37 @@ fn is_immature(graph: &Graph, outpoint: &OutPoint, block: BlockRef, tip: BlockRe
             .graph()
             .get_tx(outpoint.txid)
             .is_some_and(|transaction| transaction.is_coinbase())
+}
+
+/// The trusted transactions as a snapshot lists them.
+fn pending(
+    graph: &Graph,
+    unconfirmed: &HashMap<Txid, Arc<Transaction>>,
+    trusted: &HashSet<Txid>,
+) -> Vec<PendingTransaction> {
+    let mut pending: Vec<_> = trusted
+        .iter()
+        .filter_map(|txid| {
+            let transaction = unconfirmed.get(txid)?;
+            let inputs = transaction.input.iter();
+            let mut spends: Vec<_> = inputs
+                .map(|input| input.previous_output.txid)
+                .filter(|parent| trusted.contains(parent))
+                .collect();
+            spends.sort_unstable();
+            spends.dedup();
+            Some(PendingTransaction {
+                txid: *txid,
+                version: transaction.version.0,
+                size_vb: transaction.weight().to_wu().div_ceil(4),
+                // The inputs of a trusted transaction are the wallet's, so the fee is known.
+                fee_sat: fee_sat(graph, transaction)?,
+                spends,
+            })
+        })
+        .collect();
+    pending.sort_unstable_by_key(|it| it.txid);
+    pending
 }
 
 /// The unconfirmed transactions all of whose inputs spend coins of this wallet that are confirmed

@@ -1,17 +1,19 @@
 //! Reserved indices and coins, shared with the other implementation.
 
 mod booking;
+mod payments;
 mod schema;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bitcoin::{OutPoint, Txid};
+use bitcoin::{OutPoint, Transaction, Txid};
 use btc_iface::{AddressType, BitcoinError, BitcoinResult, Chain};
 use rusqlite::{Connection, OptionalExtension};
 
-pub use self::booking::Booking;
+pub use self::booking::{Booking, End};
+pub use self::payments::{PaymentRow, token};
 use self::schema::Access;
 pub(super) use self::schema::create;
 use super::fault;
@@ -23,6 +25,8 @@ pub const RESERVATIONS: &str = "reservations.sqlite";
 pub const LOCK: &str = "reservations.lock";
 /// The reason of a user's lock.
 pub const LOCKED: &str = "locked";
+/// What the reason of a caller's own reservation begins with.
+pub const HOLD: &str = "hold:";
 /// One more than the highest index that can be derived without hardening (BIP32).
 pub const INDEX_END: u32 = 1 << 31;
 
@@ -31,7 +35,10 @@ pub const INDEX_END: u32 = 1 << 31;
 pub struct Reservation {
     /// When it ends, in milliseconds of Unix time; `None`: when it is released.
     pub until_ms: Option<u64>,
-    /// The txid of the transaction that spends the coin, or [`LOCKED`].
+    /// For how many milliseconds it was granted.
+    pub span_ms: Option<u64>,
+    /// The [`token`] of the transaction that spends the coin, [`LOCKED`], or [`HOLD`] and a
+    /// caller's reason.
     pub reason: String,
 }
 
@@ -104,6 +111,10 @@ impl Reservations {
     pub fn take_index(&mut self, keychain: Keychain, at_least: u32) -> BitcoinResult<u32> {
         let booking = self.begin(now_ms())?;
         let index = booking.next_index(keychain)?.max(at_least);
+        #[cfg(feature = "planted")]
+        if index > 0 && crate::planted::is(crate::planted::Planted::ReusesIndex) {
+            return Ok(index - 1);
+        }
         booking.set_next(keychain, index.saturating_add(1))?;
         booking.commit()?;
         Ok(index)
@@ -124,12 +135,41 @@ impl Reservations {
         Ok(is_released)
     }
 
-    /// Releases the coins reserved for a transaction; returns how many. Locks stay.
-    pub fn release_for(&mut self, txid: Txid) -> BitcoinResult<usize> {
+    /// Releases the coins reserved for the transaction with this [`token`]; returns how many. Locks
+    /// stay.
+    pub fn release_for(&mut self, token: Txid) -> BitcoinResult<usize> {
         let booking = self.begin(now_ms())?;
-        let count = booking.release_for(txid)?;
+        let count = booking.release_for(token)?;
         booking.commit()?;
         Ok(count)
+    }
+
+    /// Releases what is held for this reason of a caller's; returns how many coins.
+    pub fn release_hold(&mut self, reason: &str) -> BitcoinResult<usize> {
+        let booking = self.begin(now_ms())?;
+        let count = booking.release_hold(reason)?;
+        booking.commit()?;
+        Ok(count)
+    }
+
+    /// The payments that are not settled, by txid, and those that were settled above this height.
+    pub fn payments(&self, above: i64) -> BitcoinResult<BTreeMap<Txid, PaymentRow>> {
+        self.read(|connection| payments::open_payments(connection, above))
+    }
+
+    /// The transaction of a payment.
+    pub fn payment_transaction(&self, txid: Txid) -> BitcoinResult<Transaction> {
+        self.read(|connection| payments::payment_transaction(connection, txid))
+    }
+
+    /// The highest change index of this type that a transaction which is not handed over yet has,
+    /// at this time in milliseconds of Unix time.
+    pub fn reserved_change(
+        &self,
+        address_type: AddressType,
+        now_ms: u64,
+    ) -> BitcoinResult<Option<u32>> {
+        self.read(|connection| reserved_change(connection, address_type, now_ms))
     }
 
     /// Begins a transaction that keeps other writers out until it is committed or dropped, so
@@ -179,18 +219,32 @@ fn reserved(
     now_ms: u64,
 ) -> rusqlite::Result<HashMap<OutPoint, Reservation>> {
     let mut statement = connection.prepare_cached(
-        "SELECT txid, vout, until_ms, reason FROM reserved
-         WHERE until_ms IS NULL OR until_ms > ?1",
+        "SELECT txid, vout, until_ms, span_ms, reason FROM reserved
+         WHERE until_ms IS NULL OR (until_ms > ?1 AND until_ms - span_ms <= ?1 + 60000)",
     )?;
     let rows = statement.query_map([clamped(now_ms)], |row| {
         let coin = OutPoint::new(parsed(row, 0)?, row.get(1)?);
         let reservation = Reservation {
             until_ms: row.get(2)?,
-            reason: row.get(3)?,
+            span_ms: row.get(3)?,
+            reason: row.get(4)?,
         };
         Ok((coin, reservation))
     })?;
     rows.collect()
+}
+
+fn reserved_change(
+    connection: &Connection,
+    address_type: AddressType,
+    now_ms: u64,
+) -> rusqlite::Result<Option<u32>> {
+    connection
+        .prepare_cached(
+            "SELECT max(key_index) FROM change_index WHERE address_type = ?1
+             AND (until_ms IS NULL OR (until_ms > ?2 AND until_ms - span_ms <= ?2 + 60000))",
+        )?
+        .query_row((address_type.as_str(), clamped(now_ms)), |row| row.get(0))
 }
 
 /// SQLite's integers are signed; no time that matters exceeds them.

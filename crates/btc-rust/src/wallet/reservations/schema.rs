@@ -14,7 +14,7 @@ use crate::wallet::fault;
 use crate::wallet::held::Held;
 
 /// The schema that this version writes, and the newest it reads.
-const SCHEMA: u64 = 1;
+const SCHEMA: u64 = 2;
 /// How long another user of the file is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(1);
@@ -25,10 +25,32 @@ const TABLES: &str = "
         next INTEGER NOT NULL, PRIMARY KEY (address_type, chain));
     CREATE TABLE IF NOT EXISTS reserved (
         txid TEXT NOT NULL, vout INTEGER NOT NULL,
-        until_ms INTEGER,
+        until_ms INTEGER, span_ms INTEGER,
         reason TEXT NOT NULL,
         PRIMARY KEY (txid, vout));
-    INSERT INTO meta (key, value) VALUES ('schema', '1') ON CONFLICT DO NOTHING;";
+    INSERT INTO meta (key, value) VALUES ('schema', '2') ON CONFLICT DO NOTHING;";
+/// What schema 2 has besides.
+const PAYMENT_TABLES: &str = "
+    CREATE TABLE IF NOT EXISTS change_index (
+        address_type TEXT NOT NULL, key_index INTEGER NOT NULL,
+        until_ms INTEGER, span_ms INTEGER,
+        reason TEXT NOT NULL,
+        PRIMARY KEY (address_type, key_index, reason));
+    CREATE TABLE IF NOT EXISTS replaces (
+        token TEXT NOT NULL, txid TEXT NOT NULL, PRIMARY KEY (token, txid));
+    CREATE TABLE IF NOT EXISTS payments (
+        txid TEXT PRIMARY KEY, token TEXT NOT NULL,
+        raw BLOB NOT NULL,
+        handed_over_ms INTEGER NOT NULL,
+        outcome TEXT NOT NULL,
+        next_broadcast_ms INTEGER NOT NULL,
+        abandoned_ms INTEGER,
+        settled_height INTEGER);";
+/// From schema 1: every reservation there was granted for ten minutes.
+const FROM_SCHEMA_1: &str = "
+    ALTER TABLE reserved ADD COLUMN span_ms INTEGER;
+    UPDATE reserved SET span_ms = 600000 WHERE until_ms IS NOT NULL;
+    UPDATE meta SET value = '2' WHERE key = 'schema';";
 
 /// What a connection may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,6 +151,11 @@ pub(super) fn open(path: &Path, access: Access) -> BitcoinResult<Session> {
         })?;
     match schema.parse::<u64>() {
         Ok(SCHEMA) => Ok(session),
+        Ok(1) if access != Access::Read => {
+            let sql = format!("BEGIN IMMEDIATE; {FROM_SCHEMA_1} {PAYMENT_TABLES} COMMIT;");
+            connection.execute_batch(&sql).map_err(failed)?;
+            Ok(session)
+        }
         Ok(newer) if newer > SCHEMA => {
             let what = format!("has schema {newer}: a newer version wrote it");
             Err(fault::damaged(path, &what, "use that version"))
@@ -170,7 +197,9 @@ fn prepare(connection: &Connection, access: Access) -> rusqlite::Result<()> {
     if access == Access::Write {
         tracing::warn!("the wallet's reservations are missing; making new ones");
     }
-    connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} COMMIT;"))
+    connection.execute_batch(&format!(
+        "BEGIN IMMEDIATE; {TABLES} {PAYMENT_TABLES} COMMIT;"
+    ))
 }
 
 #[cfg(test)]

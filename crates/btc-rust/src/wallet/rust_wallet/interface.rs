@@ -4,15 +4,18 @@ use bitcoin::secp256k1::rand::thread_rng;
 use bitcoin::{OutPoint, Psbt, Transaction, Txid};
 use btc_iface::{
     AddressType, BitcoinAddress, BitcoinError, BitcoinResult, BitcoinTransaction, Chain, Coin,
-    ErrorKind, HistoryEntry, Label, LabelKind, Operation, SignedMessage, TransactionRequest,
-    WalletBalance, WalletInterface,
+    ErrorKind, FeeRate, HistoryEntry, Label, LabelKind, Operation, SignedMessage,
+    TransactionRequest, WalletBalance, WalletInterface,
 };
 
 use super::RustWallet;
+use super::family::pending_for;
+use super::fee_bump::Raise;
 use super::operations::candidate;
-use crate::wallet::build::{self, ChangePlace, Draft};
-use crate::wallet::ledger::Ledger;
+use crate::wallet::build::{self, ChangePlace, Draft, Funds};
+use crate::wallet::ledger::{Ledger, View};
 use crate::wallet::reservations::{self, Booking};
+use crate::wallet::source::Relatives;
 use crate::wallet::{labels, message};
 
 impl RustWallet {
@@ -23,27 +26,35 @@ impl RustWallet {
         labels::finish_import(books, &mut self.reservations())
     }
 
-    /// Drafts a request on the coins of the moment.
+    /// Drafts a request on the coins of the moment. `others` are those whose coins it names, from
+    /// [`named_relatives`](Self::named_relatives).
     pub(super) fn draft_request(
         &self,
         ledger: &Ledger,
+        view: &View,
         booking: &Booking<'_>,
         request: &TransactionRequest,
+        others: &[Relatives],
     ) -> BitcoinResult<Draft> {
-        let view = ledger.view();
         let reserved = booking.reserved()?;
         let candidates: Vec<_> = view
             .coins
             .iter()
-            .map(|coin| candidate(coin, reserved.get(&coin.outpoint)))
+            .map(|coin| candidate(coin, view, reserved.get(&coin.outpoint)))
             .collect();
+        let funds = Funds {
+            coins: &candidates,
+            pending: &pending_for(ledger, view, others),
+            tip_height: view.tip.height,
+            change: self.change_place(ledger, booking)?,
+            max_rate: self.max_fee_rate,
+        };
+        let selection = self.selection;
         build::draft_request(
             self.keyring(),
-            &candidates,
-            view.tip.height,
-            self.change_place(ledger, booking)?,
+            &funds,
             request,
-            self.selection,
+            selection,
             &mut thread_rng(),
         )
     }
@@ -54,10 +65,11 @@ impl RustWallet {
         booking: &Booking<'_>,
     ) -> BitcoinResult<ChangePlace> {
         let address_type = self.folder.file().change_type;
-        let chain = (address_type, Chain::Change);
+        let next = booking.next_index((address_type, Chain::Change))?;
+        let promised = booking.reserved_change(address_type)?;
         Ok(ChangePlace {
             address_type,
-            index: Self::fresh_index(ledger, chain, booking.next_index(chain)?),
+            index: Self::change_index(ledger, address_type, next, promised),
         })
     }
 
@@ -92,16 +104,18 @@ impl RustWallet {
 
 impl WalletInterface for RustWallet {
     fn sync(&self) -> BitcoinResult<u32> {
-        Ok(self.follow()?.height)
+        let height = self.follow()?.height;
+        self.keep_payments();
+        Ok(height)
     }
 
     fn balance(&self) -> BitcoinResult<WalletBalance> {
-        Ok(self.ledger().view().balance)
+        Ok(self.published().view.balance)
     }
 
     fn unspent(&self) -> BitcoinResult<Vec<Coin>> {
+        let view = self.published().view;
         let mut ledger = self.ledger();
-        let view = ledger.view();
         let connection = ledger.store().connection();
         let reserved = self.reservations().reserved(reservations::now_ms())?;
         view.coins
@@ -114,6 +128,7 @@ impl WalletInterface for RustWallet {
                     label => label,
                 };
                 let reservation = reserved.get(&coin.outpoint);
+                let payment = view.held.get(&coin.outpoint).map(ToString::to_string);
                 Ok(Coin {
                     outpoint: coin.outpoint,
                     value_sat: coin.value_sat,
@@ -125,7 +140,7 @@ impl WalletInterface for RustWallet {
                     state: coin.state,
                     block: coin.block,
                     label,
-                    reserved_for: reservation.map(|it| it.reason.clone()),
+                    reserved_for: payment.or_else(|| reservation.map(|it| it.reason.clone())),
                     reserved_until_ms: reservation.and_then(|it| it.until_ms),
                 })
             })
@@ -133,7 +148,7 @@ impl WalletInterface for RustWallet {
     }
 
     fn history(&self) -> BitcoinResult<Vec<HistoryEntry>> {
-        let mut ledger = self.ledger();
+        let mut ledger = self.settled_ledger();
         let mut entries = ledger.history();
         let connection = ledger.store().connection();
         for entry in &mut entries {
@@ -168,21 +183,24 @@ impl WalletInterface for RustWallet {
     }
 
     fn create_psbt(&self, request: &TransactionRequest) -> BitcoinResult<Psbt> {
+        let others = self.named_relatives(&self.published().view, request)?;
         let mut ledger = self.ledger();
-        let (_, psbt) = self.book(&mut ledger, |ledger, booking| {
-            let draft = self.draft_request(ledger, booking, request)?;
+        let (_, psbt) = self.book(&mut ledger, |ledger, view, booking| {
+            let draft = self.draft_request(ledger, view, booking, request, &others)?;
             let psbt = self.to_psbt(ledger, &draft)?;
-            Ok((draft, psbt.unsigned_tx.compute_txid(), psbt))
+            Ok((draft, psbt))
         })?;
         Ok(psbt)
     }
 
     fn preview(&self, request: &TransactionRequest) -> BitcoinResult<Psbt> {
-        let ledger = self.ledger();
+        let others = self.named_relatives(&self.published().view, request)?;
+        let mut ledger = self.ledger();
         let mut reservations = self.reservations();
         // Dropped without a commit, it has no effect.
         let booking = reservations.begin(reservations::now_ms())?;
-        let draft = self.draft_request(&ledger, &booking, request)?;
+        let view = self.current_view(&mut ledger, &booking)?;
+        let draft = self.draft_request(&ledger, &view, &booking, request, &others)?;
         self.to_psbt(&ledger, &draft)
     }
 
@@ -195,19 +213,53 @@ impl WalletInterface for RustWallet {
     }
 
     fn extract_psbt(&self, psbt: &Psbt, allow_high_fee: bool) -> BitcoinResult<BitcoinTransaction> {
-        build::extract_psbt(psbt, allow_high_fee)
+        build::extract_psbt(psbt, self.max_fee_rate, allow_high_fee)
     }
 
-    fn bump_fee(&self, txid: Txid, fee_rate: u64) -> BitcoinResult<Psbt> {
-        self.replace(txid, fee_rate)
+    fn bump_fee(&self, txid: Txid, fee_rate: FeeRate, drops: &[Txid]) -> BitcoinResult<Psbt> {
+        let raise = Raise {
+            fee_rate: Some(fee_rate),
+            drops: drops.to_vec(),
+            ..Raise::default()
+        };
+        self.replace(txid, &raise)
     }
 
-    fn accelerate(&self, txid: Txid, fee_rate: u64) -> BitcoinResult<Psbt> {
+    fn accelerate(&self, txid: Txid, fee_rate: FeeRate) -> BitcoinResult<Psbt> {
         self.pay_for(txid, fee_rate)
     }
 
+    fn cancel(&self, txid: Txid, fee_rate: Option<FeeRate>, drops: &[Txid]) -> BitcoinResult<Psbt> {
+        let raise = Raise {
+            fee_rate,
+            drops: drops.to_vec(),
+            ..Raise::default()
+        };
+        self.call_back(txid, &raise)
+    }
+
+    fn rebroadcast(&self, txid: Option<Txid>) -> BitcoinResult<Vec<(Txid, Option<BitcoinError>)>> {
+        self.send_again(txid)
+    }
+
+    fn abandon(&self, txid: Txid) -> BitcoinResult<Vec<Txid>> {
+        self.give_up(txid)
+    }
+
+    fn rescan(&self, from_height: u32) -> BitcoinResult<u32> {
+        self.read_again(from_height)
+    }
+
+    fn hold(&self, coins: &[OutPoint], reason: &str, until_ms: Option<u64>) -> BitcoinResult<()> {
+        self.hold_coins(coins, reason, until_ms)
+    }
+
+    fn release_hold(&self, reason: &str) -> BitcoinResult<usize> {
+        self.reservations().release_hold(reason)
+    }
+
     fn lock(&self, outpoint: OutPoint) -> BitcoinResult<()> {
-        let view = self.ledger().view();
+        let view = self.published().view;
         if !view.coins.iter().any(|coin| coin.outpoint == outpoint) {
             return Err(
                 not_found("not an unspent output of the wallet").with_context("coin", outpoint)

@@ -1,43 +1,57 @@
 //! `RustWallet`: an open wallet with its books, its reservations, its keys and a chain source.
 
-mod hurry;
+mod background;
+mod family;
+mod fee_bump;
+mod following;
+mod hand_over;
 mod interface;
 mod operations;
+mod payments;
 mod promise;
 mod twin;
 
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bitcoin::consensus::encode;
-use bitcoin::{Transaction, Txid};
 use btc_iface::{
-    AddressType, BitcoinError, BitcoinResult, BitcoinTransaction, BlockRef, CoinSelection,
-    ErrorKind, Network, Operation, Secret,
+    AddressType, BitcoinError, BitcoinResult, BlockRef, CoinSelection, ErrorKind, FeeRate, Network,
+    Operation, Secret,
 };
 use serde::Serialize;
 
+pub use self::background::BackgroundFollower;
+pub use self::fee_bump::{Raise, Replacement};
+use self::following::Published;
+use super::build::DEFAULT_MAX_FEE_RATE;
 use super::folder::Folder;
 use super::keys::{Keychain, Keyring, Signer};
 use super::ledger::Ledger;
-use super::reservations::{self, Reservations};
+use super::reservations::Reservations;
 use super::secret;
-use super::source::{ChainSource, Follower, Peer, Piece};
-use crate::convert;
+use super::source::{ChainSource, Peer};
 
-/// How a coin that a transaction was built on stays reserved.
+/// How long the coins of a built transaction stay reserved, in milliseconds.
 pub const RESERVATION_MS: u64 = 10 * 60 * 1000;
 
-/// An open wallet. May be used by several threads at once; while one of them follows the chain,
-/// the others wait for the books.
+/// An open wallet. May be used by several threads at once: while one of them follows the chain, the
+/// others read and pay from the newest finished view.
 pub struct RustWallet {
     folder: Folder,
     signer: Option<Signer>,
     source: Arc<dyn ChainSource>,
     selection: CoinSelection,
-    // Where both are taken, the ledger comes first.
+    max_fee_rate: FeeRate,
+    // Where several are taken: in this order.
+    following: Mutex<()>,
     ledger: Mutex<Ledger>,
     reservations: Mutex<Reservations>,
+    published: Mutex<Published>,
+    /// How many times the chain was begun to be followed.
+    begun: AtomicU64,
+    /// How old a view may be to be answered on without a follow; 0: of this moment only.
+    max_age_ms: AtomicU64,
 }
 
 /// What a wallet is, for people.
@@ -95,11 +109,30 @@ impl RustWallet {
             signer,
             source,
             selection,
+            max_fee_rate: DEFAULT_MAX_FEE_RATE,
+            following: Mutex::new(()),
+            published: Mutex::new(Published::new(ledger.view())),
+            begun: AtomicU64::new(0),
+            max_age_ms: AtomicU64::new(0),
             ledger: Mutex::new(ledger),
             reservations: Mutex::new(reservations),
         };
         wallet.prepare_labels()?;
         Ok(wallet)
+    }
+
+    /// The same with another highest fee rate than [`DEFAULT_MAX_FEE_RATE`].
+    #[must_use]
+    pub fn with_max_fee_rate(self, max_fee_rate: FeeRate) -> Self {
+        Self {
+            max_fee_rate,
+            ..self
+        }
+    }
+
+    /// The highest fee rate that needs no consent.
+    pub fn max_fee_rate(&self) -> FeeRate {
+        self.max_fee_rate
     }
 
     /// The wallet's network.
@@ -110,7 +143,7 @@ impl RustWallet {
     /// What it is and how far it has come.
     pub fn info(&self) -> WalletInfo {
         let file = self.folder.file();
-        let tip = self.ledger().view().tip;
+        let tip = self.published().view.tip;
         WalletInfo {
             network: file.network,
             fingerprint: file.fingerprint.map(|fingerprint| fingerprint.to_string()),
@@ -130,83 +163,6 @@ impl RustWallet {
     /// Whom to tell how far a scan has come: blocks examined, and all of this pass.
     pub fn on_progress(&self, told: impl FnMut(u32, u32) + Send + 'static) {
         self.ledger().on_progress(Some(Box::new(told)));
-    }
-
-    /// Follows the chain to the tip and returns it.
-    ///
-    /// # Errors
-    /// Those of the source.
-    pub fn follow(&self) -> BitcoinResult<BlockRef> {
-        let mut ledger = self.ledger();
-        self.follow_with(&mut ledger)?;
-        Ok(ledger.view().tip)
-    }
-
-    fn follow_with(&self, ledger: &mut Ledger) -> BitcoinResult<()> {
-        // The other implementation may have given out addresses since.
-        let all_next = self.reservations().all_next()?;
-        for (keychain, next) in all_next {
-            if self.keyring().descriptor(keychain).is_ok() {
-                ledger.set_next(keychain, next)?;
-            }
-        }
-        self.source.follow(ledger)
-    }
-
-    /// Hands a transaction to the network through the wallet's source; what is known already is
-    /// success.
-    ///
-    /// # Errors
-    /// As `BitcoinInterface::broadcast_transaction`.
-    ///
-    /// # Effects
-    /// Money moves when it is mined. The books have the transaction before it is sent.
-    pub fn broadcast_transaction(&self, transaction: &BitcoinTransaction) -> BitcoinResult<Txid> {
-        let operation = Operation::BroadcastTransaction;
-        let bytes = convert::encode_transaction(transaction).map_err(|cause| {
-            BitcoinError::new(ErrorKind::InvalidInput, operation, cause.to_string())
-        })?;
-        let sent = self.noting(&bytes, |whole| self.source.broadcast(whole));
-        sent.map_err(|error| error.during(operation))
-    }
-
-    /// Writes a transaction down before `send` hands it to the network, and crosses it out again
-    /// when it is refused. Whether an unclear outcome was one shows at the next sync.
-    pub(crate) fn noting<T>(
-        &self,
-        bytes: &[u8],
-        send: impl FnOnce(&Transaction) -> BitcoinResult<T>,
-    ) -> BitcoinResult<T> {
-        let transaction: Transaction = encode::deserialize(bytes).map_err(|cause| {
-            let message = "the bytes are no transaction";
-            BitcoinError::new(
-                ErrorKind::InvalidInput,
-                Operation::BroadcastTransaction,
-                message,
-            )
-            .with_source(cause)
-        })?;
-        let is_noted = self.note(&transaction)?;
-        let outcome = send(&transaction);
-        if is_noted && matches!(&outcome, Err(error) if error.kind() == ErrorKind::Rejected) {
-            self.ledger().take(Piece::Mempool {
-                arrived: Vec::new(),
-                gone: vec![transaction.compute_txid()],
-                kept: Vec::new(),
-            })?;
-        }
-        outcome
-    }
-
-    /// Whether the transaction is the wallet's and was not known before.
-    fn note(&self, transaction: &Transaction) -> BitcoinResult<bool> {
-        let mut ledger = self.ledger();
-        let known = ledger.transaction(transaction.compute_txid());
-        if known.is_some_and(|known| known.is_counted) || !ledger.concerns(transaction) {
-            return Ok(false);
-        }
-        ledger.insert_unconfirmed(transaction.clone(), reservations::now_ms() / 1000)?;
-        Ok(true)
     }
 
     /// The peers of the source.
@@ -235,7 +191,8 @@ impl RustWallet {
     /// The first index of a chain that was neither given out nor seen used.
     fn fresh_index(ledger: &Ledger, keychain: Keychain, next: u32) -> u32 {
         let after_used = ledger.highest_used(keychain).map_or(0, |used| used + 1);
-        next.max(after_used)
+        // The shared file may have been lost; the books remember too.
+        next.max(after_used).max(ledger.promised(keychain))
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {

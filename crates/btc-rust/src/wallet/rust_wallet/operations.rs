@@ -2,16 +2,19 @@
 
 use std::collections::HashMap;
 
-use bitcoin::{OutPoint, Txid};
+use bitcoin::OutPoint;
 use btc_iface::{
     AddressType, BitcoinAddress, BitcoinResult, BitcoinTransaction, Chain, CoinSelection,
-    CoinState, Operation, Recipient, SnapshotCoin, TransactionRequest, WalletSnapshot,
+    CoinState, FeeRate, Operation, Recipient, SnapshotCoin, TransactionRequest, WalletSnapshot,
 };
 
 use super::{RESERVATION_MS, RustWallet};
 use crate::wallet::build::{self, Candidate, Draft, Hold};
-use crate::wallet::ledger::{Ledger, Unspent};
-use crate::wallet::reservations::{self, Booking, Reservation};
+use crate::wallet::fault;
+use crate::wallet::folder::RESTORE_GAP_LIMIT;
+use crate::wallet::keys::Keychain;
+use crate::wallet::ledger::{Ledger, Unspent, View};
+use crate::wallet::reservations::{self, Booking, End, Reservation};
 use crate::wallet::source::Follower;
 
 impl RustWallet {
@@ -27,17 +30,21 @@ impl RustWallet {
         self.keyring()
             .descriptor(keychain)
             .map_err(|error| error.during(operation))?;
-        let mut ledger = self.ledger();
-        if ledger.is_first_scan() {
-            // Nobody knows yet which addresses were used.
-            self.follow_with(&mut ledger)
-                .map_err(|error| error.during(operation))?;
+        if self.ledger().is_first_scan() {
+            // Which addresses were used is not known yet.
+            self.follow().map_err(|error| error.during(operation))?;
         }
-        let at_least = Self::fresh_index(&ledger, keychain, 0);
-        let index = self
-            .reservations()
-            .take_index(keychain, at_least)
-            .map_err(|error| error.during(operation))?;
+        let mut ledger = self.ledger();
+        let index = {
+            let mut reservations = self.reservations();
+            let booking = reservations.begin(reservations::now_ms())?;
+            let index = Self::fresh_index(&ledger, keychain, booking.next_index(keychain)?);
+            self.check_reach(&ledger, keychain, index)
+                .and_then(|()| booking.set_next(keychain, index + 1))
+                .map_err(|error| error.during(operation))?;
+            booking.commit()?;
+            index
+        };
         ledger.set_next(keychain, index + 1)?;
         drop(ledger);
         self.keyring()
@@ -51,8 +58,11 @@ impl RustWallet {
     /// As there.
     pub fn get_balance(&self) -> BitcoinResult<u64> {
         let operation = Operation::GetBalance;
-        self.follow().map_err(|error| error.during(operation))?;
-        Ok(self.ledger().view().balance.spendable_sat())
+        let view = self
+            .followed_lately()
+            .map_err(|error| error.during(operation))?;
+        self.keep_payments();
+        Ok(view.balance.spendable_sat())
     }
 
     /// `BitcoinInterface::create_transaction`, after the chain was followed.
@@ -75,20 +85,22 @@ impl RustWallet {
                 .into_iter()
                 .map(|(address, value_sat)| Recipient { address, value_sat })
                 .collect(),
-            fee_rate_sat_per_vb: fee_rate,
-            // The interface has no way to say yes to a high fee, nor a limit on it.
+            fee_rate: FeeRate::from_sat_per_vb(fee_rate),
+            // The interface has no way to say yes to a high fee; its rate is limited.
             allow_high_fee: true,
             ..TransactionRequest::default()
         };
         let signer = self.signer().map_err(|error| error.during(operation))?;
-        let mut ledger = self.ledger();
-        self.follow_with(&mut ledger)
+        build::check_plain_rate(fee_rate, self.max_fee_rate)?;
+        self.followed_lately()
             .map_err(|error| error.during(operation))?;
-        let (_, transaction) = self.book(&mut ledger, |ledger, booking| {
-            let draft = self.draft_request(ledger, booking, &request)?;
+        self.keep_payments();
+        let mut ledger = self.ledger();
+        let (_, transaction) = self.book(&mut ledger, |ledger, view, booking| {
+            let draft = self.draft_request(ledger, view, booking, &request, &[])?;
             let transaction = build::sign(&draft, self.keyring(), signer)?;
             let plain = build::to_bitcoin_transaction(&transaction, draft.fee_sat)?;
-            Ok((draft, plain.txid, plain))
+            Ok((draft, plain))
         })?;
         Ok(transaction)
     }
@@ -106,15 +118,22 @@ impl RustWallet {
     ) -> BitcoinResult<(BitcoinTransaction, WalletSnapshot)> {
         let operation = Operation::CreateTransaction;
         let signer = self.signer().map_err(|error| error.during(operation))?;
-        let mut ledger = self.ledger();
-        self.follow_with(&mut ledger)
+        self.followed_lately()
             .map_err(|error| error.during(operation))?;
-        let (_, built) = self.book(&mut ledger, |ledger, booking| {
-            let snapshot = self.snapshot(ledger, booking)?;
-            let draft = build::plan(self.keyring(), &snapshot, outputs, fee_rate)?;
+        self.keep_payments();
+        let mut ledger = self.ledger();
+        let (_, built) = self.book(&mut ledger, |ledger, view, booking| {
+            let snapshot = self.snapshot(ledger, view, booking)?;
+            let draft = build::plan(
+                self.keyring(),
+                &snapshot,
+                outputs,
+                fee_rate,
+                self.max_fee_rate,
+            )?;
             let transaction = build::sign(&draft, self.keyring(), signer)?;
             let plain = build::to_bitcoin_transaction(&transaction, draft.fee_sat)?;
-            Ok((draft, plain.txid, (plain, snapshot)))
+            Ok((draft, (plain, snapshot)))
         })?;
         Ok(built)
     }
@@ -124,24 +143,21 @@ impl RustWallet {
     pub(super) fn book<T>(
         &self,
         ledger: &mut Ledger,
-        plan: impl FnOnce(&Ledger, &Booking<'_>) -> BitcoinResult<(Draft, Txid, T)>,
+        plan: impl FnOnce(&Ledger, &View, &Booking<'_>) -> BitcoinResult<(Draft, T)>,
     ) -> BitcoinResult<(Draft, T)> {
         let now_ms = reservations::now_ms();
         let mut reservations = self.reservations();
         let booking = reservations.begin(now_ms)?;
-        let (draft, txid, built) = plan(ledger, &booking)?;
+        let view = self.current_view(ledger, &booking)?;
+        let (draft, built) = plan(ledger, &view, &booking)?;
+        let token = reservations::token(&draft.transaction);
         let coins: Vec<OutPoint> = draft.inputs.iter().map(|coin| coin.outpoint).collect();
-        booking.reserve(&coins, now_ms.saturating_add(RESERVATION_MS), txid)?;
-        let change_chain = (self.folder.file().change_type, Chain::Change);
-        let next = draft.change.map(|change| change.index + 1);
-        if let Some(next) = next {
-            booking.set_next(change_chain, next)?;
+        let end = End::after(now_ms, RESERVATION_MS);
+        booking.reserve(&coins, end, token)?;
+        if let Some(change) = draft.change {
+            booking.reserve_change(change.address_type, change.index, end, token)?;
         }
         booking.commit()?;
-        drop(reservations);
-        if let Some(next) = next {
-            ledger.set_next(change_chain, next)?;
-        }
         Ok((draft, built))
     }
 
@@ -149,33 +165,69 @@ impl RustWallet {
     pub(super) fn snapshot(
         &self,
         ledger: &Ledger,
+        view: &View,
         booking: &Booking<'_>,
     ) -> BitcoinResult<WalletSnapshot> {
-        let next = booking.next_index((self.folder.file().change_type, Chain::Change))?;
-        Ok(self.snapshot_without(ledger, &booking.reserved()?, next))
+        let change_type = self.folder.file().change_type;
+        let next = booking.next_index((change_type, Chain::Change))?;
+        let promised = booking.reserved_change(change_type)?;
+        let change_index = Self::change_index(ledger, change_type, next, promised);
+        Ok(self.snapshot_without(view, &booking.reserved()?, change_index))
     }
 
-    /// The coins that can be spent without the reserved ones, and the change index, which is
-    /// `next` unless a later one was seen used.
+    /// The index of a change output that was neither given out nor seen used. One that was promised
+    /// to a transaction which is not handed over goes back when the promise ends.
+    pub(super) fn change_index(
+        ledger: &Ledger,
+        change_type: AddressType,
+        next: u32,
+        promised: Option<u32>,
+    ) -> u32 {
+        let after_promised = promised.map_or(0, |index| index.saturating_add(1));
+        // The outputs of open payments are in the books, as used.
+        Self::fresh_index(ledger, (change_type, Chain::Change), next).max(after_promised)
+    }
+
+    /// Refuses to give out an address that a wallet restored from its words would not look at.
+    fn check_reach(&self, ledger: &Ledger, keychain: Keychain, index: u32) -> BitcoinResult<()> {
+        let gap_limit = self.folder.file().gap_limit.max(RESTORE_GAP_LIMIT);
+        let highest_used = ledger.highest_used(keychain);
+        let end = highest_used
+            .map_or(0, |used| used + 1)
+            .saturating_add(gap_limit);
+        if index < end {
+            return Ok(());
+        }
+        let message = format!(
+            "{gap_limit} addresses were given out and none of them was paid: a wallet restored \
+             from its words would not look further; give out one of those again (btc address list)"
+        );
+        Err(fault::invalid(message)
+            .with_context("highest_used", highest_used.map_or(-1, i64::from))
+            .with_context("gap_limit", gap_limit))
+    }
+
+    /// The coins that can be spent without those that are reserved or that a payment holds.
     pub(super) fn snapshot_without(
         &self,
-        ledger: &Ledger,
+        view: &View,
         reserved: &HashMap<OutPoint, Reservation>,
-        next: u32,
+        change_index: u32,
     ) -> WalletSnapshot {
-        let view = ledger.view();
         let coins = view
             .coins
             .iter()
-            .filter(|coin| is_spendable(coin) && !reserved.contains_key(&coin.outpoint))
+            .filter(|coin| is_spendable(coin))
+            .filter(|coin| !reserved.contains_key(&coin.outpoint))
+            .filter(|coin| !view.held.contains_key(&coin.outpoint))
             .map(snapshot_coin)
             .collect();
-        let change_type = self.folder.file().change_type;
         WalletSnapshot {
             tip: view.tip,
             coins,
-            change_type,
-            change_index: Self::fresh_index(ledger, (change_type, Chain::Change), next),
+            pending: view.pending.clone(),
+            change_type: self.folder.file().change_type,
+            change_index,
         }
     }
 }
@@ -196,18 +248,20 @@ pub(super) fn snapshot_coin(coin: &Unspent) -> SnapshotCoin {
     }
 }
 
-/// The coin as a request takes it, with what holds it.
-pub(super) fn candidate(coin: &Unspent, held: Option<&Reservation>) -> Candidate {
+/// The coin as a request takes it, with what holds it: an open payment, or a reservation.
+pub(super) fn candidate(coin: &Unspent, view: &View, held: Option<&Reservation>) -> Candidate {
+    let reservation = held.map(|held| {
+        if held.is_lock() {
+            Hold::Locked
+        } else {
+            Hold::Reserved
+        }
+    });
+    let payment = view.held.get(&coin.outpoint);
     Candidate {
         coin: snapshot_coin(coin),
         state: coin.state,
         height: coin.block.map(|block| block.height),
-        hold: held.map(|held| {
-            if held.is_lock() {
-                Hold::Locked
-            } else {
-                Hold::Reserved
-            }
-        }),
+        hold: payment.map(|_| Hold::Reserved).or(reservation),
     }
 }

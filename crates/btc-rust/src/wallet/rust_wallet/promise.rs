@@ -1,74 +1,95 @@
 //! Making good on a preview: what was shown is what is reserved.
 
-use bitcoin::{OutPoint, Psbt, Txid};
-use btc_iface::{BitcoinError, BitcoinResult, Chain, ErrorKind, Operation};
+use bitcoin::{OutPoint, Psbt, Transaction, Txid};
+use btc_iface::{BitcoinResult, Chain};
 
 use super::{RESERVATION_MS, RustWallet};
-use crate::wallet::reservations;
+use crate::wallet::fault;
+use crate::wallet::reservations::{self, End};
 
 impl RustWallet {
     /// Reserves the coins and the change index of a transaction that was previewed, for 10
-    /// minutes under this txid, which is that of the signed transaction. A coin that an
-    /// unconfirmed transaction of the wallet spends goes over to the one that replaces it.
+    /// minutes, and writes down which payments it replaces.
     ///
     /// # Errors
-    /// `InvalidInput`: a coin was reserved or the change index promised since; preview it again.
+    /// `InvalidInput`: a coin was reserved, spent or the change index promised since; preview it
+    /// again. The context names the coin, and the payment that has it.
     ///
     /// # Effects
     /// Coins and the change index are reserved, on disk.
-    pub fn reserve(&self, psbt: &Psbt, txid: Txid) -> BitcoinResult<()> {
+    pub fn reserve(&self, psbt: &Psbt, replaces: &[Txid]) -> BitcoinResult<()> {
         let mut ledger = self.ledger();
-        let coins: Vec<OutPoint> = psbt
-            .unsigned_tx
-            .input
-            .iter()
-            .map(|input| input.previous_output)
-            .collect();
-        let change: Vec<_> = psbt
-            .unsigned_tx
-            .output
-            .iter()
-            .filter_map(|output| ledger.index_of(&output.script_pubkey))
-            .filter(|((_, chain), _)| *chain == Chain::Change)
-            .collect();
-        let view = ledger.view();
+        let transaction = &psbt.unsigned_tx;
+        let token = reservations::token(transaction);
         let now_ms = reservations::now_ms();
         let mut reservations = self.reservations();
         let booking = reservations.begin(now_ms)?;
+        let view = self.current_view(&mut ledger, &booking)?;
+        let named = ledger.named(replaces.iter().copied());
+        let coins: Vec<OutPoint> = transaction
+            .input
+            .iter()
+            .map(|input| input.previous_output)
+            .filter(|coin| ledger.owns(*coin))
+            .collect();
         for coin in &coins {
+            let holder = view.held.get(coin).copied();
+            // What it replaces may be a transaction that another wallet handed over.
+            let is_spent_by = |txid: &Txid| {
+                let known = ledger.transaction(*txid);
+                known.is_some_and(|known| {
+                    let mut inputs = known.transaction.input.iter();
+                    known.block.is_none() && inputs.any(|input| input.previous_output == *coin)
+                })
+            };
+            let is_replaced =
+                holder.is_some_and(|it| named.contains(&it)) || named.iter().any(is_spent_by);
             let is_unspent = view.coins.iter().any(|it| it.outpoint == *coin);
-            if !is_unspent {
-                booking.release(*coin)?;
+            if is_replaced || (is_unspent && holder.is_none()) {
+                continue;
+            }
+            let message = "a coin of the transaction was spent since; build this one again";
+            let error = fault::invalid(message).with_context("coin", coin);
+            return Err(match holder {
+                Some(payment) => error.with_context("payment", payment),
+                None => error,
+            });
+        }
+        // What was reserved for a transaction that is replaced is for this one now.
+        for replaced in &named {
+            if let Some(known) = ledger.transaction(*replaced) {
+                booking.release_coins(reservations::token(&known.transaction))?;
             }
         }
-        booking.reserve(&coins, now_ms.saturating_add(RESERVATION_MS), txid)?;
-        for (keychain, index) in &change {
-            let is_promised = *index < booking.next_index(*keychain)?;
-            if is_promised && !ledger.is_used(*keychain, *index) {
+        let end = End::after(now_ms, RESERVATION_MS);
+        booking.reserve(&coins, end, token)?;
+        booking.allow_replacement(token, replaces)?;
+        let change = transaction.output.iter();
+        let change = change.filter_map(|output| ledger.index_of(&output.script_pubkey));
+        for ((address_type, chain), index) in change {
+            if chain != Chain::Change {
+                continue;
+            }
+            let is_promised = booking
+                .reserved_change(address_type)?
+                .is_some_and(|reserved| reserved >= index);
+            if is_promised && !ledger.is_used((address_type, chain), index) {
                 let message = "the change address was promised to another transaction since; \
                                build this one again";
-                return Err(BitcoinError::new(
-                    ErrorKind::InvalidInput,
-                    Operation::Wallet,
-                    message,
-                ));
+                return Err(fault::invalid(message));
             }
-            booking.set_next(*keychain, index + 1)?;
+            booking.reserve_change(address_type, index, end, token)?;
         }
-        booking.commit()?;
-        drop(reservations);
-        for (keychain, index) in change {
-            ledger.set_next(keychain, index + 1)?;
-        }
-        Ok(())
+        booking.commit()
     }
 
-    /// Releases what is reserved for a transaction that is not sent; returns how many coins.
-    /// Locks stay.
+    /// Releases what is reserved for a transaction, signed or not, that is not sent; returns how
+    /// many coins. Locks stay.
     ///
     /// # Errors
     /// Those of the reservations.
-    pub fn release(&self, txid: Txid) -> BitcoinResult<usize> {
-        self.reservations().release_for(txid)
+    pub fn release(&self, transaction: &Transaction) -> BitcoinResult<usize> {
+        let token = reservations::token(transaction);
+        self.reservations().release_for(token)
     }
 }

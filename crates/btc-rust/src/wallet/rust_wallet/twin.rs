@@ -1,9 +1,9 @@
 //! The wallet's share of the effect-free twins.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use btc_iface::{
-    AddressType, BitcoinAddress, BitcoinResult, Chain, Operation, PlannedTransaction,
+    AddressType, BitcoinAddress, BitcoinResult, Chain, Operation, PlannedTransaction, SnapshotCoin,
     WalletSnapshot, WalletState,
 };
 
@@ -39,21 +39,33 @@ impl RustWallet {
     ) -> BitcoinResult<PlannedTransaction> {
         let operation = Operation::CreateTransaction;
         let signer = self.signer().map_err(|error| error.during(operation))?;
-        self.follow().map_err(|error| error.during(operation))?;
-        let view = self.ledger().view();
+        let view = self.followed().map_err(|error| error.during(operation))?;
         let known: HashSet<_> = view
             .coins
             .iter()
-            .filter(|coin| is_spendable(coin))
+            .filter(|coin| is_spendable(coin) && !view.held.contains_key(&coin.outpoint))
             .map(snapshot_coin)
             .collect();
+        let ours: HashMap<_, _> = view.pending.iter().map(|it| (it.txid, it)).collect();
+        let theirs: HashMap<_, _> = snapshot.pending.iter().map(|it| (it.txid, it)).collect();
+        // What an unconfirmed coin comes with decides about its choice.
+        let is_known = |coin: &&SnapshotCoin| {
+            let txid = coin.outpoint.txid;
+            known.contains(*coin) && ours.get(&txid) == theirs.get(&txid)
+        };
         let unknown_coins = snapshot
             .coins
             .iter()
-            .filter(|coin| !known.contains(coin))
+            .filter(|coin| !is_known(coin))
             .map(|coin| coin.outpoint)
             .collect();
-        let draft = build::plan(self.keyring(), snapshot, outputs, fee_rate)?;
+        let draft = build::plan(
+            self.keyring(),
+            snapshot,
+            outputs,
+            fee_rate,
+            self.max_fee_rate,
+        )?;
         let transaction = build::sign(&draft, self.keyring(), signer)?;
         Ok(PlannedTransaction {
             transaction: build::to_bitcoin_transaction(&transaction, draft.fee_sat)?,
@@ -62,19 +74,29 @@ impl RustWallet {
         })
     }
 
+    /// `WalletTwin::balance_sat`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn balance_now(&self) -> BitcoinResult<u64> {
+        let view = self.followed();
+        let view = view.map_err(|error| error.during(Operation::GetBalance))?;
+        Ok(view.balance.spendable_sat())
+    }
+
     /// `WalletTwin::snapshot`.
     ///
     /// # Errors
     /// As there.
     pub fn current_snapshot(&self) -> BitcoinResult<WalletSnapshot> {
         let operation = Operation::CreateTransaction;
+        self.follow().map_err(|error| error.during(operation))?;
         let mut ledger = self.ledger();
-        self.follow_with(&mut ledger)
-            .map_err(|error| error.during(operation))?;
-        let reservations = self.reservations();
-        let reserved = reservations.reserved(now_ms())?;
-        let next = reservations.next_index((self.folder.file().change_type, Chain::Change))?;
-        Ok(self.snapshot_without(&ledger, &reserved, next))
+        let mut reservations = self.reservations();
+        // Dropped without a commit, it has no effect.
+        let booking = reservations.begin(now_ms())?;
+        let view = self.current_view(&mut ledger, &booking)?;
+        self.snapshot(&ledger, &view, &booking)
     }
 
     /// `WalletTwin::wallet_state`.
@@ -82,9 +104,9 @@ impl RustWallet {
     /// # Errors
     /// As there.
     pub fn state(&self) -> BitcoinResult<WalletState> {
-        self.follow()
+        let view = self
+            .followed()
             .map_err(|error| error.during(Operation::GetBalance))?;
-        let view = self.ledger().view();
         let mut coins: Vec<_> = view
             .coins
             .iter()

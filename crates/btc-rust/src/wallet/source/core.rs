@@ -16,8 +16,9 @@ use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, NodeConfig, Op
 use self::blocks::Scan;
 use super::mempool::Seen;
 use super::pool::{Weighed, in_order};
-use super::{Ancestry, ChainSource, Follower, Peer, Piece};
+use super::{ChainSource, Follower, Peer, Piece, Relatives};
 use crate::core::Core;
+use crate::wallet::build::RelayRules;
 
 /// Blocks between two points at which the scan can go on after an interruption. A power of two,
 /// below the 2,000 headers that REST gives at once.
@@ -168,10 +169,16 @@ impl ChainSource for CoreSource {
             if follower.at_tip()? {
                 continue;
             }
-            if self.seen().read(&self.core, tip, follower)? {
+            let watched = follower.watched().len();
+            if !self.seen().read(&self.core, tip, follower)? {
+                moves += 1;
+                continue;
+            }
+            // What waits may have moved the window, over blocks that were read with a smaller one.
+            let has_grown = follower.watched().len() > watched;
+            if !has_grown || !follower.at_tip()? {
                 return Ok(());
             }
-            moves += 1;
         }
         let message = "the chain moves faster than it can be followed; ask again in a moment";
         Err(
@@ -186,8 +193,20 @@ impl ChainSource for CoreSource {
         Ok(txid)
     }
 
-    fn ancestry(&self, txid: Txid) -> BitcoinResult<Option<Ancestry>> {
-        self.core.ancestry(&txid)
+    fn is_mempool_loaded(&self) -> BitcoinResult<bool> {
+        self.core.is_mempool_loaded()
+    }
+
+    fn submit_package(&self, parent: &Transaction, child: &Transaction) -> BitcoinResult<()> {
+        self.core.submit_package(&[parent, child])
+    }
+
+    fn relatives(&self, txid: Txid) -> BitcoinResult<Option<Relatives>> {
+        self.core.relatives(&txid)
+    }
+
+    fn relay_rules(&self) -> BitcoinResult<Option<RelayRules>> {
+        self.core.relay_rules().map(Some)
     }
 
     fn peers(&self) -> BitcoinResult<Vec<Peer>> {

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bitcoin::consensus::encode;
 use bitcoin::{Transaction, Txid};
 use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, Operation};
+use serde_json::value::RawValue;
 
 use super::pool::{Weighed, in_order};
 use super::scan::Interest;
@@ -66,16 +67,13 @@ impl Seen {
             return Ok(true);
         }
         self.state = None;
-        let txids: Vec<Txid> = serde_json::from_str(listing.get()).map_err(|cause| {
-            invalid("the node's mempool is not a list of txids").with_source(cause)
-        })?;
+        let present = listed(&listing)?;
         drop(listing);
-        let present: HashSet<Txid> = txids.iter().copied().collect();
         self.prepare(follower, &present);
 
         let counted: HashSet<Txid> = follower.unconfirmed().into_iter().collect();
         let is_new = |txid: &Txid| !counted.contains(txid) && !self.irrelevant.contains_key(txid);
-        let mut wanted: Vec<Txid> = txids.into_iter().filter(is_new).collect();
+        let mut wanted: Vec<Txid> = present.iter().copied().filter(is_new).collect();
         wanted.extend(self.reconsidered(&self.new_scripts(follower)));
         while !wanted.is_empty() {
             let news = self.examine(core, &wanted, follower)?;
@@ -86,13 +84,25 @@ impl Seen {
             return Ok(false);
         }
         let counted = follower.unconfirmed().into_iter();
-        let (kept, gone) = counted.partition(|txid| present.contains(txid));
+        let (kept, mut gone): (Vec<_>, Vec<_>) = counted.partition(|txid| present.contains(txid));
+        let is_whole = gone.is_empty() || core.is_mempool_loaded()?;
+        if !gone.is_empty() && is_whole {
+            // The first listing may be from before the mempool was read from disk.
+            let present = listed(&core.mempool()?)?;
+            gone.retain(|txid| !present.contains(txid));
+            // What has left it in between may be in a block.
+            if core.tip()? != tip {
+                return Ok(false);
+            }
+        }
         follower.take(Piece::Mempool {
             arrived: Vec::new(),
-            gone,
+            gone: if is_whole { gone } else { Vec::new() },
             kept,
         })?;
-        self.state = Some(self.state_of(tip, listing_hash, follower));
+        if is_whole {
+            self.state = Some(self.state_of(tip, listing_hash, follower));
+        }
         Ok(true)
     }
 
@@ -186,6 +196,12 @@ impl Seen {
             unconfirmed: hashes.fold(0, |sum, hash| sum ^ hash),
         }
     }
+}
+
+/// The txids of a mempool's listing.
+fn listed(listing: &RawValue) -> BitcoinResult<HashSet<Txid>> {
+    serde_json::from_str(listing.get())
+        .map_err(|cause| invalid("the node's mempool is not a list of txids").with_source(cause))
 }
 
 fn fetch(core: &Core, txid: Txid) -> BitcoinResult<Fetched> {

@@ -25,8 +25,9 @@ use std::sync::Arc;
 
 use bdk_chain::bdk_core::spk_client::FullScanResponse;
 use bitcoin::{Block, OutPoint, ScriptBuf, Transaction, Txid};
-use btc_iface::{BitcoinResult, BlockRef};
+use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, Operation};
 
+use super::build::{MempoolEntry, RelayRules};
 use super::keys::Keychain;
 
 /// A piece of news from a source, to be applied in the order of arrival.
@@ -123,13 +124,15 @@ pub struct Peer {
     pub is_inbound: Option<bool>,
 }
 
-/// What an unconfirmed transaction pays, and what those before it pay.
+/// A transaction of the mempool with all that is above and below it there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ancestry {
-    /// Its own fee in satoshi.
-    pub fee_sat: u64,
-    /// Weight in WU and fee in satoshi of each unconfirmed ancestor.
-    pub ancestors: Vec<(u64, u64)>,
+pub struct Relatives {
+    /// The transaction.
+    pub itself: MempoolEntry,
+    /// Its unconfirmed ancestors.
+    pub ancestors: Vec<MempoolEntry>,
+    /// Its descendants.
+    pub descendants: Vec<MempoolEntry>,
 }
 
 /// Where a wallet learns about the chain, and where its transactions go.
@@ -155,8 +158,35 @@ pub trait ChainSource: Send + Sync {
     /// `Rejected`: refused, with the reason. What is known already is success.
     fn broadcast(&self, transaction: &Transaction) -> BitcoinResult<Txid>;
 
-    /// What an unconfirmed transaction and its ancestors pay, where the source sees the mempool.
-    fn ancestry(&self, _txid: Txid) -> BitcoinResult<Option<Ancestry>> {
+    /// Whether the mempool that the source sees is whole: a node that has just started reads it
+    /// from disk first.
+    fn is_mempool_loaded(&self) -> BitcoinResult<bool> {
+        Ok(true)
+    }
+
+    /// Hands a transaction that is too cheap by itself to the network together with a child that
+    /// pays for it.
+    ///
+    /// # Errors
+    /// `Unsupported`: this source, or its node, takes no packages. `Rejected`: refused.
+    ///
+    /// Source: Bitcoin Core RPC `submitpackage`.
+    fn submit_package(&self, _parent: &Transaction, _child: &Transaction) -> BitcoinResult<()> {
+        Err(BitcoinError::new(
+            ErrorKind::Unsupported,
+            Operation::BroadcastTransaction,
+            "this chain source takes no packages",
+        ))
+    }
+
+    /// An unconfirmed transaction with its ancestors and descendants, where the source sees the
+    /// whole mempool and the transaction is in it.
+    fn relatives(&self, _txid: Txid) -> BitcoinResult<Option<Relatives>> {
+        Ok(None)
+    }
+
+    /// What nodes ask of a transaction, where the source can tell.
+    fn relay_rules(&self) -> BitcoinResult<Option<RelayRules>> {
         Ok(None)
     }
 

@@ -2,6 +2,7 @@
 
 mod position;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,16 +10,20 @@ use bdk_chain::indexer::keychain_txout;
 use bdk_chain::{ConfirmationBlockTime, Merge, local_chain, tx_graph};
 use bitcoin::hashes::{Hash, HashEngine, sha256};
 use btc_iface::types::network;
-use btc_iface::{BitcoinError, BitcoinResult, ErrorKind, Operation};
+use btc_iface::{AddressType, BitcoinError, BitcoinResult, Chain, ErrorKind, Operation};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior};
 
 pub use self::position::{InBlocks, Position};
-use super::keys::Keyring;
+use super::keys::{Keychain, Keyring};
 
 /// The version of the tables; a higher one was written by a newer program.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 /// How long a statement waits for another connection.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The indices that were given out: known here too, should the shared file be lost.
+const PROMISED: &str = "CREATE TABLE promised (
+    address_type TEXT NOT NULL, chain TEXT NOT NULL, next INTEGER NOT NULL,
+    PRIMARY KEY (address_type, chain)) STRICT";
 /// What to do with a file that cannot be used.
 const ADVICE: &str = "delete it and sync again: nothing is lost but labels";
 
@@ -57,8 +62,10 @@ pub struct Content {
     pub chain: local_chain::ChangeSet,
     /// Transactions and where they are.
     pub graph: Graph,
-    /// How far each chain of keys was given out or used.
+    /// How far each chain of keys is watched.
     pub index: keychain_txout::ChangeSet,
+    /// One more than the highest index of each chain of keys that was given out.
+    pub promised: BTreeMap<Keychain, u32>,
 }
 
 impl Content {
@@ -67,6 +74,7 @@ impl Content {
         self.chain.merge(other.chain);
         self.graph.merge(other.graph);
         self.index.merge(other.index);
+        self.promised.extend(other.promised);
     }
 
     /// Whether there is nothing.
@@ -114,7 +122,12 @@ impl Store {
     ///
     /// # Errors
     /// `Internal`: it cannot be written, as on a full disk; the file is as it was.
-    pub fn commit(&mut self, content: &Content, position: &Position) -> BitcoinResult<()> {
+    pub fn commit(
+        &mut self,
+        content: &Content,
+        position: &Position,
+        promised: &BTreeMap<Keychain, u32>,
+    ) -> BitcoinResult<()> {
         let written = (|| {
             let transaction = self
                 .connection
@@ -123,6 +136,7 @@ impl Store {
             content.graph.persist_to_sqlite(&transaction)?;
             content.index.persist_to_sqlite(&transaction)?;
             position.write(&transaction)?;
+            write_promised(&transaction, promised)?;
             transaction.commit()
         })();
         written.map_err(|cause| failed(&self.path, cause))
@@ -164,10 +178,15 @@ fn load(connection: &mut Connection, identity: &Identity) -> rusqlite::Result<Lo
     if let Some(reason) = mismatch(&transaction, identity)? {
         return Ok(Loaded::Refused(reason));
     }
+    if read(&transaction, "schema")?.as_deref() == Some("1") {
+        transaction.execute(PROMISED, [])?;
+        write(&transaction, "schema", &SCHEMA.to_string())?;
+    }
     let content = Content {
         chain: local_chain::ChangeSet::from_sqlite(&transaction)?,
         graph: Graph::from_sqlite(&transaction)?,
         index: keychain_txout::ChangeSet::from_sqlite(&transaction)?,
+        promised: read_promised(&transaction)?,
     };
     let position = match Position::read(&transaction)? {
         Ok(position) => position,
@@ -187,6 +206,7 @@ fn create(transaction: &Transaction<'_>, identity: &Identity) -> rusqlite::Resul
     write(transaction, "wallet", &identity.wallet)?;
     write(transaction, "birthday", &identity.birthday.to_string())?;
     write(transaction, "gap_limit", &identity.gap_limit.to_string())?;
+    transaction.execute(PROMISED, [])?;
     local_chain::ChangeSet::init_sqlite_tables(transaction)?;
     Graph::init_sqlite_tables(transaction)?;
     keychain_txout::ChangeSet::init_sqlite_tables(transaction)
@@ -218,6 +238,43 @@ fn mismatch(
         }
     }
     Ok(None)
+}
+
+fn write_promised(
+    transaction: &Transaction<'_>,
+    promised: &BTreeMap<Keychain, u32>,
+) -> rusqlite::Result<()> {
+    for ((address_type, chain), next) in promised {
+        transaction
+            .prepare_cached(
+                "INSERT INTO promised (address_type, chain, next) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (address_type, chain) DO UPDATE SET next = max(next, excluded.next)",
+            )?
+            .execute((address_type.as_str(), chain.as_str(), next))?;
+    }
+    Ok(())
+}
+
+fn read_promised(transaction: &Transaction<'_>) -> rusqlite::Result<BTreeMap<Keychain, u32>> {
+    let mut statement = transaction.prepare("SELECT address_type, chain, next FROM promised")?;
+    let rows = statement.query_map((), |row| {
+        let (kind, chain): (String, String) = (row.get(0)?, row.get(1)?);
+        let keychain = (
+            kind.parse::<AddressType>().ok(),
+            Chain::ALL.into_iter().find(|it| it.as_str() == chain),
+        );
+        let (Some(kind), Some(chain)) = keychain else {
+            let cause = format!("unknown chain of keys {kind}/{chain}");
+            let text = rusqlite::types::Type::Text;
+            return Err(rusqlite::Error::FromSqlConversionFailure(
+                0,
+                text,
+                cause.into(),
+            ));
+        };
+        Ok(((kind, chain), row.get(2)?))
+    })?;
+    rows.collect()
 }
 
 fn write(transaction: &Transaction<'_>, key: &str, value: &str) -> rusqlite::Result<()> {

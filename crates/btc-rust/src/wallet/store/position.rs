@@ -6,9 +6,14 @@ use rusqlite::Transaction;
 /// The keys of the last block examined, and of the last one that was read itself.
 const SCANNED: [&str; 2] = ["scanned_height", "scanned_hash"];
 const READ: [&str; 2] = ["blocks_height", "blocks_hash"];
-/// The key of the number of scripts at the beginning of a pass, for each of the two.
+/// The keys of the number of scripts at the beginning of a pass, for each of the two.
+const WATCHED: &str = "watched";
+const READ_WATCHED: &str = "blocks_watched";
+/// The keys of whether the first scan goes on, for each of the two.
 const FIRST_SCAN: &str = "first_scan";
 const READ_FIRST_SCAN: &str = "blocks_first_scan";
+/// The key of the lowest block that was undone to.
+const UNDONE: &str = "undone_to";
 /// There while a server is believed above the blocks that were read.
 const TOLD: &str = "told_by_server";
 
@@ -17,21 +22,27 @@ const TOLD: &str = "told_by_server";
 pub struct Position {
     /// The last block that was examined, if any was.
     pub scanned: Option<BlockRef>,
-    /// The number of scripts that were watched when the current pass of the first scan began;
-    /// `None` once the first scan has come to its end.
-    pub first_scan: Option<usize>,
+    /// The number of scripts that were watched by what was used when the current pass over the
+    /// blocks began: with all of them, every block up to `scanned` was examined.
+    pub watched: u64,
+    /// Whether the first scan has not come to its end.
+    pub is_first_scan: bool,
+    /// The lowest block that was undone to since settled payments were looked at.
+    pub undone_to: Option<u32>,
     /// Where the reading of blocks stood before a server with histories by script took over;
     /// `None` while everything was read in blocks.
     pub in_blocks: Option<InBlocks>,
 }
 
-/// How far blocks themselves were read: the two fields of [`Position`] as they were.
+/// How far blocks themselves were read: the fields of [`Position`] as they were.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct InBlocks {
     /// The last block that was read, if any was.
     pub scanned: Option<BlockRef>,
     /// As in [`Position`].
-    pub first_scan: Option<usize>,
+    pub watched: u64,
+    /// As in [`Position`].
+    pub is_first_scan: bool,
 }
 
 impl Position {
@@ -44,10 +55,14 @@ impl Position {
             super::write(transaction, height, &at)?;
             super::write(transaction, hash, &of)?;
         }
+        let first_scan = |is_first_scan: bool| is_first_scan.then_some(1);
         for (key, count) in [
-            (FIRST_SCAN, self.first_scan),
-            (READ_FIRST_SCAN, in_blocks.first_scan),
+            (WATCHED, Some(self.watched)),
+            (READ_WATCHED, Some(in_blocks.watched)),
+            (FIRST_SCAN, first_scan(self.is_first_scan)),
+            (READ_FIRST_SCAN, first_scan(in_blocks.is_first_scan)),
             (TOLD, told),
+            (UNDONE, self.undone_to.map(u64::from)),
         ] {
             let text = count.map(|count| count.to_string());
             super::write(transaction, key, &text.unwrap_or_default())?;
@@ -70,15 +85,22 @@ impl Position {
         let [at, of] = read;
         let read = block(READ[0], &at?, &of?);
         let read_first_scan = count(READ_FIRST_SCAN, &text(READ_FIRST_SCAN)?);
+        // A file of an earlier version does not say: everything is read once more.
+        let watched = count(WATCHED, &text(WATCHED)?);
+        let read_watched = count(READ_WATCHED, &text(READ_WATCHED)?);
         let told = count(TOLD, &text(TOLD)?);
+        let undone = count(UNDONE, &text(UNDONE)?);
         Ok((|| {
             let in_blocks = InBlocks {
                 scanned: read?,
-                first_scan: read_first_scan?,
+                watched: read_watched?.unwrap_or(0),
+                is_first_scan: read_first_scan?.is_some(),
             };
             Ok(Some(Self {
                 scanned: scanned?,
-                first_scan: count(FIRST_SCAN, &first_scan)?,
+                watched: watched?.unwrap_or(0),
+                is_first_scan: count(FIRST_SCAN, &first_scan)?.is_some(),
+                undone_to: undone?.map(|height| u32::try_from(height).unwrap_or(0)),
                 in_blocks: told?.map(|_| in_blocks),
             }))
         })())
@@ -93,7 +115,7 @@ fn block(key: &'static str, height: &str, hash: &str) -> Result<Option<BlockRef>
     }
 }
 
-fn count(key: &'static str, text: &str) -> Result<Option<usize>, &'static str> {
+fn count(key: &'static str, text: &str) -> Result<Option<u64>, &'static str> {
     match text.parse() {
         Ok(count) => Ok(Some(count)),
         Err(_) if text.is_empty() => Ok(None),

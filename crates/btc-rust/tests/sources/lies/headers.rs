@@ -112,6 +112,13 @@ fn a_tip_that_is_higher_than_it_says_is_refused(kind: Kind) {
             ..Lies::default()
         };
         scene.refuse(&lies, LIE, "does not connect");
+        // Nor is it the tip that a new wallet's birthday is counted from.
+        let source = scene.source();
+        scene.lie(lies);
+        let error = source.tip().expect_err("a lie");
+        assert_eq!(error.kind(), LIE, "{error}");
+        scene.lie(Lies::default());
+        assert_eq!(source.tip().expect("a tip").height, tip);
     }
 }
 

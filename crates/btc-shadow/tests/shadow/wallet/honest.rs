@@ -61,6 +61,7 @@ pub(super) fn snapshot() -> WalletSnapshot {
     };
     WalletSnapshot {
         tip: block(100),
+        pending: Vec::new(),
         coins: (0..3).map(coin).collect(),
         change_type: AddressType::P2wpkh,
         change_index: 3,

@@ -2,9 +2,8 @@
 
 use bdk_chain::miniscript::psbt::PsbtExt;
 use bitcoin::{Psbt, Transaction};
-use btc_iface::{BitcoinResult, BitcoinTransaction};
+use btc_iface::{BitcoinResult, BitcoinTransaction, FeeRate};
 
-use super::super::request::MAX_FEE_RATE_SAT_PER_VB;
 use super::super::sign::to_bitcoin_transaction;
 use super::super::weight::fee_of_weight_sat;
 use super::super::{MAX_MONEY_SAT, wrong};
@@ -47,8 +46,12 @@ pub fn finalize_psbt(psbt: &mut Psbt) -> BitcoinResult<bool> {
 ///
 /// # Errors
 /// `InvalidInput`: an input is not final, or does not say what it spends; more is paid than spent;
-/// a fee rate above 1,000 sat/vB or a fee above 10 % of what is spent, unless `allow_high_fee`.
-pub fn extract_psbt(psbt: &Psbt, allow_high_fee: bool) -> BitcoinResult<BitcoinTransaction> {
+/// a fee rate above `max_rate` or a fee above 10 % of what is spent, unless `allow_high_fee`.
+pub fn extract_psbt(
+    psbt: &Psbt,
+    max_rate: FeeRate,
+    allow_high_fee: bool,
+) -> BitcoinResult<BitcoinTransaction> {
     check_shape(psbt)?;
     if let Some(index) = first_open_input(psbt) {
         return Err(wrong(format!(
@@ -73,7 +76,7 @@ pub fn extract_psbt(psbt: &Psbt, allow_high_fee: bool) -> BitcoinResult<BitcoinT
         .ok_or_else(|| wrong("the outputs are worth more than the inputs; build it again"))?;
     let transaction = final_transaction(psbt);
     let weight_wu = transaction.weight().to_wu();
-    let is_high = u128::from(fee_sat) > fee_of_weight_sat(weight_wu, MAX_FEE_RATE_SAT_PER_VB)
+    let is_high = u128::from(fee_sat) > fee_of_weight_sat(weight_wu, max_rate)
         || u128::from(fee_sat) * 10 > u128::from(inputs_sat);
     if is_high && !allow_high_fee {
         return Err(wrong(format!(

@@ -57,7 +57,7 @@ fn has_one_key(script: &Script, script_sig: &Script) -> bool {
 mod tests {
     use bitcoin::hashes::Hash;
     use bitcoin::{Amount, BlockHash, Network, Txid};
-    use btc_iface::{AddressType, BlockRef, Chain, SnapshotCoin, WalletSnapshot};
+    use btc_iface::{AddressType, BlockRef, Chain, FeeRate, SnapshotCoin, WalletSnapshot};
 
     use super::*;
     use crate::wallet::build;
@@ -85,13 +85,15 @@ mod tests {
             coins: coins.collect(),
             change_type: AddressType::P2wpkh,
             change_index: 0,
+            pending: Vec::new(),
         };
         let to = keyring.address((AddressType::P2tr, Chain::Receive), 9);
         let to = vec![(
             to.expect("a small index").address,
             45_000 * types.len() as u64,
         )];
-        let draft = build::plan(&keyring, &snapshot, &to, 1).expect("enough coins");
+        let any_rate = FeeRate::from_sat_per_kvb(u64::MAX);
+        let draft = build::plan(&keyring, &snapshot, &to, 1, any_rate).expect("enough coins");
         let transaction = build::sign(&draft, &keyring, &signer).expect("own coins");
         let spent = draft.inputs.iter().map(|coin| TxOut {
             value: Amount::from_sat(coin.value_sat),

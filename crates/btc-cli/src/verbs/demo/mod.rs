@@ -1,15 +1,19 @@
 //! `btc demo`: a whole comparison on a private node, in both directions, and a fault caught.
 
+mod wallet;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use btc::BitcoinImplementationType::{self, Python, Rust};
+use btc::BitcoinImplementationType::{Python, Rust};
+use btc::Config;
 use btc::config::ShadowConfig;
 use btc::shadow::analysis::{Conclusion, Report, render_table};
 use btc_regtest::{Chain, Plan, Progress, Summary};
 use serde::Serialize;
 
+use self::wallet::Life;
 use super::{Done, test};
 use crate::exit::{Code, Failure};
 use crate::flags::Demo;
@@ -30,6 +34,7 @@ struct Outcome {
     chain: Built,
     python_primary: Report,
     rust_primary: Report,
+    wallet: Life,
     planted: Planted,
     log: PathBuf,
 }
@@ -51,7 +56,7 @@ struct Planted {
 }
 
 pub(super) fn run(output: Output, options: &Demo) -> Done {
-    let mut session = Session::private()?;
+    let session = Session::private()?;
     let plan = if options.quick {
         Plan::small()
     } else {
@@ -63,9 +68,21 @@ pub(super) fn run(output: Output, options: &Demo) -> Done {
             "the private node is gone".to_owned(),
         ));
     };
-    let summary = build(&mut Chain::new(node, options.seed)?, &plan)?;
+    let mut chain = Chain::new(node, options.seed)?;
+    let summary = build(&mut chain, &plan)?;
     replace(&options.log)?;
-    session.config.shadow = Some(ShadowConfig::new(&options.log));
+    let mut config = session.config.clone();
+    config.shadow = Some(ShadowConfig::new(&options.log));
+    let home = tempfile::tempdir().map_err(|cause| {
+        let message = format!("no temporary folder for the demonstration's wallet: {cause}");
+        Failure::Other(Code::Failed, message)
+    })?;
+    let birthday = chain.height();
+    config.wallet = Some(wallet::make(
+        &home.path().join("wallet"),
+        birthday,
+        options.seed,
+    )?);
     let inputs = suite::Inputs {
         blocks: summary
             .blocks
@@ -80,9 +97,16 @@ pub(super) fn run(output: Output, options: &Demo) -> Done {
             .map(ToString::to_string)
             .collect(),
     };
-    let python_primary = compare(&mut session, Python, &inputs)?;
-    let rust_primary = compare(&mut session, Rust, &inputs)?;
-    let planted = plant(&mut session, inputs)?;
+    let mut compare = |primary| {
+        config.implementation = primary;
+        test::compare(&config, &inputs, &mut |bitcoin| {
+            wallet::live(bitcoin, &mut chain)
+        })
+    };
+    let python_primary = compare(Python)?;
+    let rust_primary = compare(Rust)?;
+    let life = wallet::raise_and_restore(&config, &mut chain, home.path(), birthday, options.seed)?;
+    let planted = plant(config, inputs)?;
     let outcome = Outcome {
         chain: Built {
             blocks: summary.blocks.len(),
@@ -96,11 +120,13 @@ pub(super) fn run(output: Output, options: &Demo) -> Done {
         },
         python_primary,
         rust_primary,
+        wallet: life,
         planted,
         log: options.log.clone(),
     };
     output.show(&outcome, || describe(&outcome))?;
     let is_well = outcome.planted.is_caught
+        && outcome.wallet.is_well()
         && [&outcome.python_primary, &outcome.rust_primary]
             .into_iter()
             .all(|report| report.conclusion == Conclusion::Agree);
@@ -119,23 +145,16 @@ pub(super) fn build(chain: &mut Chain<'_>, plan: &Plan) -> Result<Summary, Failu
     Ok(summary?)
 }
 
-fn compare(
-    session: &mut Session,
-    primary: BitcoinImplementationType,
-    inputs: &suite::Inputs,
-) -> Result<Report, Failure> {
-    session.config.implementation = primary;
-    test::compare(session, inputs)
-}
-
-/// The same with a faulty Python class, which leaves the log alone.
-fn plant(session: &mut Session, mut inputs: suite::Inputs) -> Result<Planted, Failure> {
-    session.config.shadow = None;
-    session.config.python.backend = Some(PLANTED_CLASS.to_owned());
+/// The reads with a faulty Python class, which leave the log alone.
+fn plant(mut config: Config, mut inputs: suite::Inputs) -> Result<Planted, Failure> {
+    config.shadow = None;
+    config.wallet = None;
+    config.implementation = Python;
+    config.python.backend = Some(PLANTED_CLASS.to_owned());
     inputs
         .blocks
         .drain(..inputs.blocks.len().saturating_sub(BLOCKS_FOR_THE_FAULT));
-    let report = compare(session, Python, &inputs)?;
+    let report = test::compare(&config, &inputs, &mut |_| Ok(()))?;
     let is_caught = report.conclusion == Conclusion::Differ
         && report
             .operations
@@ -191,6 +210,7 @@ fn describe(outcome: &Outcome) -> String {
         "a chain of {} blocks with {} transactions\n  {}\n\n\
          == Python answers, Rust is compared ==\n{}\n\
          == Rust answers, Python is compared ==\n{}\n\
+         == the wallet, replaced and restored ==\n{}\n\
          == a planted fault: {} ==\n{caught}    {} of {} compared calls differ\n          {sample}\n\n\
          log       {}\nread it   btc analyze {}\n",
         outcome.chain.blocks,
@@ -198,6 +218,7 @@ fn describe(outcome: &Outcome) -> String {
         kinds.join(", "),
         render_table(&outcome.python_primary),
         render_table(&outcome.rust_primary),
+        outcome.wallet.to_text(),
         outcome.planted.class,
         outcome.planted.report.mismatches,
         outcome.planted.report.compared,

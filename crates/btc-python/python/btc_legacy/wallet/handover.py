@@ -1,0 +1,295 @@
+"""Handing payments to the node: written down before, decided after, sent again while missing."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
+from typing import NamedTuple
+
+from bitcoin.core import CTransaction
+
+from btc_legacy import sending
+from btc_legacy.errors import BitcoinError, ErrorKind
+from btc_legacy.rpc import RpcClient
+from btc_legacy.wallet.booking import LOCKED, Booking
+from btc_legacy.wallet.build import Outpoint
+from btc_legacy.wallet.follower import Follower
+from btc_legacy.wallet.payments import (
+    SETTLED_DEPTH,
+    OwnPayment,
+    Payments,
+    Standing,
+    missing,
+    named,
+    open_descendants,
+    parents_first,
+    spends,
+    token,
+)
+from btc_legacy.wallet.reservations import Reservations
+
+# A missing payment is sent again at a random time, so that others cannot tell whose it is.
+_SEND_AGAIN_MS = (10 * 60 * 1000, 50 * 60 * 1000)
+# A time further ahead than any that was set is of a clock that was set back.
+_LONGEST_MS = 60 * 60 * 1000
+
+# How many are sent again in one call, whose caller waits.
+_MAX_SENT = 100
+
+_CONFLICT = "spends-coins-of-another-payment"
+_RESERVED = "coin-reserved-for-another-transaction"
+
+
+class Refusal(NamedTuple):
+    """Why a transaction is not handed over, as the error would say."""
+
+    message: str
+    context: dict[str, str]
+
+    @property
+    def error(self) -> BitcoinError:
+        """The error that a caller gets."""
+        return BitcoinError(ErrorKind.REJECTED, self.message, **self.context)
+
+
+class Handed(NamedTuple):
+    """What a transaction is to the wallet when it is handed over."""
+
+    tx: CTransaction
+    is_own: bool
+    is_new: bool
+    """Whether this call wrote it down."""
+
+
+class Handover:
+    """Hands payments over, and keeps account of them. Its callers take turns."""
+
+    def __init__(self, reservations: Reservations, follower: Follower, rpc: RpcClient) -> None:
+        self._reservations = reservations
+        self._follower = follower
+        self._rpc = rpc
+
+    def prepare(self, tx: CTransaction) -> Handed:
+        """Writes a payment down, on disk when this returns, unless it must not be handed over."""
+        self._follower.read_shared()
+        txid = tx.GetTxid()
+        with self._reservations.booking() as booking:
+            self._follower.read_payments(booking)
+            payment = self._follower.payments.get(txid)
+            is_known = booking.has_payment(txid)
+            if not is_known or (payment and payment.row.abandoned_ms is not None):
+                refusal = refusal_of(tx, booking, self._follower)
+                if refusal:
+                    raise refusal.error
+            if not is_known and not self._is_own(tx, booking):
+                return Handed(tx, is_own=False, is_new=False)
+            next_ms = _next_broadcast_ms(booking.now_ms)
+            if is_known:
+                booking.take_up_again(txid)
+                booking.set_next_broadcast(txid, next_ms)
+            else:
+                booking.add_payment(tx, next_ms)
+        return Handed(tx, is_own=True, is_new=not is_known)
+
+    def refusal(self, tx: CTransaction) -> Refusal | None:
+        """Why a transaction would not be handed over now. Writes nothing."""
+        self._follower.read_shared()
+        txid = tx.GetTxid()
+        with self._reservations.reading() as booking:
+            self._follower.read_payments(booking)
+            payment = self._follower.payments.get(txid)
+            if payment and payment.row.abandoned_ms is None:
+                return trespass_of(payment, booking, self._follower)
+            if not payment and booking.has_payment(txid):
+                return None
+            return refusal_of(tx, booking, self._follower)
+
+    def succeeded(self, handed: Handed) -> None:
+        """Remembers that a node has the payment."""
+        if handed.is_own:
+            # It is on disk already; that a node has taken it is all that would be lost.
+            with suppress(BitcoinError), self._reservations.booking() as booking:
+                # Another caller may have been refused, and forgotten it.
+                next_ms = _next_broadcast_ms(booking.now_ms)
+                booking.add_payment(handed.tx, next_ms, is_accepted=True)
+                booking.set_accepted(handed.tx.GetTxid())
+
+    def failed(self, handed: Handed, error: BitcoinError) -> None:
+        """Forgets a payment that was written down just now and is refused: its coins are free.
+
+        With any other end, a node may have it.
+        """
+        if handed.is_new and error.kind is ErrorKind.REJECTED:
+            # The refusal is what the caller is told.
+            with suppress(BitcoinError), self._reservations.booking() as booking:
+                booking.delete_payment(handed.tx)
+
+    def settle(self, tip_height: int, standings: Mapping[bytes, Standing]) -> None:
+        """Closes what is deep in the chain, and opens again what was undone.
+
+        What fails is done later: it is not what the caller asked for.
+        """
+        undone = self._follower.undone
+        deep = {
+            txid: standing.height
+            for txid, standing in standings.items()
+            if standing.height is not None and tip_height - standing.height + 1 >= SETTLED_DEPTH
+        }
+        if undone is None and not deep:
+            return
+        with suppress(BitcoinError):
+            with self._reservations.booking() as booking:
+                if undone is not None:
+                    booking.unsettle_above(undone)
+                for txid, height in deep.items():
+                    booking.settle(txid, height)
+            if undone is not None:
+                self._follower.note_undone_read()
+
+    def send_due(self, payments: Payments, standings: Mapping[bytes, Standing]) -> bool:
+        """Sends missing payments again whose time has come, parents first; whether a node took one.
+
+        What fails is tried again later: it is not what the caller asked for.
+        """
+        waiting = missing(payments, standings)
+        if not waiting:
+            return False
+        try:
+            return self._send_again(self._claim(payments, waiting))
+        except BitcoinError:
+            return False
+
+    def _claim(self, payments: Payments, waiting: Iterable[bytes]) -> list[OwnPayment]:
+        """Chooses those that are due with what they descend from, for this caller alone."""
+        waiting = list(waiting)
+        with self._reservations.booking() as booking:
+            now = booking.payments()
+            due = [
+                txid
+                for txid in waiting
+                if txid in now
+                and now[txid].abandoned_ms is None
+                and _is_due(now[txid].next_broadcast_ms, booking.now_ms)
+            ]
+            chosen = _with_parents(payments, due[:_MAX_SENT], waiting)
+            for txid in chosen:
+                booking.set_next_broadcast(txid, _next_broadcast_ms(booking.now_ms))
+        return [payments[txid] for txid in chosen]
+
+    def _send_again(self, chosen: list[OwnPayment]) -> bool:
+        is_taken = False
+        for payment in chosen:
+            txid = payment.row.txid[::-1].hex()
+            try:
+                sending.send(self._rpc, payment.tx.serialize(), txid)
+            except BitcoinError as error:
+                if not sending.is_too_cheap(error) or not self._send_with_child(payment, chosen):
+                    continue
+            self.succeeded(Handed(payment.tx, is_own=True, is_new=False))
+            is_taken = True
+        return is_taken
+
+    def _send_with_child(self, parent: OwnPayment, others: Iterable[OwnPayment]) -> bool:
+        """Sends a payment that is too cheap by itself with a child that pays for it."""
+        for child in others:
+            if any(outpoint.txid == parent.row.txid for outpoint in child.spends):
+                with suppress(BitcoinError):
+                    sending.send_package(self._rpc, parent.tx.serialize(), child.tx.serialize())
+                    return True
+        return False
+
+    def _is_own(self, tx: CTransaction, booking: Booking) -> bool:
+        """Whether it spends a coin of the wallet; one reserved for it may not be known here yet."""
+        own_token = token(tx)
+        return own_token in booking.reserved().values() or any(
+            self._follower.owns(outpoint) for outpoint in spends(tx)
+        )
+
+
+def refusal_of(tx: CTransaction, booking: Booking, follower: Follower) -> Refusal | None:
+    """Why a transaction must not be handed over, if it must not."""
+    payments, standings = follower.payments, follower.standings()
+    txid, own_token = tx.GetTxid(), token(tx)
+    may_replace = named(payments, booking.replaces(own_token))
+    inputs = set(spends(tx))
+    for other in sorted(payments.keys() - {txid}):
+        if not standings[other].is_open or inputs.isdisjoint(payments[other].spends):
+            continue
+        family = [other, *open_descendants(payments, standings, other)]
+        for lost in family:
+            if lost not in may_replace:
+                return _conflict(lost)
+    return _reserved(inputs, booking, lambda reason: reason == own_token)
+
+
+def trespass_of(payment: OwnPayment, booking: Booking, follower: Follower) -> Refusal | None:
+    """Why a payment should not have been handed over, if it should not.
+
+    Of two open payments that spend one coin, one must have been said to replace the other.
+    """
+    payments, standings = follower.payments, follower.standings()
+    txid = payment.row.txid
+    if not standings[txid].is_open:
+        return None
+    may_replace = named(payments, payment.row.replaces)
+    inputs = set(payment.spends)
+    for other in sorted(payments.keys() - {txid}):
+        is_rival = standings[other].is_open and not inputs.isdisjoint(payments[other].spends)
+        is_named = other in may_replace or txid in named(payments, payments[other].row.replaces)
+        if is_rival and not is_named:
+            return _conflict(other)
+    return _reserved(
+        inputs,
+        booking,
+        lambda reason: (
+            reason == payment.row.token or txid in named(payments, booking.replaces(reason))
+        ),
+    )
+
+
+def _conflict(payment: bytes) -> Refusal:
+    txid = payment[::-1].hex()
+    return Refusal(
+        f"{_CONFLICT}: it takes coins of payment {txid}, which is not confirmed: say that it "
+        "replaces that payment (btc bump, btc cancel), or choose other coins",
+        {"payment": txid},
+    )
+
+
+def _reserved(
+    inputs: Collection[Outpoint], booking: Booking, is_permitted: Callable[[str], bool]
+) -> Refusal | None:
+    reserved = booking.reserved()
+    for coin in sorted(inputs):
+        reason = reserved.get(coin)
+        # A user's lock is for what the wallet chooses by itself.
+        if reason is not None and reason != LOCKED and not is_permitted(reason):
+            return Refusal(
+                f"{_RESERVED}: the coin {coin} is reserved: wait until that ends, or release it "
+                "(btc utxo unlock)",
+                {"coin": str(coin), "reserved_for": reason},
+            )
+    return None
+
+
+def _with_parents(
+    payments: Payments, txids: Iterable[bytes], waiting: Collection[bytes]
+) -> list[bytes]:
+    """These, and those of the waiting ones that they descend from, parents first."""
+    chosen: set[bytes] = set()
+    stack = list(txids)
+    while stack:
+        txid = stack.pop()
+        if txid not in chosen:
+            chosen.add(txid)
+            stack += {outpoint.txid for outpoint in payments[txid].spends} & set(waiting)
+    return parents_first(payments, chosen)
+
+
+def _next_broadcast_ms(now_ms: int) -> int:
+    return now_ms + random.randrange(*_SEND_AGAIN_MS)  # noqa: S311
+
+
+def _is_due(next_broadcast_ms: int, now_ms: int) -> bool:
+    return next_broadcast_ms <= now_ms or next_broadcast_ms - now_ms > _LONGEST_MS

@@ -1,0 +1,296 @@
+//! Own payments that are stuck: sending them again, giving them up, settling them.
+
+use std::collections::HashSet;
+
+use bitcoin::{OutPoint, Transaction, Txid};
+use btc_iface::{BitcoinError, BitcoinResult, ErrorKind, PaymentState};
+
+use super::RustWallet;
+use super::hand_over::{is_due, next_broadcast_ms};
+use super::interface::not_found;
+use crate::wallet::fault;
+use crate::wallet::ledger::{Ledger, SETTLED_DEPTH, View};
+use crate::wallet::reservations::{self, End};
+use crate::wallet::source::Follower;
+
+/// What Bitcoin Core says of a transaction that pays too little by itself.
+const TOO_CHEAP: [&str; 2] = ["min relay fee not met", "mempool min fee not met"];
+
+impl RustWallet {
+    /// What is to be done about own payments after the chain was followed, by callers that may
+    /// write: closing, opening, sending again. It is not what the caller asked for, so that a
+    /// failure is logged, and the next call tries again.
+    pub(super) fn keep_payments(&self) {
+        if let Err(error) = self.try_keep_payments() {
+            tracing::warn!(%error, "own payments could not be looked after");
+        }
+    }
+
+    fn try_keep_payments(&self) -> BitcoinResult<()> {
+        let now_ms = reservations::now_ms();
+        let view = self.published().view;
+        let (has_to_settle, due) = {
+            let ledger = self.ledger();
+            let mut due = missing(&ledger, &view);
+            due.retain(|txid| {
+                let row = &ledger.payments()[txid].row;
+                is_due(row.next_broadcast_ms, now_ms)
+            });
+            let has_to_settle = ledger.undone_to().is_some() || !deep(&ledger, &view).is_empty();
+            (has_to_settle, due)
+        };
+        if has_to_settle {
+            self.settle()?;
+        }
+        if due.is_empty() {
+            return Ok(());
+        }
+        for (txid, error) in self.send_each(&due)? {
+            match error {
+                None => tracing::info!(%txid, "a missing payment was sent again"),
+                Some(error) => tracing::warn!(%txid, %error, "a missing payment is refused"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes payments that are deep in the chain, and opens those again whose blocks were undone.
+    fn settle(&self) -> BitcoinResult<()> {
+        let mut ledger = self.settled_ledger();
+        let undone = ledger.undone_to();
+        let deep = deep(&ledger, &ledger.view());
+        let mut reservations = self.reservations();
+        let booking = reservations.begin(reservations::now_ms())?;
+        let mut opened = 0;
+        if let Some(height) = undone {
+            opened = booking.unsettle_above(height)?;
+        }
+        for (txid, height) in deep {
+            booking.settle(txid, height)?;
+        }
+        let payments = booking.payments(ledger.settled_below())?;
+        booking.commit()?;
+        if opened > 0 {
+            tracing::info!(opened, "payments are open again after a reorganisation");
+        }
+        ledger.set_payments(payments, |txid| reservations.payment_transaction(txid))?;
+        if undone.is_some() {
+            ledger.forget_undone()?;
+        }
+        drop(reservations);
+        self.publish_settled(&ledger);
+        Ok(())
+    }
+
+    /// `WalletInterface::rebroadcast`.
+    pub(super) fn send_again(
+        &self,
+        txid: Option<Txid>,
+    ) -> BitcoinResult<Vec<(Txid, Option<BitcoinError>)>> {
+        let chosen = {
+            let mut ledger = self.settled_ledger();
+            self.read_shared(&mut ledger)?;
+            match txid {
+                None => missing(&ledger, &ledger.view()),
+                Some(txid) => {
+                    check_missing(&ledger, txid, "sent again")?;
+                    vec![txid]
+                }
+            }
+        };
+        self.send_each(&chosen)
+    }
+
+    /// `WalletInterface::abandon`.
+    pub(super) fn give_up(&self, txid: Txid) -> BitcoinResult<Vec<Txid>> {
+        if !self.source.sees_mempool() {
+            let message = "this chain source sees no mempool, so whether a node still has the \
+                           payment is not known; cancel it (btc cancel)";
+            return Err(fault::invalid(message).with_context("payment", txid));
+        }
+        self.follow()?;
+        let mut ledger = self.settled_ledger();
+        check_missing(&ledger, txid, "abandoned")?;
+        if !self.source.is_mempool_loaded()? {
+            let message = "the node has not loaded its mempool yet; ask again in a moment";
+            return Err(fault::error(ErrorKind::Unavailable, message));
+        }
+        let mut family = vec![txid];
+        family.extend(ledger.open_descendants(txid));
+        let mut reservations = self.reservations();
+        let booking = reservations.begin(reservations::now_ms())?;
+        for txid in &family {
+            booking.set_abandoned(*txid, Some(booking.now_ms()))?;
+        }
+        let payments = booking.payments(ledger.settled_below())?;
+        booking.commit()?;
+        ledger.set_payments(payments, |txid| reservations.payment_transaction(txid))?;
+        drop(reservations);
+        self.publish_settled(&ledger);
+        Ok(family)
+    }
+
+    /// `WalletInterface::rescan`.
+    pub(super) fn read_again(&self, from_height: u32) -> BitcoinResult<u32> {
+        let tip = self.follow()?;
+        if from_height > tip.height {
+            let message = format!("height {from_height} is above the tip ({})", tip.height);
+            return Err(fault::invalid(message));
+        }
+        self.settled_ledger().read_again_from(from_height)?;
+        Ok(self.follow()?.height)
+    }
+
+    /// `WalletInterface::hold`.
+    pub(super) fn hold_coins(
+        &self,
+        coins: &[OutPoint],
+        reason: &str,
+        until_ms: Option<u64>,
+    ) -> BitcoinResult<()> {
+        let mut ledger = self.ledger();
+        let mut reservations = self.reservations();
+        let now_ms = reservations::now_ms();
+        let booking = reservations.begin(now_ms)?;
+        let view = self.current_view(&mut ledger, &booking)?;
+        let unspent: HashSet<OutPoint> = view.coins.iter().map(|coin| coin.outpoint).collect();
+        for coin in coins {
+            if !unspent.contains(coin) {
+                let message = "not an unspent output of the wallet; hold one of its own";
+                return Err(fault::invalid(message).with_context("coin", coin));
+            }
+            if let Some(payment) = view.held.get(coin) {
+                let message = "the coin is that of a payment that is not confirmed";
+                return Err(fault::invalid(message)
+                    .with_context("coin", coin)
+                    .with_context("payment", payment));
+            }
+        }
+        let end = until_ms.map(|until| End::after(now_ms, until.saturating_sub(now_ms)));
+        booking.hold(coins, reason, end)?;
+        booking.commit()
+    }
+
+    /// Sends these payments, in this order, and returns how each ended.
+    fn send_each(&self, txids: &[Txid]) -> BitcoinResult<Vec<(Txid, Option<BitcoinError>)>> {
+        let mut transactions: Vec<(Txid, Transaction)> = Vec::with_capacity(txids.len());
+        {
+            let mut reservations = self.reservations();
+            let booking = reservations.begin(reservations::now_ms())?;
+            for txid in txids {
+                transactions.push((*txid, booking.payment_transaction(*txid)?));
+                booking.set_next_broadcast(*txid, next_broadcast_ms(booking.now_ms()))?;
+            }
+            booking.commit()?;
+        }
+        let mut outcomes = Vec::with_capacity(txids.len());
+        for (txid, transaction) in &transactions {
+            let sent = self.send_or_package(transaction, &transactions);
+            if sent.is_ok() {
+                let mut ledger = self.ledger();
+                let mut reservations = self.reservations();
+                let booking = reservations.begin(reservations::now_ms())?;
+                booking.set_accepted(*txid)?;
+                booking.commit()?;
+                drop(reservations);
+                if ledger.concerns(transaction) {
+                    let now_secs = reservations::now_ms() / 1_000;
+                    ledger.insert_unconfirmed(transaction.clone(), now_secs)?;
+                }
+                self.publish_change(&ledger);
+            }
+            outcomes.push((*txid, sent.err()));
+        }
+        Ok(outcomes)
+    }
+
+    /// Sends a payment, and with it a child that pays for it if it is too cheap by itself.
+    fn send_or_package(
+        &self,
+        transaction: &Transaction,
+        all: &[(Txid, Transaction)],
+    ) -> BitcoinResult<()> {
+        let Err(refusal) = self.source.broadcast(transaction) else {
+            return Ok(());
+        };
+        let is_cheap = TOO_CHEAP.iter().any(|it| refusal.message().contains(it));
+        let txid = transaction.compute_txid();
+        let spends = |child: &&(Txid, Transaction)| {
+            let mut inputs = child.1.input.iter();
+            inputs.any(|input| input.previous_output.txid == txid)
+        };
+        match all.iter().find(spends) {
+            Some((_, child)) if is_cheap && refusal.kind() == ErrorKind::Rejected => {
+                match self.source.submit_package(transaction, child) {
+                    Err(error) if error.kind() == ErrorKind::Unsupported => Err(refusal),
+                    sent => sent,
+                }
+            }
+            _ => Err(refusal),
+        }
+    }
+}
+
+/// That a payment is missing and not replaced; `what` is what cannot be done with others.
+fn check_missing(ledger: &Ledger, txid: Txid, what: &str) -> BitcoinResult<()> {
+    let view = ledger.view();
+    let Some(standing) = view.standing(txid) else {
+        let is_confirmed = ledger
+            .transaction(txid)
+            .is_some_and(|known| known.block.is_some());
+        let error = if is_confirmed {
+            fault::invalid("the payment is confirmed")
+        } else {
+            not_found("not a payment of the wallet")
+        };
+        return Err(error.with_context("payment", txid));
+    };
+    let message = match (standing.state, standing.replaced_by) {
+        (PaymentState::Missing, None) => return Ok(()),
+        (PaymentState::Missing, Some(by)) => {
+            format!("the payment was replaced by {by}, and cannot be {what}")
+        }
+        (PaymentState::InMempool, _) => {
+            format!(
+                "the payment is in the mempool, and cannot be {what}; raise its fee (btc bump) \
+                     or cancel it (btc cancel)"
+            )
+        }
+        (state, _) => format!("the payment is {}, and cannot be {what}", state.as_str()),
+    };
+    Err(fault::invalid(message).with_context("payment", txid))
+}
+
+/// The payments that are decided deep enough to be settled, each with the height of its block.
+fn deep(ledger: &Ledger, view: &View) -> Vec<(Txid, u32)> {
+    let heights = ledger.payments().keys().filter_map(|txid| {
+        let block = view.standing(*txid)?.block?;
+        let confirmations = (view.tip.height + 1).saturating_sub(block.height);
+        (confirmations >= SETTLED_DEPTH).then_some((*txid, block.height))
+    });
+    heights.collect()
+}
+
+/// The missing payments that no other one replaces, parents first.
+fn missing(ledger: &Ledger, view: &View) -> Vec<Txid> {
+    let payments = ledger.payments();
+    let is_missing = |txid: &Txid| {
+        view.standing(*txid)
+            .is_some_and(|it| it.state == PaymentState::Missing && it.replaced_by.is_none())
+    };
+    let mut waiting: Vec<Txid> = payments.keys().copied().filter(is_missing).collect();
+    let mut ordered: Vec<Txid> = Vec::with_capacity(waiting.len());
+    while !waiting.is_empty() {
+        let (ready, later): (Vec<_>, Vec<_>) = waiting.iter().copied().partition(|txid| {
+            let mut inputs = payments[txid].transaction.input.iter();
+            !inputs.any(|input| waiting.contains(&input.previous_output.txid))
+        });
+        if ready.is_empty() {
+            // A transaction cannot descend from itself.
+            return ordered;
+        }
+        ordered.extend(ready);
+        waiting = later;
+    }
+    ordered
+}
