@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use bitcoin::p2p::message::NetworkMessage;
-use bitcoin::p2p::message_blockdata::Inventory;
 use bitcoin::{Amount, OutPoint, Transaction};
 use btc_regtest::{Chain, Node};
 use btc_rust::wallet::source::Follower as _;
 use btc_rust::wallet::source::p2p::{P2pConfig, P2pSource};
 
-use crate::scripted::{Scripted, say};
+use crate::scripted::{Scripted, announce};
 use crate::setup::{SHORT, config, node, peer, wait_until};
 use crate::story::Story;
 use crate::wallet::Pocket;
@@ -121,24 +119,6 @@ fn an_announced_payment_that_was_replaced_is_gone() {
     assert!(!pocket.counts(payment.compute_txid()));
 }
 
-/// A peer that announces these as soon as it may, and hands them out.
-fn announcer(story: Story, transactions: Vec<Transaction>) -> Scripted {
-    let items: Vec<_> = transactions
-        .iter()
-        .map(|it| Inventory::WTx(it.compute_wtxid()))
-        .collect();
-    let story = Story {
-        mempool: transactions,
-        ..story
-    };
-    Scripted::start(story, move |request, mut answers| {
-        if matches!(request, NetworkMessage::Verack) {
-            answers.push(NetworkMessage::Inv(items.clone()));
-        }
-        say(answers)
-    })
-}
-
 #[test]
 fn p2p_an_announced_transaction_that_spends_the_wallets_coin_is_left_out() {
     let node = node();
@@ -157,7 +137,7 @@ fn p2p_an_announced_transaction_that_spends_the_wallets_coin_is_left_out() {
     // Made up, which no light client can tell.
     let mut gift = theft.clone();
     gift.input[0].previous_output = OutPoint::new(theft.compute_txid(), 7);
-    let liar = announcer(story, vec![theft.clone(), gift.clone()]);
+    let liar = announce(story, vec![theft.clone(), gift.clone()]);
     let source = listening(vec![liar.host()], Duration::from_secs(5));
     wait_until("it is heard of", || {
         pocket.follow(&source).expect("the scan ends");
@@ -186,7 +166,7 @@ fn p2p_a_flood_of_announcements_is_not_swallowed() {
         transaction
     };
     let flood: Vec<_> = (0..3_000).map(payment).collect();
-    let liar = announcer(Story::of(&node), flood);
+    let liar = announce(Story::of(&node), flood);
     let source = listening(vec![liar.host()], LONG);
     pocket.follow(&source).expect("the scan ends");
     wait_until("some are heard of", || {

@@ -6,6 +6,7 @@ mod electrum;
 mod esplora;
 mod failures;
 mod gossip;
+mod healing;
 mod ledger;
 mod liars;
 mod liars_chain;

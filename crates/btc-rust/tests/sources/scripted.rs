@@ -5,13 +5,13 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bitcoin::Network;
 use bitcoin::consensus::{deserialize, serialize};
 use bitcoin::p2p::message::{NetworkMessage, RawNetworkMessage};
 use bitcoin::p2p::message_blockdata::{GetHeadersMessage, Inventory};
 use bitcoin::p2p::message_filter::{CFHeaders, CFilter, GetCFHeaders, GetCFilters};
 use bitcoin::p2p::message_network::VersionMessage;
 use bitcoin::p2p::{Address, ServiceFlags};
+use bitcoin::{Network, Transaction};
 
 use crate::story::Story;
 
@@ -123,6 +123,24 @@ impl Scripted {
         let story = self.story.lock().unwrap_or_else(PoisonError::into_inner);
         answers(&story, request)
     }
+}
+
+/// A peer that announces these as soon as it may, and hands them out.
+pub(crate) fn announce(story: Story, transactions: Vec<Transaction>) -> Scripted {
+    let items: Vec<_> = transactions
+        .iter()
+        .map(|it| Inventory::WTx(it.compute_wtxid()))
+        .collect();
+    let story = Story {
+        mempool: transactions,
+        ..story
+    };
+    Scripted::start(story, move |request, mut answers| {
+        if matches!(request, NetworkMessage::Verack) {
+            answers.push(NetworkMessage::Inv(items.clone()));
+        }
+        say(answers)
+    })
 }
 
 /// Does something else instead of one kind of answer.

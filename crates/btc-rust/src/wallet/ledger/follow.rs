@@ -82,16 +82,9 @@ impl Follower for Ledger {
         let Some(read) = self.position.in_blocks else {
             return Ok(false);
         };
-        let genesis = self.blocks.descending().last();
-        if let Some(fork) = read.scanned.or(genesis) {
-            self.disconnect(fork)?;
-        }
-        // What the server alone has seen comes back when it is seen again.
-        let unconfirmed: Vec<_> = self.view().unconfirmed().collect();
-        for txid in unconfirmed {
-            if !self.spends_own(txid) {
-                self.mark_gone(txid, now_secs());
-            }
+        // What peers have handed out is in blocks; only what they have hidden is missing.
+        if !read.by_filters {
+            self.doubt_all_above(read.scanned)?;
         }
         // A first scan that begins now looks for all that is watched now.
         let by_use = self.watched_by_use();
@@ -104,6 +97,29 @@ impl Follower for Ledger {
         });
         self.save()?;
         Ok(true)
+    }
+
+    fn begin_filters(&mut self) -> BitcoinResult<()> {
+        if self.position.in_blocks.is_some_and(|read| read.by_filters) {
+            return Ok(());
+        }
+        self.begin_blocks()?;
+        let Position {
+            scanned,
+            watched,
+            is_first_scan,
+            ..
+        } = self.position;
+        self.set_position(Position {
+            in_blocks: Some(InBlocks {
+                scanned,
+                watched,
+                is_first_scan,
+                by_filters: true,
+            }),
+            ..self.position
+        });
+        self.save()
     }
 
     fn at_tip(&mut self) -> BitcoinResult<bool> {
@@ -152,6 +168,22 @@ impl Ledger {
         }
         self.insert_block(fork, false)?;
         self.lower_position(fork);
+        Ok(())
+    }
+
+    /// Undoes what a server has told above this block, or above the genesis block.
+    fn doubt_all_above(&mut self, read: Option<BlockRef>) -> BitcoinResult<()> {
+        let genesis = self.blocks.descending().last();
+        if let Some(fork) = read.or(genesis) {
+            self.disconnect(fork)?;
+        }
+        // What the server alone has seen comes back when it is seen again.
+        let unconfirmed: Vec<_> = self.view().unconfirmed().collect();
+        for txid in unconfirmed {
+            if !self.spends_own(txid) {
+                self.mark_gone(txid, now_secs());
+            }
+        }
         Ok(())
     }
 
@@ -327,7 +359,12 @@ impl Ledger {
                 scanned: self.position.scanned,
                 watched: self.position.watched,
                 is_first_scan: self.position.is_first_scan,
+                by_filters: false,
             });
+            let in_blocks = InBlocks {
+                by_filters: false,
+                ..in_blocks
+            };
             self.set_position(Position {
                 scanned: Some(self.blocks.tip()),
                 watched: self.watched_by_use(),

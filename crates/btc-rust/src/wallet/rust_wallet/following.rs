@@ -257,6 +257,14 @@ impl Follower for Follow<'_> {
         begun
     }
 
+    fn begin_filters(&mut self) -> BitcoinResult<()> {
+        let mut ledger = self.wallet.ledger();
+        let begun = ledger.begin_filters();
+        self.began_at = ledger.scanned();
+        self.learn(&ledger);
+        begun
+    }
+
     fn at_tip(&mut self) -> BitcoinResult<bool> {
         let mut ledger = self.wallet.ledger();
         // What was given out while blocks were fetched may be paid in them.

@@ -76,10 +76,18 @@ pub trait Follower {
     fn scanned(&self) -> Option<BlockRef>;
 
     /// Told by a source that reads blocks before it begins: what a server with histories by script
-    /// has said since blocks were last read is undone, so that the blocks above are read. True:
-    /// there was such a server, so that blocks further down may be its words, too.
+    /// has said since blocks were last read is undone, and what the filters of peers may have
+    /// hidden is looked for, so that the blocks above are read. True: there were such sources, so
+    /// that blocks further down may be their words, too.
     fn begin_blocks(&mut self) -> BitcoinResult<bool> {
         Ok(false)
+    }
+
+    /// Told by a source that reads the blocks whose filters match, as peers tell them, before it
+    /// begins: as [`begin_blocks`](Self::begin_blocks), and what it examines from now on is looked
+    /// at again by a source that reads blocks.
+    fn begin_filters(&mut self) -> BitcoinResult<()> {
+        self.begin_blocks().map(drop)
     }
 
     /// Told by a source that scans blocks when it has come to the tip. True: the window has moved

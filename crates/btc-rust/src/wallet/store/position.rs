@@ -14,8 +14,10 @@ const FIRST_SCAN: &str = "first_scan";
 const READ_FIRST_SCAN: &str = "blocks_first_scan";
 /// The key of the lowest block that was undone to.
 const UNDONE: &str = "undone_to";
-/// There while a server is believed above the blocks that were read.
+/// There while others are believed above the blocks that were read: a server, or peers.
 const TOLD: &str = "told_by_server";
+const BY_SERVER: u64 = 1;
+const BY_FILTERS: u64 = 2;
 
 /// How far the chain was examined.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -29,8 +31,8 @@ pub struct Position {
     pub is_first_scan: bool,
     /// The lowest block that was undone to since settled payments were looked at.
     pub undone_to: Option<u32>,
-    /// Where the reading of blocks stood before a server with histories by script took over;
-    /// `None` while everything was read in blocks.
+    /// Where the reading of blocks stood before a server with histories by script took over, or
+    /// the filters of peers; `None` while everything was read in blocks.
     pub in_blocks: Option<InBlocks>,
 }
 
@@ -43,12 +45,21 @@ pub struct InBlocks {
     pub watched: u64,
     /// As in [`Position`].
     pub is_first_scan: bool,
+    /// Whether the filters of peers took over: what was found is true then, and not all may have
+    /// been found.
+    pub by_filters: bool,
 }
 
 impl Position {
     pub(super) fn write(&self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
         let in_blocks = self.in_blocks.unwrap_or_default();
-        let told = self.in_blocks.map(|_| 1);
+        let told = self.in_blocks.map(|read| {
+            if read.by_filters {
+                BY_FILTERS
+            } else {
+                BY_SERVER
+            }
+        });
         for ([height, hash], block) in [(SCANNED, self.scanned), (READ, in_blocks.scanned)] {
             let text = block.map(|block| (block.height.to_string(), block.hash.to_string()));
             let (at, of) = text.unwrap_or_default();
@@ -91,17 +102,19 @@ impl Position {
         let told = count(TOLD, &text(TOLD)?);
         let undone = count(UNDONE, &text(UNDONE)?);
         Ok((|| {
+            let told = told?;
             let in_blocks = InBlocks {
                 scanned: read?,
                 watched: read_watched?.unwrap_or(0),
                 is_first_scan: read_first_scan?.is_some(),
+                by_filters: told == Some(BY_FILTERS),
             };
             Ok(Some(Self {
                 scanned: scanned?,
                 watched: watched?.unwrap_or(0),
                 is_first_scan: count(FIRST_SCAN, &first_scan)?.is_some(),
                 undone_to: undone?.map(|height| u32::try_from(height).unwrap_or(0)),
-                in_blocks: told?.map(|_| in_blocks),
+                in_blocks: told.map(|_| in_blocks),
             }))
         })())
     }

@@ -288,7 +288,7 @@ impl ChainSource for P2pSource {
     }
 
     fn follow(&self, follower: &mut dyn Follower) -> BitcoinResult<()> {
-        follower.begin_blocks()?;
+        follower.begin_filters()?;
         let mut slot = self.slot();
         let mut tries = Tries::default();
         loop {
