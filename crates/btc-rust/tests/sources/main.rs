@@ -12,6 +12,7 @@ mod liars;
 mod liars_chain;
 mod liars_pairs;
 mod lies;
+mod own_payments;
 mod reorganisations;
 mod scans;
 mod scripted;
