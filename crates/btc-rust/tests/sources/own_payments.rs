@@ -206,22 +206,33 @@ fn a_bump_that_is_refused_leaves_the_original() {
 }
 
 #[test]
-fn a_bump_that_no_peer_takes_leaves_the_original() {
-    let node = node();
+fn what_the_peers_have_forgotten_is_sent_again() {
+    let builder = Node::builder().listen(true).block_filters(true);
+    let node = builder.arg("-persistmempool=0").start().expect("a node");
     let mut chain = Chain::new(&node, 3).expect("a chain");
     let home = Home::new(&node, &mut chain);
     let wallet = home.over_p2p(&node);
     let payment = pay(&wallet, 2);
     wallet.sync().expect("it follows");
-    node.kill9().expect("it runs");
-    bump(&wallet, payment.txid, 9).expect_err("the node is away");
-    assert_eq!(state(&wallet, payment.txid), Some(PaymentState::InMempool));
+    node.stop().expect("it stops");
+    bump(&wallet, payment.txid, 9).expect_err("no peer is there");
     node.restart().expect("it starts again");
-    // It has forgotten its mempool, and the wallet sends again what it still wants.
+    let mempool = || -> Vec<String> { node.call("getrawmempool", &[]).expect("it answers") };
+    assert!(mempool().is_empty());
+    // The bump was handed over to no one, so that it is not known to have displaced the payment.
     wallet.sync().expect("it follows");
-    let states: Vec<_> = wallet.history().expect("a history");
-    assert!(
-        states.iter().any(|it| it.txid == payment.txid),
-        "{states:?}"
-    );
+    assert_eq!(state(&wallet, payment.txid), Some(PaymentState::InMempool));
+    let sent = wallet.rebroadcast(None).expect("the node is there");
+    assert!(sent.iter().all(|(_, error)| error.is_none()), "{sent:?}");
+    assert_eq!(mempool().len(), 1, "one of the two");
+    let error = wallet.abandon(payment.txid);
+    let error = error.expect_err("whether a node has it is not known");
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+    chain.mine(1).expect("a block");
+    wallet.sync().expect("it follows");
+    let history = wallet.history().expect("a history");
+    let confirmed = history
+        .iter()
+        .filter(|it| it.sent_sat > 0 && it.block.is_some());
+    assert_eq!(confirmed.count(), 1, "{history:?}");
 }

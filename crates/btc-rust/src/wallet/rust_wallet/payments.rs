@@ -31,7 +31,7 @@ impl RustWallet {
         let view = self.published().view;
         let (has_to_settle, due) = {
             let ledger = self.ledger();
-            let mut due = missing(&ledger, &view);
+            let mut due = self.to_send(&ledger, &view);
             due.retain(|txid| {
                 let row = &ledger.payments()[txid].row;
                 is_due(row.next_broadcast_ms, now_ms)
@@ -52,6 +52,19 @@ impl RustWallet {
             }
         }
         Ok(())
+    }
+
+    /// The payments that nodes may have forgotten, parents first: the missing ones, and all open
+    /// ones where no mempool is seen. One that is replaced is not among them.
+    fn to_send(&self, ledger: &Ledger, view: &View) -> Vec<Txid> {
+        let sees_mempool = self.source.sees_mempool();
+        in_order(ledger, |txid| {
+            view.standing(*txid).is_some_and(|it| {
+                let is_forgotten = it.state == PaymentState::Missing;
+                let is_open = is_forgotten || (!sees_mempool && it.is_open());
+                is_open && it.replaced_by.is_none()
+            })
+        })
     }
 
     /// Closes payments that are deep in the chain, and opens those again whose blocks were undone.
@@ -91,7 +104,8 @@ impl RustWallet {
             let mut ledger = self.settled_ledger();
             self.read_shared(&mut ledger)?;
             match txid {
-                None => missing(&ledger, &ledger.view()),
+                None => self.to_send(&ledger, &ledger.view()),
+                Some(txid) if self.to_send(&ledger, &ledger.view()).contains(&txid) => vec![txid],
                 Some(txid) => {
                     check_missing(&ledger, txid, "sent again")?;
                     vec![txid]
@@ -271,14 +285,10 @@ fn deep(ledger: &Ledger, view: &View) -> Vec<(Txid, u32)> {
     heights.collect()
 }
 
-/// The missing payments that no other one replaces, parents first.
-fn missing(ledger: &Ledger, view: &View) -> Vec<Txid> {
+/// Those of the payments that are wanted, parents first.
+fn in_order(ledger: &Ledger, is_wanted: impl Fn(&Txid) -> bool) -> Vec<Txid> {
     let payments = ledger.payments();
-    let is_missing = |txid: &Txid| {
-        view.standing(*txid)
-            .is_some_and(|it| it.state == PaymentState::Missing && it.replaced_by.is_none())
-    };
-    let mut waiting: Vec<Txid> = payments.keys().copied().filter(is_missing).collect();
+    let mut waiting: Vec<Txid> = payments.keys().copied().filter(is_wanted).collect();
     let mut ordered: Vec<Txid> = Vec::with_capacity(waiting.len());
     while !waiting.is_empty() {
         let (ready, later): (Vec<_>, Vec<_>) = waiting.iter().copied().partition(|txid| {
