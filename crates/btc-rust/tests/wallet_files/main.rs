@@ -5,6 +5,7 @@ mod crash;
 mod damage;
 mod descriptors;
 mod folder;
+mod funds;
 mod labels;
 mod message;
 mod reservations;

@@ -9,6 +9,7 @@ use btc::rust::wallet::RustWallet;
 use btc::{BitcoinTransaction, Network, WalletInterface};
 use serde_json::{Value, json};
 
+use super::remarks;
 use crate::amount::{grouped, show_sat};
 use crate::output::LABEL;
 
@@ -41,6 +42,13 @@ enum Whose {
     Own,
     /// The wallet's, on a chain of change.
     Change,
+}
+
+impl Line {
+    /// What is to be said about paying it, in a sentence.
+    fn remark(&self) -> Option<String> {
+        remarks::about(&self.script).map(|about| format!("this output {about}"))
+    }
 }
 
 impl Summary {
@@ -148,6 +156,7 @@ impl Summary {
                     "address": line.address,
                     "is_mine": line.whose != Whose::Other,
                     "is_change": line.whose == Whose::Change,
+                    "remark": line.remark(),
                 })
             })
             .collect();
@@ -188,6 +197,9 @@ impl Summary {
                 Whose::Change => "change",
             };
             row(&mut out, what, &format!("{amount:>width$}  to {to}"));
+            if let Some(remark) = line.remark() {
+                row(&mut out, "note", &remark);
+            }
         }
         if let Some(fee_sat) = self.fee_sat {
             let size = self.weight.map_or(String::new(), |weight| {
