@@ -69,10 +69,37 @@ fn messages(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
     let older = text(&purse.json(&older)["signature"]);
     let prefixed = format!("smp{older}");
     let said = verify(&address, "hi", &prefixed, &[]).code(1);
-    said.says(&["another form", "simple"]);
+    assert!(said.stdout.contains("as bip322-simple"), "{}", said.stdout);
     let said = verify(&address, "hi", &prefixed, &["--json"])
         .code(1)
         .json();
     assert_eq!(said["state"], "another_form");
+    assert_eq!(said["form"], "bip322-simple");
+    bip137();
     Ok(())
+}
+
+/// What a Trezor signed for a segwit address, as its firmware's own tests publish it.
+fn bip137() {
+    let address = "bc1qannfxke2tfd4l7vhepehpvt05y83v3qsf6nfkk";
+    let signature =
+        "KLVddgDZ6afipJFV3fPP2455bCB/qrgzAQ+kH7eCiIm8R89iNIp6qgkjwIMqWJ+rVB6PEutU+3EckOIwfw9msZQ=";
+    let judge = |message: &str, more: &[&str]| {
+        let arguments = ["sign-message", address, message, "--verify", signature];
+        Program::with(&[&arguments, more].concat())
+            .env("BITCOIN_NETWORK", "mainnet")
+            .run()
+            .code(1)
+    };
+    let genuine = "This is an example of a signed message.";
+    let said = judge(genuine, &[]);
+    assert!(said.stdout.starts_with("another form"), "{}", said.stdout);
+    assert!(said.stdout.contains("as bip137"), "{}", said.stdout);
+    assert!(!said.stdout.contains("valid"), "{}", said.stdout);
+    let said = judge(genuine, &["--json"]).json();
+    let expected = json!({"is_valid": false, "state": "another_form", "form": "bip137"});
+    assert_eq!(said, expected);
+    let said = judge("This is another message.", &["--json"]).json();
+    assert_eq!(said, json!({"is_valid": false, "state": "invalid"}));
+    assert_eq!(judge("This is another message.", &[]).stdout, "NOT valid\n");
 }

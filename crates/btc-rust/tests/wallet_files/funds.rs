@@ -127,6 +127,92 @@ fn a_proof_of_funds_names_the_outputs_it_was_signed_with() {
     }
 }
 
+/// A proof of this many coins, each with its transaction, and nothing signed.
+fn unsigned(own: &Address, count: u32) -> Psbt {
+    let spent = bip322::create_to_spend(own, "mine").expect("an address");
+    let mut outpoints = vec![OutPoint::new(spent.compute_txid(), 0)];
+    let mut previous = vec![None];
+    for number in 0..count {
+        let transaction = Transaction {
+            version: transaction::Version::TWO,
+            lock_time: absolute::LockTime::ZERO,
+            input: vec![bitcoin::TxIn::default()],
+            output: vec![TxOut {
+                value: Amount::from_sat(number.into()),
+                script_pubkey: own.script_pubkey(),
+            }],
+        };
+        outpoints.push(OutPoint::new(transaction.compute_txid(), 0));
+        previous.push(Some(transaction));
+    }
+    let transaction = Transaction {
+        version: transaction::Version::TWO,
+        lock_time: absolute::LockTime::ZERO,
+        input: outpoints
+            .into_iter()
+            .map(|previous_output| bitcoin::TxIn {
+                previous_output,
+                ..bitcoin::TxIn::default()
+            })
+            .collect(),
+        output: vec![TxOut {
+            value: Amount::ZERO,
+            script_pubkey: script::Builder::new().push_opcode(OP_RETURN).into_script(),
+        }],
+    };
+    let mut psbt = Psbt::from_unsigned_tx(transaction).expect("no signatures");
+    for (input, previous) in psbt.inputs.iter_mut().zip(previous) {
+        input.non_witness_utxo = previous;
+    }
+    psbt
+}
+
+#[test]
+fn a_proof_of_more_coins_than_the_bound_is_not_judged() {
+    let (_, keyring) = wallet();
+    let own = address(&keyring, (AddressType::P2wpkh, Chain::Receive));
+    let judge = |count| {
+        let signature = written(&unsigned(&own, count));
+        judge(&own.to_string(), "mine", &signature)
+    };
+    assert_eq!(judge(1_000), Verdict::Invalid, "nothing is signed");
+    assert_eq!(judge(1_001), Verdict::Inconclusive);
+}
+
+#[test]
+fn a_legacy_coin_is_proven_with_the_transaction_that_made_it() {
+    let (signer, keyring) = wallet();
+    let keychain = (AddressType::P2wpkh, Chain::Receive);
+    let own = address(&keyring, keychain);
+    let keys = [key(&signer, keychain)];
+    let inputs = coins(&signer, &keyring);
+    let always = LockParams::default();
+    let signed = bip322::sign_pof(&own, "mine", &keys, None, &inputs, always).expect("own keys");
+    let legacy = AddressType::ALL
+        .iter()
+        .position(|it| *it == AddressType::P2pkh);
+    let place = legacy.expect("one of the types") + 1;
+    // Nothing that is signed says what such a coin is worth: the transaction does.
+    let mut claimed = signed.clone();
+    claimed.inputs[place].non_witness_utxo = None;
+    claimed.inputs[place].witness_utxo = Some(TxOut {
+        value: Amount::from_sat(7_000_000),
+        ..inputs[place - 1].prevout.clone()
+    });
+    let verdict = judge(&own.to_string(), "mine", &written(&claimed));
+    assert_eq!(verdict, Verdict::Invalid);
+    // Nor is another transaction than the coin's taken for it.
+    let mut other = signed;
+    other.inputs[place + 1].non_witness_utxo = Some(Transaction {
+        version: transaction::Version::ONE,
+        lock_time: absolute::LockTime::ZERO,
+        input: vec![bitcoin::TxIn::default()],
+        output: vec![inputs[place].prevout.clone()],
+    });
+    let verdict = judge(&own.to_string(), "mine", &written(&other));
+    assert_eq!(verdict, Verdict::Invalid);
+}
+
 #[test]
 fn scripts_that_are_not_understood_are_neither_valid_nor_forged() {
     let secp = &bitcoin::secp256k1::Secp256k1::new();

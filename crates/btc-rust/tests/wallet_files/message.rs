@@ -43,6 +43,12 @@ struct Published {
 struct Vector {
     verdict: String,
     form: Option<String>,
+    #[serde(default)]
+    lock_time: u32,
+    #[serde(default)]
+    sequence: u32,
+    #[serde(default)]
+    funds: usize,
     address: String,
     message: String,
     signature: String,
@@ -71,10 +77,12 @@ fn published_signatures_are_what_the_bip_says() {
                     "{}",
                     vector.address
                 );
-                // Those in the full form are locked, in every published case.
-                let is_full = proof.form == "bip322-full";
-                let lock = if is_full { 2016 } else { 0 };
-                assert_eq!((proof.lock_time, proof.sequence), (lock, lock));
+                assert_eq!(
+                    (proof.lock_time, proof.sequence, proof.funds.len()),
+                    (vector.lock_time, vector.sequence, vector.funds),
+                    "{}",
+                    vector.address
+                );
                 "valid"
             }
             Verdict::Inconclusive => "inconclusive",
@@ -86,17 +94,21 @@ fn published_signatures_are_what_the_bip_says() {
             "{}: {}",
             vector.address, vector.message
         );
-        // As wallets wrote them before the prefixes.
-        if vector.verdict == "valid" && vector.form.as_deref() != Some("bip322-simple-unprefixed") {
-            let bare = judge(&vector.signature[3..]);
-            let expected = format!("{}-unprefixed", vector.form.expect("valid ones have one"));
-            assert_eq!(
-                form_of(&bare),
-                Some(expected.as_str()),
-                "{}",
-                vector.address
-            );
-        }
+        // As wallets wrote them before the prefixes; the third form says by itself what it is.
+        let Some(form) = vector.form.filter(|it| !it.ends_with("-unprefixed")) else {
+            continue;
+        };
+        let expected = match form.as_str() {
+            "bip322-proof-of-funds" => form,
+            _ => format!("{form}-unprefixed"),
+        };
+        let bare = judge(&vector.signature[3..]);
+        assert_eq!(
+            form_of(&bare),
+            Some(expected.as_str()),
+            "{}",
+            vector.address
+        );
     }
 }
 
@@ -181,8 +193,7 @@ fn a_genuine_signature_in_another_form_is_told_apart_from_a_forged_one() {
             if address_type == AddressType::P2pkh && flags == 31 {
                 assert_eq!(form_of(&verdict), Some("legacy"), "{address_type} {flags}");
             } else {
-                let is_other =
-                    matches!(verdict, Verdict::AnotherForm(form) if form.contains("BIP137"));
+                let is_other = matches!(verdict, Verdict::AnotherForm("bip137"));
                 assert!(is_other, "{address_type} {flags}: {verdict:?}");
             }
             assert_eq!(judge(&address, "hullo", &signature), Verdict::Invalid);
@@ -211,8 +222,53 @@ fn a_genuine_signature_in_another_form_is_told_apart_from_a_forged_one() {
     let older = older.expect("own key");
     let prefixed = format!("smp{}", older.signature);
     let verdict = judge(&older.address, "hello", &prefixed);
-    assert!(matches!(verdict, Verdict::AnotherForm(form) if form.contains("simple")));
+    assert!(matches!(verdict, Verdict::AnotherForm("bip322-simple")));
     assert_eq!(judge(&older.address, "hullo", &prefixed), Verdict::Invalid);
+}
+
+/// What a Trezor signed, as its firmware's own tests publish it (`test_signmessage.py`).
+const TREZOR: [(&str, &str); 3] = [
+    (
+        "1JAd7XCBzGudGpJQSDSfpmJhiygtLQWaGL",
+        "IP2PL321I4/N0HfVIEw+aUnCYdcAJpzvwdnS3O9rlQI2MO5hf2yKz560DI7dcEycp06kr8OT9D81tOiVgyTL3Rw=",
+    ),
+    (
+        "3L6TyTisPBmrDAj6RoKmDzNnj4eQi54gD2",
+        "I3RN5FFvrFwUCAgBVmRRajL+rZTeiXdc7H4k28JP4TMHWsCTAcTMjhl76ktkgWYdW46b8Z2Le4o4Ls21PC7gdQ0=",
+    ),
+    (
+        "bc1qannfxke2tfd4l7vhepehpvt05y83v3qsf6nfkk",
+        "KLVddgDZ6afipJFV3fPP2455bCB/qrgzAQ+kH7eCiIm8R89iNIp6qgkjwIMqWJ+rVB6PEutU+3EckOIwfw9msZQ=",
+    ),
+];
+
+#[test]
+fn another_wallets_bip137_signature_of_a_segwit_address_is_neither_valid_nor_forged() {
+    for (place, (address, signature)) in TREZOR.into_iter().enumerate() {
+        let judge = |message: &str, signature: &str| {
+            verify(address, message, signature, Network::Bitcoin).expect("an address")
+        };
+        let verdict = judge("This is an example of a signed message.", signature);
+        if place == 0 {
+            assert_eq!(form_of(&verdict), Some("legacy"), "{address}");
+        } else {
+            assert_eq!(verdict, Verdict::AnotherForm("bip137"), "{address}");
+        }
+        let forged = judge("This is another message.", signature);
+        assert_eq!(forged, Verdict::Invalid, "{address}");
+        let (_, others) = TREZOR[(place + 1) % TREZOR.len()];
+        let forged = judge("This is an example of a signed message.", others);
+        assert_eq!(forged, Verdict::Invalid, "{address}");
+    }
+}
+
+#[test]
+fn a_signature_beyond_the_bound_is_not_judged() {
+    let (_, keyring) = wallet();
+    let own = keyring.address(RECEIVE, 0).expect("a small index").address;
+    let long = |bytes: usize| judge(&own, "", &"A".repeat(bytes));
+    assert_eq!(long(4 << 20), Verdict::Invalid);
+    assert_eq!(long((4 << 20) + 1), Verdict::Inconclusive);
 }
 
 #[test]

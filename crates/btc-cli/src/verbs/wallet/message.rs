@@ -71,11 +71,12 @@ fn as_text(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Valid(proof) => valid_text(proof),
         Verdict::AnotherForm(form) => format!(
-            "another form: the address's key signed this message, but as {form}. Ask for the form \
-             that BIP322 has for this address"
+            "another form: the address's key signed this message, but as {form}, which BIP322 does \
+             not have for this address. Ask for the form that it has"
         ),
         Verdict::Inconclusive => {
-            "inconclusive: the address's script cannot be judged here".to_owned()
+            "inconclusive: the address's script cannot be judged here, or the signature is too large"
+                .to_owned()
         }
         Verdict::Invalid => "NOT valid".to_owned(),
     }

@@ -13,8 +13,8 @@ struct Vector {
     signature: &'static str,
 }
 
-/// Of BIP322: `basic-test-vectors.json` and, for P2TR and the nested type, what bip322-js
-/// publishes. Of Bitcoin Core: `rpc_signmessagewithprivkey.py`.
+/// Of BIP322 (CC0-1.0): `basic-test-vectors.json` and, for P2TR and the nested type, what bip322-js
+/// (MIT, copyright 2023 Ken Sze) publishes. Of Bitcoin Core (MIT): `rpc_signmessagewithprivkey.py`.
 const VECTORS: [Vector; 5] = [
     Vector {
         key: "L3VFeEujGtevx9w18HD1fhRbCH67Az2dpCymeRE1SoPK6XQtaN2k",

@@ -1,5 +1,7 @@
 //! Whether a signature is one of a message by an address, and in which form.
 
+use std::collections::HashMap;
+use std::iter;
 use std::str::FromStr;
 
 use bip322::Verification;
@@ -10,7 +12,8 @@ use bitcoin::consensus::encode::deserialize;
 use bitcoin::psbt::{Input, raw};
 use bitcoin::sign_message::{MessageSignature, signed_msg_hash};
 use bitcoin::{
-    Address, Amount, OutPoint, Psbt, PublicKey, Script, ScriptBuf, Transaction, TxIn, Witness,
+    Address, Amount, OutPoint, Psbt, PublicKey, Script, ScriptBuf, Transaction, TxIn, TxOut,
+    Witness,
 };
 use btc_iface::{BitcoinResult, Network};
 
@@ -26,9 +29,10 @@ pub enum Verdict {
     /// The address's key signed the message; BIP322's "valid at time T and age S".
     Valid(Proof),
     /// The address's key signed the message, in a form that is not for this kind of address: not
-    /// forged, and not valid either. Names the form.
+    /// forged, and not valid either. Names the form: `bip137`, or as [`Form::as_str`] has it.
     AnotherForm(&'static str),
-    /// The address's script cannot be judged here; BIP322's "inconclusive".
+    /// The address's script cannot be judged here, or the signature is beyond the bounds of
+    /// [`verify`]; BIP322's "inconclusive".
     Inconclusive,
     /// No signature of this message by this address.
     Invalid,
@@ -59,6 +63,10 @@ pub struct Proof {
 /// funds with their prefixes, the first two also without, as before its version 2; the older form
 /// for P2PKH (BIP137). Any white space in the signature is passed over.
 ///
+/// # Behavior
+/// A signature of more than 4 MiB, and a proof of funds of more than 1,000 outputs, is
+/// inconclusive: the work is bounded, whoever sent it.
+///
 /// # Errors
 /// `InvalidInput`: not an address, or of another network.
 ///
@@ -70,6 +78,9 @@ pub fn verify(
     network: Network,
 ) -> BitcoinResult<Verdict> {
     let address = read_address(address, network)?;
+    if signature.len() > MAX_SIGNATURE_BYTES {
+        return Ok(Verdict::Inconclusive);
+    }
     let mut text = signature.to_owned();
     text.retain(|letter| !letter.is_ascii_whitespace());
     let named = [Form::Simple.prefix(), Form::Full.prefix(), PROOF_OF_FUNDS.0];
@@ -100,6 +111,12 @@ pub(super) fn read_address(text: &str, network: Network) -> BitcoinResult<Addres
     })
 }
 
+/// In base64: a standard transaction is a tenth of it; what a proof of funds brings along is more.
+const MAX_SIGNATURE_BYTES: usize = 4 << 20;
+/// Each coin's signature commits to all coins, so the work grows with the square of their number.
+const MAX_FUNDS: usize = 1_000;
+/// A signature by a key that BIP137 lets sign for segwit addresses too, and BIP322 does not.
+const BIP137: &str = "bip137";
 const OP_RETURN: &[u8] = &[0x6a];
 /// Where a PSBT says which message it signs.
 const MESSAGE_KEY: raw::Key = raw::Key {
@@ -135,26 +152,31 @@ impl Unlocking {
     }
 }
 
-/// The scripts of the outputs that all inputs but the first spend. Nothing when one is not said or
-/// contradicts itself. A transaction may be given once for all inputs that spend its outputs.
-fn spent_outputs(psbt: &Psbt) -> Option<Vec<ScriptBuf>> {
-    let mut inputs = psbt.inputs.iter().zip(&psbt.unsigned_tx.input).enumerate();
+/// The outputs that all inputs but the first spend. Nothing when one is not said or contradicts
+/// itself. A transaction may be given once for all inputs that spend its outputs, by the first of
+/// them; a coin from before segwit needs it, as its signature does not commit to what it is worth.
+fn spent_outputs(psbt: &Psbt) -> Option<Vec<TxOut>> {
+    let mut known = HashMap::new();
+    let mut inputs = psbt.inputs.iter().zip(&psbt.unsigned_tx.input);
     inputs.next();
     inputs
-        .map(|(index, (input, spend))| {
+        .map(|(input, spend)| {
             let outpoint = spend.previous_output;
-            let previous = psbt.inputs[..=index]
-                .iter()
-                .filter_map(|it| it.non_witness_utxo.as_ref())
-                .find(|it| it.compute_txid() == outpoint.txid);
-            let previous = match previous {
-                Some(it) => Some(it.output.get(usize::try_from(outpoint.vout).ok()?)?),
-                None => None,
-            };
+            if let Some(previous) = &input.non_witness_utxo {
+                if previous.compute_txid() != outpoint.txid {
+                    return None;
+                }
+                known.insert(outpoint.txid, previous);
+            }
             let claimed = input.witness_utxo.as_ref();
-            let spent = claimed.or(previous)?;
-            let is_so = previous.is_none_or(|it| it == spent);
-            is_so.then(|| spent.script_pubkey.clone())
+            let Some(previous) = known.get(&outpoint.txid) else {
+                let witness = input.final_script_witness.as_ref();
+                let is_segwit = witness.is_some_and(|it| !it.is_empty());
+                return claimed.filter(|_| is_segwit).cloned();
+            };
+            let output = previous.output.get(usize::try_from(outpoint.vout).ok()?)?;
+            let is_so = claimed.is_none_or(|it| it == output);
+            is_so.then(|| output.clone())
         })
         .collect()
 }
@@ -199,7 +221,7 @@ impl Asked<'_> {
         match verdict(judged, form.as_str(), Vec::new()) {
             // Its version 2 has it for native segwit alone; before, wallets signed these so, too.
             Verdict::Valid(_) if is_nested && form == Form::Simple => {
-                Verdict::AnotherForm("the simple form of BIP322, which is for native segwit")
+                Verdict::AnotherForm(form.as_str())
             }
             other => other,
         }
@@ -220,12 +242,20 @@ impl Asked<'_> {
     }
 
     fn proof_of_funds(&self, bytes: &[u8]) -> Verdict {
-        let Some((mut psbt, spent)) = parse_psbt(bytes).ok().and_then(|psbt| {
-            let spent = spent_outputs(&psbt)?;
-            Some((psbt, spent))
-        }) else {
+        let Ok(mut psbt) = parse_psbt(bytes) else {
             return Verdict::Invalid;
         };
+        if psbt.inputs.len() > MAX_FUNDS + 1 {
+            return Verdict::Inconclusive;
+        }
+        let Some(spent) = spent_outputs(&psbt) else {
+            return Verdict::Invalid;
+        };
+        // The library would hash a transaction again for each coin of it.
+        for (input, output) in psbt.inputs.iter_mut().skip(1).zip(&spent) {
+            input.non_witness_utxo = None;
+            input.witness_utxo = Some(output.clone());
+        }
         let inputs: Vec<_> = psbt.inputs.iter().map(Unlocking::finished).collect();
         match self.look_at(&psbt.unsigned_tx, &inputs, &spent) {
             Look::Judge => {
@@ -241,9 +271,9 @@ impl Asked<'_> {
         }
     }
 
-    /// BIP322's basic validation, and whether the scripts are understood. `spent` are the scripts
-    /// of further inputs' outputs.
-    fn look_at(&self, to_sign: &Transaction, inputs: &[Unlocking], spent: &[ScriptBuf]) -> Look {
+    /// BIP322's basic validation, and whether the scripts are understood. `spent` are the further
+    /// inputs' outputs.
+    fn look_at(&self, to_sign: &Transaction, inputs: &[Unlocking], spent: &[TxOut]) -> Look {
         let Ok(to_spend) = bip322::create_to_spend(&self.address, self.message) else {
             return Look::Done(Verdict::Invalid);
         };
@@ -255,8 +285,9 @@ impl Asked<'_> {
         if !is_first || !pays || inputs.len() != spent.len() + 1 {
             return Look::Done(Verdict::Invalid);
         }
-        let scripts = [self.address.script_pubkey()];
-        for (script, input) in scripts.iter().chain(spent).zip(inputs) {
+        let own = self.address.script_pubkey();
+        let further = spent.iter().map(|it| &it.script_pubkey);
+        for (script, input) in iter::once(&own).chain(further).zip(inputs) {
             // No node would take it, and the library does.
             if script.is_p2sh() && input.script_sig.is_empty() {
                 return Look::Done(Verdict::Invalid);
@@ -292,7 +323,7 @@ impl Asked<'_> {
             });
         }
         if scripts_of(key).contains(&wanted) {
-            return Verdict::AnotherForm("BIP137, which is for P2PKH");
+            return Verdict::AnotherForm(BIP137);
         }
         Verdict::Invalid
     }
