@@ -4,7 +4,7 @@ use btc::bitcoin::{Address, WitnessProgram, WitnessVersion};
 use btc::{AddressType, Network, NodeConfig};
 use btc_regtest::Chain;
 use btc_tests::Outcome;
-use serde_json::Value;
+use serde_json::json;
 
 use super::{Case, Purse, SOMEBODY, mempool, text};
 
@@ -15,7 +15,7 @@ pub(super) const CASES: &[(&str, Case)] = &[(
 
 fn without_rules(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
     let purse = Purse::new(chain, node)?;
-    purse.receive(chain, AddressType::P2wpkh, &[900_000])?;
+    purse.receive(chain, AddressType::P2wpkh, &[900_000, 800_000])?;
     let later = WitnessProgram::new(WitnessVersion::V2, &[7; 32])?;
     let later = Address::from_witness_program(later, Network::Regtest).to_string();
     let anchor = "bcrt1pfeesnyr2tx";
@@ -30,19 +30,26 @@ fn without_rules(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
         // It is shown, and needs no consent beyond the usual.
         let sent = purse.json(&send);
         assert!(mempool(chain.node())?.contains(&text(&sent["txid"])));
-        let outputs = sent["outputs"].as_array().ok_or("a list")?;
-        for output in outputs {
-            let remark = &output["remark"];
-            if output["address"] == address {
-                assert!(text(remark).contains(said), "{output}");
-            } else {
-                assert_eq!(*remark, Value::Null, "{output}");
-            }
-        }
+        let warnings = sent["warnings"].as_array().ok_or("a list")?;
+        let [warning] = warnings.as_slice() else {
+            return Err(format!("one output of three: {sent}").into());
+        };
+        let warning = text(warning);
+        assert!(warning.starts_with(address), "{warning}");
+        assert!(warning.contains(said), "{warning}");
         chain.mine(1)?;
     }
-    // Python and shadow mode send the same, and say the same.
+    // Of what is as usual, there is nothing to say.
+    let usual = format!("{SOMEBODY}=20000sat");
+    let shown = purse.json(&["send", &usual, "--fee-rate", "2", "--dry-run"]);
+    assert_eq!(shown["warnings"], json!([]));
+    // So before it is signed elsewhere.
     let payment = format!("{later}=20000sat");
+    let made = purse.json(&["psbt", "create", &payment, "--fee-rate", "2"]);
+    let shown = purse.json(&["psbt", "show", &text(&made["psbt"])]);
+    assert_eq!(shown["warnings"], made["warnings"]);
+    assert!(text(&shown["warnings"][0]).starts_with(&later), "{shown}");
+    // Python and shadow mode send the same, and say the same.
     let send = ["send", &payment, "--fee-rate", "2"];
     let run = purse.program(&send).env("SHADOW_MODE", "true").run();
     run.code(0).says(&["no rules"]);

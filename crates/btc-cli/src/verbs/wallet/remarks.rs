@@ -7,7 +7,7 @@ const ANCHOR: [u8; 4] = [0x51, 0x02, 0x4e, 0x73];
 /// The length of a taproot program (BIP341); other lengths of version 1 have no rules.
 const TAPROOT_BYTES: usize = 32;
 
-/// What there is to say about paying this script, in words that follow "this output".
+/// What there is to say about paying this script, in words that follow its address.
 ///
 /// An address of a later witness version is an address (BIP350), and its program has no rules
 /// yet: whoever can have a transaction mined can take it.

@@ -44,13 +44,6 @@ enum Whose {
     Change,
 }
 
-impl Line {
-    /// What is to be said about paying it, in a sentence.
-    fn remark(&self) -> Option<String> {
-        remarks::about(&self.script).map(|about| format!("this output {about}"))
-    }
-}
-
 impl Summary {
     /// Of a PSBT. What is the wallet's own is asked of the wallet: a PSBT may claim anything.
     pub(super) fn of_psbt(psbt: &Psbt, network: Network, wallet: Option<&RustWallet>) -> Self {
@@ -144,6 +137,16 @@ impl Summary {
         self
     }
 
+    /// What is to be said about paying its outputs, each in a sentence.
+    fn warnings(&self) -> Vec<String> {
+        let said = self.outputs.iter().filter_map(|line| {
+            let about = remarks::about(&line.script)?;
+            let to = line.address.as_deref().unwrap_or("an output");
+            Some(format!("{to} {about}"))
+        });
+        said.collect()
+    }
+
     /// For JSON.
     pub(super) fn to_json(&self) -> Value {
         let outputs: Vec<_> = self
@@ -156,7 +159,6 @@ impl Summary {
                     "address": line.address,
                     "is_mine": line.whose != Whose::Other,
                     "is_change": line.whose == Whose::Change,
-                    "remark": line.remark(),
                 })
             })
             .collect();
@@ -166,6 +168,7 @@ impl Summary {
             "weight": self.weight,
             "inputs": self.inputs,
             "outputs": outputs,
+            "warnings": self.warnings(),
         })
     }
 
@@ -197,8 +200,8 @@ impl Summary {
                 Whose::Change => "change",
             };
             row(&mut out, what, &format!("{amount:>width$}  to {to}"));
-            if let Some(remark) = line.remark() {
-                row(&mut out, "note", &remark);
+            if let Some(about) = remarks::about(&line.script) {
+                row(&mut out, "note", &format!("this output {about}"));
             }
         }
         if let Some(fee_sat) = self.fee_sat {
