@@ -28,11 +28,11 @@ fn without_rules(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
         assert_eq!(shown.matches("note").count(), 1, "{shown}");
         assert!(shown.contains(said), "{shown}");
         // It is shown, and needs no consent beyond the usual.
-        let sent = purse.json(&send);
-        assert!(mempool(chain.node())?.contains(&text(&sent["txid"])));
-        let warnings = sent["warnings"].as_array().ok_or("a list")?;
+        let paid = purse.json(&send);
+        assert!(mempool(chain.node())?.contains(&text(&paid["txid"])));
+        let warnings = paid["warnings"].as_array().ok_or("a list")?;
         let [warning] = warnings.as_slice() else {
-            return Err(format!("one output of three: {sent}").into());
+            return Err(format!("one output of three: {paid}").into());
         };
         let warning = text(warning);
         assert!(warning.starts_with(address), "{warning}");

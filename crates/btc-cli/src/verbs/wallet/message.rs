@@ -83,19 +83,18 @@ fn as_text(verdict: &Verdict) -> String {
 }
 
 fn valid_text(proof: &Proof) -> String {
-    let mut text = "valid".to_owned();
-    if proof.lock_time > 0 || proof.sequence > 0 {
-        text += &format!(
-            " at time {} and age {} (lock time and sequence, BIP322)",
-            proof.lock_time, proof.sequence
-        );
-    }
+    let lock = if proof.lock_time > 0 || proof.sequence > 0 {
+        let (time, age) = (proof.lock_time, proof.sequence);
+        format!(" at time {time} and age {age} (lock time and sequence, BIP322)")
+    } else {
+        String::new()
+    };
+    let mut lines = vec![format!("valid{lock}")];
     if !proof.funds.is_empty() {
-        text +=
-            "\nsigned with these outputs too; whether they exist and are unspent is not checked";
-        for outpoint in &proof.funds {
-            text += &format!("\n  {outpoint}");
-        }
+        let said =
+            "signed with these outputs too; whether they exist and are unspent is not checked";
+        lines.push(said.to_owned());
+        lines.extend(proof.funds.iter().map(|outpoint| format!("  {outpoint}")));
     }
-    text
+    lines.join("\n")
 }

@@ -46,7 +46,7 @@ fn is_script_path(locked: &Script, witness: &Witness) -> bool {
         items.pop();
     }
     let control = items.last().map(|it| ControlBlock::decode(it));
-    matches!(control, Some(Ok(it)) if it.verify_taproot_commitment(&SECP, key.into(), leaf.script))
+    matches!(control, Some(Ok(it)) if it.verify_taproot_commitment(&SECP, key, leaf.script))
 }
 
 fn last_push(script_sig: &Script) -> Option<ScriptBuf> {

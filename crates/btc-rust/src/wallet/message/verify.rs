@@ -204,11 +204,11 @@ impl Asked<'_> {
     }
 
     fn simple(&self, bytes: &[u8], form: Form) -> Verdict {
+        /// A signature and a key.
+        const NESTED_ITEMS: usize = 2;
         let Ok(witness) = deserialize::<Witness>(bytes) else {
             return Verdict::Invalid;
         };
-        /// A signature and a key.
-        const NESTED_ITEMS: usize = 2;
         let script = self.address.script_pubkey();
         let is_nested = script.is_p2sh();
         if is_nested && witness.len() != NESTED_ITEMS {
@@ -218,7 +218,7 @@ impl Asked<'_> {
             return Verdict::Inconclusive;
         }
         let judged = bip322::verify_simple(&self.address, self.message, witness);
-        match verdict(judged, form.as_str(), Vec::new()) {
+        match verdict(&judged, form.as_str(), Vec::new()) {
             // Its version 2 has it for native segwit alone; before, wallets signed these so, too.
             Verdict::Valid(_) if is_nested && form == Form::Simple => {
                 Verdict::AnotherForm(form.as_str())
@@ -235,7 +235,7 @@ impl Asked<'_> {
         match self.look_at(&to_sign, &inputs, &[]) {
             Look::Judge => {
                 let judged = bip322::verify_full(&self.address, self.message, to_sign);
-                verdict(judged, form.as_str(), Vec::new())
+                verdict(&judged, form.as_str(), Vec::new())
             }
             Look::Done(verdict) => verdict,
         }
@@ -265,7 +265,7 @@ impl Asked<'_> {
                 let message = psbt.unknown.entry(MESSAGE_KEY);
                 message.or_insert_with(|| self.message.as_bytes().to_vec());
                 let judged = bip322::verify_pof(&self.address, self.message, psbt);
-                verdict(judged, PROOF_OF_FUNDS.1, funds)
+                verdict(&judged, PROOF_OF_FUNDS.1, funds)
             }
             Look::Done(verdict) => verdict,
         }
@@ -349,7 +349,7 @@ fn scripts_of(key: PublicKey) -> Vec<ScriptBuf> {
 }
 
 fn verdict(
-    judged: Result<Verification, bip322::Error>,
+    judged: &Result<Verification, bip322::Error>,
     form: &'static str,
     funds: Vec<OutPoint>,
 ) -> Verdict {
