@@ -8,6 +8,7 @@ mod folder;
 mod funds;
 mod labels;
 mod message;
+mod published;
 mod reservations;
 mod rules;
 mod secret;
