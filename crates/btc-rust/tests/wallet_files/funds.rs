@@ -55,6 +55,9 @@ fn coins(signer: &Signer, keyring: &Keyring) -> Vec<ProofInput> {
         .collect()
 }
 
+/// What makes a proof another one.
+type Change<'a> = &'a dyn Fn(&mut Psbt);
+
 fn written(psbt: &Psbt) -> String {
     format!("pof{}", STANDARD.encode(psbt.serialize()))
 }
@@ -92,7 +95,6 @@ fn a_proof_of_funds_names_the_outputs_it_was_signed_with() {
             };
             it.unknown.insert(key, b"yours".to_vec());
         };
-        type Change<'a> = &'a dyn Fn(&mut Psbt);
         let changes: [Change<'_>; 8] = [
             &other,
             &|it| it.inputs[2].final_script_sig = None,
@@ -107,7 +109,7 @@ fn a_proof_of_funds_names_the_outputs_it_was_signed_with() {
             &|it| {
                 it.unsigned_tx.output[0]
                     .script_pubkey
-                    .push_opcode(OP_RETURN)
+                    .push_opcode(OP_RETURN);
             },
             &|it| it.unsigned_tx.lock_time = absolute::LockTime::from_consensus(9),
         ];
@@ -187,13 +189,13 @@ fn a_legacy_coin_is_proven_with_the_transaction_that_made_it() {
     let keys = [key(&signer, keychain)];
     let inputs = coins(&signer, &keyring);
     let always = LockParams::default();
-    let signed = bip322::sign_pof(&own, "mine", &keys, None, &inputs, always).expect("own keys");
+    let proof = bip322::sign_pof(&own, "mine", &keys, None, &inputs, always).expect("own keys");
     let legacy = AddressType::ALL
         .iter()
         .position(|it| *it == AddressType::P2pkh);
     let place = legacy.expect("one of the types") + 1;
     // Nothing that is signed says what such a coin is worth: the transaction does.
-    let mut claimed = signed.clone();
+    let mut claimed = proof.clone();
     claimed.inputs[place].non_witness_utxo = None;
     claimed.inputs[place].witness_utxo = Some(TxOut {
         value: Amount::from_sat(7_000_000),
@@ -202,7 +204,7 @@ fn a_legacy_coin_is_proven_with_the_transaction_that_made_it() {
     let verdict = judge(&own.to_string(), "mine", &written(&claimed));
     assert_eq!(verdict, Verdict::Invalid);
     // Nor is another transaction than the coin's taken for it.
-    let mut other = signed;
+    let mut other = proof;
     other.inputs[place + 1].non_witness_utxo = Some(Transaction {
         version: transaction::Version::ONE,
         lock_time: absolute::LockTime::ZERO,
@@ -279,7 +281,7 @@ fn scripts_that_are_not_understood_are_neither_valid_nor_forged() {
         judge(&taproot.to_string(), "hello", &signature)
     };
     assert_eq!(full(&to_sign), Verdict::Invalid);
-    let spent = bip322::create_to_spend(&taproot, "hello").expect("an address");
-    to_sign.input[0].previous_output = OutPoint::new(spent.compute_txid(), 0);
+    let challenge = bip322::create_to_spend(&taproot, "hello").expect("an address");
+    to_sign.input[0].previous_output = OutPoint::new(challenge.compute_txid(), 0);
     assert_eq!(full(&to_sign), Verdict::Inconclusive);
 }

@@ -156,6 +156,9 @@ fn a_signature_beyond_the_bound_is_not_judged() {
     assert_eq!(long((4 << 20) + 1), Verdict::Inconclusive);
 }
 
+/// What makes a signature another one.
+type Change<'a> = &'a dyn Fn(&mut Transaction);
+
 #[test]
 fn what_no_node_would_take_is_no_signature() {
     let (signer, keyring) = wallet();
@@ -180,13 +183,12 @@ fn what_no_node_would_take_is_no_signature() {
         assert!(judge(&bytes).is_valid(), "{address_type}");
         assert_eq!(judge(&[&bytes[..], &[0]].concat()), Verdict::Invalid);
         assert_eq!(judge(&bytes[..bytes.len() - 1]), Verdict::Invalid);
-        type Change<'a> = &'a dyn Fn(&mut Transaction);
         let changes: [Change<'_>; 8] = [
             &|it| it.output[0].value = bitcoin::Amount::ONE_SAT,
             &|it| {
                 it.output[0]
                     .script_pubkey
-                    .push_opcode(bitcoin::opcodes::all::OP_RETURN)
+                    .push_opcode(bitcoin::opcodes::all::OP_RETURN);
             },
             &|it| it.output.push(it.output[0].clone()),
             &|it| it.output.clear(),
@@ -200,9 +202,10 @@ fn what_no_node_would_take_is_no_signature() {
         }
         // Without the script that P2SH asks for, and with one where none belongs.
         let is_nested = address_type == AddressType::P2shP2wpkh;
-        let script_sig = match is_nested {
-            true => ScriptBuf::new(),
-            false => ScriptBuf::from_bytes(vec![0]),
+        let script_sig = if is_nested {
+            ScriptBuf::new()
+        } else {
+            ScriptBuf::from_bytes(vec![0])
         };
         let bare = spoil(&|it| it.input[0].script_sig = script_sig.clone());
         assert_eq!(bare, Verdict::Invalid, "{address_type}");
