@@ -39,14 +39,19 @@ impl Stage {
         } else {
             Moment::Before
         };
-        self.node.set_tap(Some(Box::new(move |call, moment| {
-            let is_it = call.name == "sendrawtransaction" && moment == lost;
-            if is_it { Fate::Drop } else { Fate::Proceed }
-        })));
+        self.lose_answers(lost);
         self.say(format!("the answer will be lost, {lost:?} its effect"));
         let sent = self.hand_over(house, language, &side, txid, Way::Disturbed);
         self.node.set_tap(None);
         sent
+    }
+
+    /// From now on no sender hears what the node says.
+    pub(crate) fn lose_answers(&self, lost: Moment) {
+        self.node.set_tap(Some(Box::new(move |call, moment| {
+            let is_it = call.name == "sendrawtransaction" && moment == lost;
+            if is_it { Fate::Drop } else { Fate::Proceed }
+        })));
     }
 
     pub(super) fn send_built(&mut self, step: &Step) -> Result<(), Failure> {

@@ -13,7 +13,7 @@ mod stuck;
 
 pub(crate) use self::handover::Way;
 pub(crate) use self::order::{Order, create};
-pub(crate) use self::replacement::{least_rate, take_psbt};
+pub(crate) use self::replacement::{Purpose, least_rate, take_psbt};
 use crate::Failure;
 use crate::stage::Stage;
 use crate::step::{Kind, Step};

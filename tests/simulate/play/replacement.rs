@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use btc::bitcoin::{OutPoint, Psbt, Transaction, Txid};
-use btc::{BitcoinError, FeeRate};
+use btc::{BitcoinError, ErrorKind, FeeRate};
 
 use super::handover::Way;
 use super::order::to_transaction;
@@ -17,7 +17,7 @@ use crate::truth::Bucket;
 
 /// What a replacement is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Purpose {
+pub(crate) enum Purpose {
     Bump,
     Cancel,
 }
@@ -69,7 +69,6 @@ impl Stage {
         let may_be = matches!(standing, Standing::InMempool | Standing::Missing);
         if !may_be {
             return match answer {
-                // A replacement that has not reached the node may be replaced in its turn.
                 Ok(_) => Err(format!("{} is {standing:?}, and was replaced", original.txid).into()),
                 Err(error) => refused(&error),
             };
@@ -79,11 +78,7 @@ impl Stage {
                 let message = format!("{} was replaced over {descendants:?}", original.txid);
                 return Err(message.into());
             };
-            let is_whole = original.inputs().all(|outpoint| {
-                self.node.unspent(outpoint).is_some() || self.node.is_waiting(outpoint.txid)
-            });
-            if !is_whole {
-                // It cannot be replaced at all.
+            if self.is_stuck(&original) {
                 return refused(&error);
             }
             self.note("a replacement refused for its descendants");
@@ -113,7 +108,7 @@ impl Stage {
         }
         let psbt = match answer {
             Ok(psbt) => psbt,
-            Err(error) => return refused(&error),
+            Err(error) => return self.not_replaced(house, &original, &error),
         };
         let replacement = take_psbt(&side, psbt)?;
         let replaces = drops.iter().copied().chain([original.txid]).collect();
@@ -124,8 +119,51 @@ impl Stage {
         self.hand_over(house, language, &side, txid, Way::Clear)
     }
 
+    /// That there was a reason not to replace what could be replaced: not enough coins, nothing to
+    /// build on, or what others made of the same words.
+    fn not_replaced(
+        &mut self,
+        house: usize,
+        original: &Payment,
+        error: &BitcoinError,
+    ) -> Result<(), Failure> {
+        let lacks_coins = error
+            .context()
+            .iter()
+            .any(|(name, _)| name == "missing_sat");
+        if error.kind() == ErrorKind::Rejected && lacks_coins {
+            self.note("not enough coins for a replacement");
+            return Ok(());
+        }
+        let named = self.houses[house]
+            .payments
+            .named(&BTreeSet::from([original.txid]));
+        let is_taken = original.inputs().any(|outpoint| {
+            let spender = self.node.spender(outpoint);
+            spender.is_some_and(|it| !named.contains(&it))
+        });
+        if self.is_stuck(original) || is_taken {
+            self.note("a replacement refused for what is below it, or in its place");
+            return refused(error);
+        }
+        Err(format!("{} could be replaced: {error:?}", original.txid).into())
+    }
+
+    /// Whether nodes take no transaction that spends these coins: one is gone, or comes from an
+    /// unconfirmed transaction whose version does not go with this one.
+    fn is_stuck(&self, original: &Payment) -> bool {
+        let is_truc = |it: &Transaction| it.version.0 == 3;
+        let waiting = self.truth().waiting;
+        original.inputs().any(|outpoint| {
+            match waiting.iter().find(|(txid, _)| *txid == outpoint.txid) {
+                Some((_, parent)) => is_truc(parent) != is_truc(&original.transaction),
+                None => self.node.height_of(outpoint.txid).is_none(),
+            }
+        })
+    }
+
     /// Takes a replacement down that was built.
-    fn note_replacement(
+    pub(crate) fn note_replacement(
         &mut self,
         house: usize,
         original: &Payment,
@@ -200,13 +238,8 @@ impl Stage {
         match self.node.would_take(replacement) {
             Ok(()) => Ok(()),
             Err(error) => {
-                let text = error.to_string();
-                // The node's minimum is not the wallet's business, nor are parents that are gone,
-                // or unconfirmed again with a version that cannot have such a child.
-                let is_excused = ["fee not met", "missingorspent", "TRUC-violation"]
-                    .iter()
-                    .any(|it| text.contains(it));
-                if is_excused {
+                // The node's minimum may have risen since the wallet asked for it.
+                if error.to_string().contains("min fee not met") {
                     return Ok(());
                 }
                 Err(format!("{txid} was built, and the node would not take it: {error}").into())
