@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use btc::bitcoin::{OutPoint, Psbt, Transaction, Txid};
+use btc::bitcoin::{OutPoint, Psbt, Transaction, TxIn, Txid};
 use btc::{BitcoinError, ErrorKind, FeeRate};
 
 use super::handover::Way;
@@ -135,18 +135,49 @@ impl Stage {
             self.note("not enough coins for a replacement");
             return Ok(());
         }
-        let named = self.houses[house]
-            .payments
-            .named(&BTreeSet::from([original.txid]));
+        let payments = &self.houses[house].payments;
+        let named = payments.named(&BTreeSet::from([original.txid]));
         let is_taken = original.inputs().any(|outpoint| {
             let spender = self.node.spender(outpoint);
             spender.is_some_and(|it| !named.contains(&it))
         });
-        if self.is_stuck(original) || is_taken {
-            self.note("a replacement refused for what is below it, or in its place");
+        let reserved = payments.reserved();
+        let is_reserved = original.inputs().any(|it| {
+            let by = reserved.get(&it).copied();
+            // A lock refuses nothing, and what is reserved for the original is the replacement's.
+            by.is_some() && !payments.locked.contains(&it) && by != Some(Some(original.txid))
+        });
+        if self.is_stuck(original) || is_taken || is_reserved || self.is_built_on(house, original) {
+            self.note("a replacement refused for what is below it, above it, or in its place");
             return refused(error);
         }
         Err(format!("{} could be replaced: {error:?}", original.txid).into())
+    }
+
+    /// Whether something waits that descends from it and spends coins of the same words, and was
+    /// not built here.
+    fn is_built_on(&self, house: usize, original: &Payment) -> bool {
+        let mut family = BTreeSet::from([original.txid]);
+        let mut coins: BTreeSet<OutPoint> = BTreeSet::new();
+        for (txid, transaction) in self.truth().all() {
+            let is_below = |input: &TxIn| family.contains(&input.previous_output.txid);
+            if txid != original.txid && !transaction.input.iter().any(is_below) {
+                continue;
+            }
+            let mut inputs = transaction.input.iter();
+            if inputs.any(|it| coins.contains(&it.previous_output))
+                && self.houses[house].payments.get(txid).is_none()
+            {
+                return true;
+            }
+            family.insert(txid);
+            for (vout, output) in (0..).zip(&transaction.output) {
+                if self.identity.place(&output.script_pubkey).is_some() {
+                    coins.insert(OutPoint { txid, vout });
+                }
+            }
+        }
+        false
     }
 
     /// Whether nodes take no transaction that spends these coins: one is gone, or comes from an
