@@ -34,7 +34,46 @@ impl Stage {
         }
         // What was sent again is there before the payment is built.
         let expected = self.expected(house, language);
-        self.note_built(house, language, &order, &expected, built, way)
+        let txid = self.note_built(house, language, &order, &expected, built, way)?;
+        if let Some(txid) = txid.filter(|_| way == Way::Clear) {
+            self.check_change_index(house, language, txid)?;
+        }
+        Ok(txid)
+    }
+
+    /// That change goes to the next index: those that were reserved and not used went back.
+    fn check_change_index(
+        &mut self,
+        house: usize,
+        language: Language,
+        txid: Txid,
+    ) -> Result<(), Failure> {
+        let keychain = (self.setup.change_type, Chain::Change);
+        let house = &self.houses[house];
+        if !house.payments.strays.is_empty() {
+            // Which index those have that a killed process built is not known.
+            return Ok(());
+        }
+        let indices = |payment: &Payment| {
+            let outputs = payment.transaction.output.iter();
+            let places = outputs.filter_map(|it| self.identity.place(&it.script_pubkey));
+            let change = places.filter(|place| place.keychain == keychain);
+            change.map(|place| place.index).max()
+        };
+        let payments = house.payments.all.iter();
+        let reserved = payments
+            .filter(|it| it.txid != txid && matches!(it.phase, Phase::Built { .. }))
+            .filter_map(indices)
+            .max();
+        let used = house.used.get(&language).and_then(|it| it.get(&keychain));
+        let wanted = reserved.max(used.copied()).map_or(0, |highest| highest + 1);
+        match house.payments.get(txid).and_then(indices) {
+            Some(index) if index != wanted => {
+                let message = format!("the change of {txid} has index {index}; {wanted} is next");
+                Err(message.into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Takes down a payment that was built, or why it was not.
