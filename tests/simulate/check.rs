@@ -156,7 +156,10 @@ impl Stage {
                 Standing::InMempool => Some(PaymentState::InMempool),
                 Standing::Missing => Some(PaymentState::Missing),
                 Standing::Confirmed => Some(PaymentState::Confirmed),
-                Standing::Abandoned => Some(PaymentState::Abandoned),
+                Standing::Abandoned => {
+                    let is_replaced = payments.is_replaced(&truth, payment);
+                    (!is_replaced).then_some(PaymentState::Abandoned)
+                }
                 // One that another payment replaced is listed only when that one came to nothing.
                 Standing::Replaced | Standing::Conflicted => continue,
             };

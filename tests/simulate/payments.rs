@@ -122,16 +122,20 @@ impl Payments {
         if is_abandoned {
             return Standing::Abandoned;
         }
-        let replaced = self.all.iter().any(|other| {
-            other.replaces.contains(&payment.txid)
-                && matches!(other.phase, Phase::Open { .. })
-                && !self.is_conflicted(truth, other)
-        });
-        if replaced {
+        if self.is_replaced(truth, payment) {
             Standing::Replaced
         } else {
             Standing::Missing
         }
+    }
+
+    /// Whether a payment that is open or confirmed was said to replace it.
+    pub(crate) fn is_replaced(&self, truth: &Truth, payment: &Payment) -> bool {
+        self.all.iter().any(|other| {
+            other.replaces.contains(&payment.txid)
+                && matches!(other.phase, Phase::Open { .. })
+                && !self.is_conflicted(truth, other)
+        })
     }
 
     fn is_conflicted(&self, truth: &Truth, payment: &Payment) -> bool {

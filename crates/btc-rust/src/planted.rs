@@ -30,11 +30,15 @@ pub enum Planted {
     TakesReserved,
     /// What was in blocks that were undone counts still.
     KeepsUndone,
+    /// A transaction is handed over that takes coins from another open payment.
+    HandsOverTwice,
+    /// A change index does not go back when its reservation ends unspent.
+    KeepsChangeIndex,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::ForgetsMissing,
         Self::FreesCoins,
         Self::BumpsOverDescendants,
@@ -46,6 +50,8 @@ impl Planted {
         Self::TrustsOthers,
         Self::TakesReserved,
         Self::KeepsUndone,
+        Self::HandsOverTwice,
+        Self::KeepsChangeIndex,
     ];
 
     /// The name on a command line.
@@ -62,6 +68,8 @@ impl Planted {
             Self::TrustsOthers => "trusts-others",
             Self::TakesReserved => "takes-reserved",
             Self::KeepsUndone => "keeps-undone",
+            Self::HandsOverTwice => "hands-over-twice",
+            Self::KeepsChangeIndex => "keeps-change-index",
         }
     }
 }

@@ -1,14 +1,19 @@
 //! What each step does.
 
+mod address;
+mod built;
 mod chain;
+mod handover;
 mod node;
+mod order;
 mod others;
-mod pay;
 mod process;
+mod replacement;
 mod stuck;
 
-pub(crate) use self::pay::{Order, Way, create};
-pub(crate) use self::stuck::{least_rate, take_psbt};
+pub(crate) use self::handover::Way;
+pub(crate) use self::order::{Order, create};
+pub(crate) use self::replacement::{Purpose, least_rate, take_psbt};
 use crate::Failure;
 use crate::stage::Stage;
 use crate::step::{Kind, Step};

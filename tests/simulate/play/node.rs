@@ -3,7 +3,8 @@
 use btc::bitcoin::Txid;
 use btc_regtest::sim::coins;
 
-use super::pay::{Way, create};
+use super::handover::Way;
+use super::order::create;
 use crate::Failure;
 use crate::house::Language;
 use crate::stage::Stage;

@@ -7,7 +7,8 @@ use btc::rust::wallet::reservations::Reservations;
 use btc::{AddressType, BitcoinAddress, BitcoinResult, BitcoinTransaction, Chain, WalletSnapshot};
 use btc_regtest::sim::{Fate, Moment, coins};
 
-use super::pay::{Order, Way, create};
+use super::handover::Way;
+use super::order::{Order, create};
 use crate::Failure;
 use crate::check::AGAIN_MS;
 use crate::house::{Language, Side};

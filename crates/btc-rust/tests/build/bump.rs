@@ -59,6 +59,7 @@ pub(crate) fn original<'a>(draft: &'a Draft, signed: &'a Transaction) -> Origina
         inputs: &draft.inputs,
         change: draft.change,
         descendants: &[],
+        rivals: &[],
     }
 }
 

@@ -6,6 +6,7 @@ use btc_rust::wallet::build::{Original, Purpose, Terms, sign};
 use crate::bump::{at, at_rate, entry, min_rate, original, replace, sent};
 use crate::request::candidate;
 use crate::samples::{address, coin, keyring, missing_sat, per_vb, signer};
+
 #[test]
 fn the_least_rate_is_exact() {
     // 141 vB for 282 sat; 0.1 sat/vB more are 15 sat, 297 in all, which 2.1 sat/vB rounded up pay.
@@ -63,6 +64,47 @@ fn what_descendants_pay_is_paid_for() {
     assert_eq!(min_rate(&error), FeeRate::from_sat_per_kvb(48_908));
     let new = replace(&it, &[], at_rate(min_rate(&error))).expect("the least");
     assert_eq!(new.fee_sat, 6_897);
+}
+
+#[test]
+fn what_took_the_coins_of_a_missing_payment_is_paid_for() {
+    let coins = vec![coin(0, 90_000, AddressType::P2wpkh)];
+    let (old, signed) = sent(coins, &[(address(2), 40_000)], 2);
+    // Another transaction spends the coin, at 30 sat/vB for 141 vB; a child of it pays 1,100 sat.
+    let rival = entry(0, 561, 4_230);
+    let mut child = entry(1, 440, 1_100);
+    child.spends = vec![rival.txid];
+    let rivals = [rival.clone(), child];
+    let it = Original {
+        rivals: &rivals,
+        ..original(&old, &signed)
+    };
+    let error = replace(&it, &[], at(5)).expect_err("the rival pays more");
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    let new = replace(&it, &[], at_rate(min_rate(&error))).expect("the least");
+    // 4,230 + 1,100 + 15 sat for 141 vB, and not what the original paid besides.
+    assert_eq!(new.fee_sat, 5_345);
+    // Small and dear: the rate of the rival counts, not only the sum.
+    let dear = [entry(0, 300, 4_000)];
+    let it = Original {
+        rivals: &dear,
+        ..original(&old, &signed)
+    };
+    let error = replace(&it, &[], at(40)).expect_err("the rival pays 53 sat/vB");
+    let new = replace(&it, &[], at_rate(min_rate(&error))).expect("the least");
+    assert!(
+        u128::from(new.fee_sat) * 300 >= 4_000 * u128::from(new.weight),
+        "{}",
+        new.fee_sat
+    );
+    // What is cheaper than the original changes nothing.
+    let cheap = [entry(0, 561, 100)];
+    let it = Original {
+        rivals: &cheap,
+        ..original(&old, &signed)
+    };
+    let error = replace(&it, &[], at(2)).expect_err("no more than before");
+    assert_eq!(min_rate(&error), FeeRate::from_sat_per_kvb(2_100));
 }
 
 #[test]

@@ -30,6 +30,9 @@ pub struct Original<'a> {
     pub change: Option<Change>,
     /// Its descendants in the mempool. They go when it is replaced.
     pub descendants: &'a [MempoolEntry],
+    /// What spends its coins in its stead while it is not in the mempool, and what descends from
+    /// that: they go as well.
+    pub rivals: &'a [MempoolEntry],
 }
 
 /// What a replacement does.
@@ -65,7 +68,8 @@ pub struct Terms {
 /// - A transaction that pays nobody else keeps an output, and so does one that is cancelled.
 /// - It pays what the original and its descendants paid and the incremental rate for its own size
 ///   at least, at a higher rate than the original, and improves what miners earn whatever part of
-///   it they take (BIP125, rules 3 and 4; Bitcoin Core since version 31).
+///   it they take (BIP125, rules 3 and 4; Bitcoin Core since version 31). It pays the same for the
+///   original's rivals: some nodes have the one, some the others.
 /// - The deficit of unconfirmed ancestors at the rate is paid too.
 ///
 /// # Errors
@@ -91,6 +95,7 @@ pub fn bump(
             original.transaction,
             old_fee_sat,
             original.descendants,
+            original.rivals,
             terms.relay,
         ),
         further: further(original, funds, terms.purpose),
@@ -324,7 +329,7 @@ fn check_replaceable(original: &Original<'_>, relay: RelayRules) -> BitcoinResul
              (mempoolfullrbf=0); accelerate it with a child (--child)",
         ));
     }
-    let evicted = original.descendants.len() + 1;
+    let evicted = (original.descendants.len() + 1).max(original.rivals.len());
     if evicted > MAX_EVICTED {
         return Err(wrong(format!(
             "{evicted} transactions would go with it, and nodes let go of {MAX_EVICTED} at most; \

@@ -24,7 +24,7 @@ pub use self::bump::{Original, Purpose, Terms, bump};
 pub use self::deterministic::{check_plain_rate, deterministic_order, plan};
 pub use self::draft::{Change, ChangePlace, Draft};
 pub use self::outputs::{dust_limit_sat, parse_address};
-pub use self::pending::deficit_sat;
+pub use self::pending::{deficit_sat, may_spend};
 pub use self::psbt::{
     combine_psbts, extract_psbt, finalize_psbt, format_psbt, parse_psbt, sign_psbt, to_psbt,
 };

@@ -4,8 +4,8 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
 
-use bitcoin::Txid;
 use bitcoin::hashes::Hash;
+use bitcoin::{Transaction, Txid};
 use btc_iface::{FeeRate, PendingTransaction};
 
 /// The most unconfirmed ancestors of a transaction (Bitcoin Core before version 31 allows 25
@@ -23,6 +23,12 @@ pub(super) const TRUC_VERSION: i32 = 3;
 pub(super) const MAX_TRUC_WEIGHT_WU: u64 = 40_000;
 /// The heaviest child of that version, in WU.
 pub(super) const MAX_TRUC_CHILD_WEIGHT_WU: u64 = 4_000;
+
+/// Whether nodes take a transaction of the version of `child` on one of that of `parent`, while
+/// `parent` is not confirmed (BIP431).
+pub fn may_spend(child: &Transaction, parent: &Transaction) -> bool {
+    (child.version.0 == TRUC_VERSION) == (parent.version.0 == TRUC_VERSION)
+}
 
 /// The deficit in satoshi of these transactions at this rate, each with its ancestors of the list
 /// ("Building" in `docs/wallet.md`).

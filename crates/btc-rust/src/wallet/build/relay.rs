@@ -55,14 +55,23 @@ impl MempoolEntry {
 }
 
 /// From which fee on nodes take a replacement.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Rules {
-    /// What the original and its descendants paid together, in satoshi.
-    replaced_sat: u128,
-    /// The original's rate in whole sat/kvB, as nodes before Bitcoin Core 31 compare it.
-    old_sat_per_kvb: u128,
-    best: Part,
+    /// What goes: with the original where nodes have that, with its rivals where they have those.
+    replaced: Vec<Replaced>,
     relay: RelayRules,
+}
+
+/// What a node lets go of for the replacement.
+#[derive(Debug, Clone, Copy)]
+struct Replaced {
+    /// What all of it paid together, in satoshi.
+    fee_sat: u128,
+    /// The highest rate of those that the replacement conflicts with, in whole sat/kvB, as nodes
+    /// before Bitcoin Core 31 compare it.
+    sat_per_kvb: u128,
+    /// What a miner would take first of it.
+    best: Part,
 }
 
 /// Some of the replaced transactions, by what miners look at.
@@ -73,40 +82,56 @@ struct Part {
 }
 
 impl Rules {
+    /// For a replacement of `original`, which goes with its descendants where a node has it. Where
+    /// it is missing, `rivals` are what a node has that spends its coins, with their descendants.
     pub(super) fn new(
         original: &Transaction,
         fee_sat: u64,
         descendants: &[MempoolEntry],
+        rivals: &[MempoolEntry],
         relay: RelayRules,
     ) -> Self {
         let itself = Part {
             fee_sat: fee_sat.into(),
             weight_wu: original.weight().to_wu(),
         };
-        let fees = descendants
-            .iter()
-            .map(|it| u128::from(it.replaced_fee_sat()));
-        Self {
-            replaced_sat: fees.fold(itself.fee_sat, u128::saturating_add),
-            old_sat_per_kvb: sat_per_kvb(itself.fee_sat, itself.weight_wu),
-            best: best_part(original.compute_txid(), itself, descendants),
-            relay,
+        let txid = original.compute_txid();
+        let mut replaced = vec![Replaced::of(&[(txid, itself)], descendants)];
+        let names: BTreeSet<Txid> = rivals.iter().map(|it| it.txid).collect();
+        let first = rivals.iter().filter(|it| {
+            let mut parents = it.spends.iter();
+            !parents.any(|parent| names.contains(parent))
+        });
+        let first: Vec<(Txid, Part)> = first.map(|it| (it.txid, Part::of(it))).collect();
+        if !first.is_empty() {
+            let below: Vec<MempoolEntry> = rivals
+                .iter()
+                .filter(|it| first.iter().all(|(txid, _)| *txid != it.txid))
+                .cloned()
+                .collect();
+            replaced.push(Replaced::of(&first, &below));
         }
+        Self { replaced, relay }
     }
 
     /// Whether nodes take a replacement with this fee and this weight.
     pub(super) fn are_met(&self, fee_sat: u64, weight_wu: u64) -> bool {
         let fee_sat = u128::from(fee_sat);
         fee_sat >= self.least_fee_sat(weight_wu)
-            && sat_per_kvb(fee_sat, weight_wu) > self.old_sat_per_kvb
+            && sat_per_kvb(fee_sat, weight_wu) > self.old_sat_per_kvb()
     }
 
     /// The rate at which a replacement of this weight is taken, or a little more.
     pub(super) fn least_rate(&self, weight_wu: u64) -> FeeRate {
         let size_vb = u128::from(weight_wu.div_ceil(4)).max(1);
         let by_fee = self.least_fee_sat(weight_wu).saturating_mul(1_000);
-        let sat_per_kvb = by_fee.div_ceil(size_vb).max(self.old_sat_per_kvb + 1);
+        let sat_per_kvb = by_fee.div_ceil(size_vb).max(self.old_sat_per_kvb() + 1);
         FeeRate::from_sat_per_kvb(u64::try_from(sat_per_kvb).unwrap_or(u64::MAX))
+    }
+
+    fn old_sat_per_kvb(&self) -> u128 {
+        let rates = self.replaced.iter().map(|it| it.sat_per_kvb);
+        rates.max().unwrap_or(0)
     }
 
     /// What a replacement of this weight pays at least, whatever its rate, in satoshi.
@@ -119,18 +144,45 @@ impl Rules {
         } else {
             relay_sat
         };
-        let by_rules = self.replaced_sat.saturating_add(relay_sat);
-        // As much for each WU as the part that miners would take first, unless that part is the
-        // larger one: then the sum of the fees says it (Bitcoin Core, `ImprovesFeerateDiagram`).
-        let by_part = if self.best.weight_wu <= weight_wu {
-            let fee = self.best.fee_sat.saturating_mul(weight_wu.into());
-            fee.div_ceil(u128::from(self.best.weight_wu).max(1))
-        } else {
-            0
-        };
-        by_rules
-            .max(by_part)
+        let fees = self.replaced.iter().map(|it| {
+            let by_rules = it.fee_sat.saturating_add(relay_sat);
+            by_rules.max(it.by_part_sat(weight_wu))
+        });
+        fees.max()
+            .unwrap_or(0)
             .max(self.relay.min_rate.fee_sat(size_vb))
+    }
+}
+
+impl Replaced {
+    /// These, which the replacement conflicts with, and what descends from them.
+    fn of(conflicts: &[(Txid, Part)], descendants: &[MempoolEntry]) -> Self {
+        let fees = descendants
+            .iter()
+            .map(|it| u128::from(it.replaced_fee_sat()));
+        let conflicting = conflicts.iter().map(|(_, it)| it.fee_sat);
+        let rates = conflicts
+            .iter()
+            .map(|(_, it)| sat_per_kvb(it.fee_sat, it.weight_wu));
+        let parts = conflicts
+            .iter()
+            .map(|(txid, itself)| best_part(*txid, *itself, descendants));
+        let best = parts.reduce(|a, b| if b.cmp_rate(&a).is_gt() { b } else { a });
+        Self {
+            fee_sat: fees.chain(conflicting).fold(0, u128::saturating_add),
+            sat_per_kvb: rates.max().unwrap_or(0),
+            best: best.unwrap_or(Part::NOTHING),
+        }
+    }
+
+    /// As much for each WU as the part that miners would take first, unless that part is the larger
+    /// one: then the sum of the fees says it (Bitcoin Core, `ImprovesFeerateDiagram`).
+    fn by_part_sat(&self, weight_wu: u64) -> u128 {
+        if self.best.weight_wu > weight_wu {
+            return 0;
+        }
+        let fee = self.best.fee_sat.saturating_mul(weight_wu.into());
+        fee.div_ceil(u128::from(self.best.weight_wu).max(1))
     }
 }
 
@@ -167,20 +219,14 @@ fn package(
     taken: &BTreeSet<Txid>,
 ) -> (BTreeSet<Txid>, Part) {
     let mut members = BTreeSet::new();
-    let mut part = Part {
-        fee_sat: 0,
-        weight_wu: 0,
-    };
+    let mut part = Part::NOTHING;
     let mut waiting = vec![txid];
     while let Some(txid) = waiting.pop() {
         let Some(it) = all.get(&txid).filter(|_| !taken.contains(&txid)) else {
             continue;
         };
         if members.insert(txid) {
-            part = part.with(Part {
-                fee_sat: it.replaced_fee_sat().into(),
-                weight_wu: it.weight_wu,
-            });
+            part = part.with(Part::of(it));
             waiting.extend(&it.spends);
         }
     }
@@ -188,6 +234,18 @@ fn package(
 }
 
 impl Part {
+    const NOTHING: Self = Self {
+        fee_sat: 0,
+        weight_wu: 0,
+    };
+
+    fn of(entry: &MempoolEntry) -> Self {
+        Self {
+            fee_sat: entry.replaced_fee_sat().into(),
+            weight_wu: entry.weight_wu,
+        }
+    }
+
     fn with(self, other: Self) -> Self {
         Self {
             fee_sat: self.fee_sat.saturating_add(other.fee_sat),

@@ -139,6 +139,10 @@ impl<'a> Booking<'a> {
                 format!("the change chain of type {address_type} has no index left; use another");
             return Err(fault::invalid(message));
         }
+        #[cfg(feature = "planted")]
+        if crate::planted::is(crate::planted::Planted::KeepsChangeIndex) {
+            self.set_next((address_type, btc_iface::Chain::Change), index + 1)?;
+        }
         self.write(
             "INSERT OR REPLACE INTO change_index (address_type, key_index, until_ms, span_ms, reason)
              VALUES (?1, ?2, ?3, ?4, ?5)",

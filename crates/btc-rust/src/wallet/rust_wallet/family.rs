@@ -18,11 +18,15 @@ pub(super) struct Family {
     itself: Option<MempoolEntry>,
     /// Its unconfirmed ancestors.
     pub(super) ancestors: Vec<PendingTransaction>,
-    /// Its descendants, those of others too where the source tells. With them, what spends its
-    /// coins in its stead while it is missing: a replacement takes the place of that, too.
+    /// Its descendants, those of others too where the source tells.
     pub(super) descendants: Vec<MempoolEntry>,
+    /// What spends its coins in its stead while it is missing, and what descends from that: a
+    /// replacement takes the place of that, too.
+    pub(super) rivals: Vec<MempoolEntry>,
     /// Which of these are payments of the wallet, made here or elsewhere from the same words.
     pub(super) own: BTreeSet<Txid>,
+    /// What it was said to replace itself: its replacement may, too.
+    named: HashSet<Txid>,
 }
 
 impl Family {
@@ -35,21 +39,18 @@ impl Family {
         rivals: Vec<(Txid, Option<Relatives>)>,
     ) -> Self {
         let waiting = Waiting::of(ledger);
-        let mut descendants: BTreeMap<Txid, MempoolEntry> = BTreeMap::new();
-        let mut add = |entries: Vec<MempoolEntry>| {
-            descendants.extend(entries.into_iter().map(|it| (it.txid, it)));
-        };
-        add(waiting.below(txid));
+        let mut descendants = by_txid(waiting.below(txid));
+        let mut taken = BTreeMap::new();
         for (rival, known) in rivals {
-            add(waiting.below(rival));
-            add(waiting.entry(rival).into_iter().collect());
+            taken.extend(by_txid(waiting.below(rival)));
+            taken.extend(by_txid(waiting.entry(rival)));
             if let Some(known) = known {
-                add(known.descendants);
-                add(vec![known.itself]);
+                taken.extend(by_txid(known.descendants));
+                taken.extend(by_txid([known.itself]));
             }
         }
         let (itself, ancestors) = if let Some(known) = known {
-            descendants.extend(known.descendants.into_iter().map(|it| (it.txid, it)));
+            descendants.extend(by_txid(known.descendants));
             (Some(known.itself), known.ancestors)
         } else {
             let above = waiting.above(txid);
@@ -57,17 +58,15 @@ impl Family {
             let is_known = all.all(|txid| matches!(waiting.fees_sat.get(&txid), Some(Some(_))));
             (waiting.entry(txid).filter(|_| is_known), above)
         };
-        let own = descendants
-            .keys()
-            .copied()
-            .filter(|it| is_own(ledger, *it))
-            .collect();
+        let going = descendants.keys().chain(taken.keys()).copied();
         Self {
             txid,
             itself,
+            own: going.filter(|it| is_own(ledger, *it)).collect(),
             ancestors: ancestors.iter().map(|it| pending(it, ledger)).collect(),
             descendants: descendants.into_values().collect(),
-            own,
+            rivals: taken.into_values().collect(),
+            named: ledger.named([txid]),
         }
     }
 
@@ -88,6 +87,7 @@ impl Family {
         let lost: Vec<String> = self
             .own
             .difference(&drops)
+            .filter(|it| !self.named.contains(*it))
             .map(ToString::to_string)
             .collect();
         if lost.is_empty() {
@@ -262,6 +262,11 @@ impl<'a> Waiting<'a> {
         let is_below = |it: &MempoolEntry| it.txid != txid && family.contains(&it.txid);
         all.into_iter().filter(is_below).collect()
     }
+}
+
+fn by_txid(entries: impl IntoIterator<Item = MempoolEntry>) -> BTreeMap<Txid, MempoolEntry> {
+    let entries = entries.into_iter();
+    entries.map(|it| (it.txid, it)).collect()
 }
 
 /// Whether a transaction spends a coin of the wallet.

@@ -169,13 +169,14 @@ impl RustWallet {
                 let message = "not all inputs are the wallet's; raise the fee with a child instead";
                 fault::invalid(message).with_context("payment", txid)
             })?;
-        check_parents(ledger, &transaction)?;
+        check_parents(ledger, txid, &transaction)?;
         family.check_drops(drops)?;
         let original = Original {
             transaction: &transaction,
             inputs: &inputs,
             change: change_of(ledger, &transaction),
             descendants: &family.descendants,
+            rivals: &family.rivals,
         };
         let view = ledger.view();
         let reserved = booking.reserved()?;
@@ -285,20 +286,39 @@ fn in_mempool(ledger: &Ledger, txid: Txid) -> BitcoinResult<Arc<Transaction>> {
     Ok(known.transaction)
 }
 
-/// Refuses to replace what spends an output that no node has.
-fn check_parents(ledger: &Ledger, transaction: &Transaction) -> BitcoinResult<()> {
+/// Refuses to replace what spends an output that no node has, or that nodes take nothing of this
+/// version on.
+fn check_parents(ledger: &Ledger, txid: Txid, transaction: &Transaction) -> BitcoinResult<()> {
     for input in &transaction.input {
         let parent = input.previous_output.txid;
-        if ledger
-            .transaction(parent)
-            .is_some_and(|known| !known.is_counted)
-        {
+        let Some(known) = ledger.transaction(parent) else {
+            continue;
+        };
+        if !known.is_counted && ledger.payments().contains_key(&parent) {
             let message = format!(
                 "it spends an output of {parent}, which is missing itself; send that one again \
                  first (btc rebroadcast), or cancel it"
             );
             return Err(fault::invalid(message).with_context("payment", parent));
         }
+        let message = if !known.is_counted {
+            format!(
+                "it spends an output of {parent}, a payment of others that no node has any more; \
+                 wait until its sender sends that again, or give this one up (btc abandon)"
+            )
+        } else if known.block.is_none() && !build::may_spend(transaction, &known.transaction) {
+            format!(
+                "it spends an output of {parent}, which is not confirmed any more, and nodes take \
+                 no transaction of version {} on one of version {} (BIP431); wait until that is \
+                 confirmed again",
+                transaction.version, known.transaction.version
+            )
+        } else {
+            continue;
+        };
+        return Err(fault::invalid(message)
+            .with_context("payment", txid)
+            .with_context("parent", parent));
     }
     Ok(())
 }

@@ -1,0 +1,175 @@
+//! Lives in which the coins of a payment are taken, or gone.
+
+use std::collections::BTreeSet;
+
+use btc::bitcoin::Txid;
+use btc::{AddressType, BitcoinError, ErrorKind, FeeRate};
+use btc_regtest::sim::{Moment, coins};
+
+use crate::Failure;
+use crate::house::Language;
+use crate::payments::Standing;
+use crate::play::{Purpose, Way, least_rate, take_psbt};
+use crate::stage::Stage;
+
+/// A payment is missing, and a wallet of the same words elsewhere has spent its coin: to replace the
+/// payment would take that one's place, so that one is named; with leave, it is paid for.
+pub(super) fn coins_taken_by_the_same_words(stage: &mut Stage) -> Result<(), Failure> {
+    stage.open_all()?;
+    stage.funded(AddressType::P2wpkh, &[400_000])?;
+    let txid = stage.paid(Language::Rust, 50_000, 2)?;
+    stage.node.evict(&[txid]);
+    let colleague = stage.open(1, Language::Rust)?;
+    let rival = colleague
+        .operations
+        .create_transaction(vec![(coins::address(5).to_string(), 60_000)], 30)?;
+    colleague.operations.broadcast_transaction(&rival)?;
+    stage.check()?;
+    let side = stage.open(0, Language::Rust)?;
+    let wallet = side.verbs()?;
+    let Err(error) = wallet.bump_fee(txid, FeeRate::from_sat_per_vb(5), &[]) else {
+        return Err(format!("{} would be lost, and is not named", rival.txid).into());
+    };
+    if !format!("{error:?}").contains(&rival.txid.to_string()) {
+        return Err(format!("{} is not named: {error:?}", rival.txid).into());
+    }
+    let drops = [rival.txid];
+    let psbt = match wallet.bump_fee(txid, FeeRate::from_sat_per_vb(5), &drops) {
+        Ok(_) => return Err("5 sat/vB do not pay for 30".into()),
+        Err(error) => {
+            let least = least_rate(&error);
+            let least = least.ok_or_else(|| format!("no rate is named: {error:?}"))?;
+            wallet.bump_fee(txid, FeeRate::from_sat_per_kvb(least), &drops)?
+        }
+    };
+    let transaction = take_psbt(&side, psbt)?;
+    stage.node.would_take(&transaction)?;
+    Ok(())
+}
+
+/// A replacement is handed over and does not reach the node, which has the first payment still: it
+/// is replaced in its turn, and nobody has to say that the first may go.
+pub(super) fn lost_replacement_is_replaced(stage: &mut Stage) -> Result<(), Failure> {
+    stage.open_all()?;
+    stage.funded(AddressType::P2wpkh, &[400_000])?;
+    let first = stage.paid(Language::Rust, 50_000, 2)?;
+    let side = stage.open(0, Language::Rust)?;
+    let wallet = side.verbs()?;
+    let mut original = first;
+    for (rate, way) in [(10, Way::Disturbed), (20, Way::Clear)] {
+        let psbt = wallet.bump_fee(original, FeeRate::from_sat_per_vb(rate), &[])?;
+        let replacement = take_psbt(&side, psbt)?;
+        let payment = stage.houses[0].payments.get(original);
+        let payment = payment.ok_or("it was handed over")?.clone();
+        let replaces = BTreeSet::from([original]);
+        original = stage.note_replacement(0, &payment, replacement, replaces, Purpose::Bump)?;
+        if way == Way::Disturbed {
+            stage.lose_answers(Moment::Before);
+        }
+        let sent = stage.hand_over(0, Language::Rust, &side, original, way);
+        stage.node.set_tap(None);
+        sent?;
+        stage.check()?;
+        let wanted = match way {
+            Way::Disturbed => Standing::Missing,
+            Way::Clear => Standing::InMempool,
+        };
+        if stage.stands(original)? != wanted {
+            return Err(format!("it is {:?}, not {wanted:?}", stage.stands(original)?).into());
+        }
+    }
+    if stage.node.is_waiting(first) {
+        return Err("the first payment is there still".into());
+    }
+    stage.node.mine(coins::script(1))?;
+    stage.check()
+}
+
+/// What a payment was built on is undone, and its sender takes it back: the refusal to replace the
+/// payment does not say that the user should send that again, and the payment can be given up.
+pub(super) fn funding_is_taken_back(stage: &mut Stage) -> Result<(), Failure> {
+    stage.open_all()?;
+    stage.funded(AddressType::P2wpkh, &[400_000])?;
+    let txid = stage.paid(Language::Rust, 50_000, 2)?;
+    let funding = stage.funding_of(txid)?;
+    stage.undo_last_block()?;
+    stage.check()?;
+    stage.node.evict(&[funding]);
+    stage.check()?;
+    let side = stage.open(0, Language::Rust)?;
+    let wallet = side.verbs()?;
+    let Err(error) = wallet.bump_fee(txid, FeeRate::from_sat_per_vb(20), &[]) else {
+        return Err(format!("{txid} was replaced, and its coin is nowhere").into());
+    };
+    refused_for_parent(&error, funding)?;
+    if error.to_string().contains("rebroadcast") {
+        return Err(format!("only its sender can send {funding} again: {error}").into());
+    }
+    if wallet.abandon(txid)? != [txid] {
+        return Err(format!("{txid} cannot be given up").into());
+    }
+    Ok(())
+}
+
+/// A payment spends what a transaction of version 3 paid; a reorganisation makes that unconfirmed
+/// again: nodes take no replacement, so none is built until it is in a block.
+pub(super) fn version_3_is_unconfirmed_again(stage: &mut Stage) -> Result<(), Failure> {
+    stage.open_all()?;
+    let side = stage.open(0, Language::Rust)?;
+    let address = side.operations.generate_address(AddressType::P2wpkh)?;
+    let script = address.script_pubkey.clone();
+    stage.note_given(0, Language::Rust, address)?;
+    let funding = stage.foreign(vec![(script, 400_000)], 2, 3);
+    let funding = funding.ok_or("others have coins")?;
+    stage.node.advance(600);
+    stage
+        .node
+        .mine_these(vec![funding.clone()], coins::script(1))?;
+    let funding = funding.compute_txid();
+    let txid = stage.paid(Language::Rust, 50_000, 2)?;
+    stage.undo_last_block()?;
+    stage.check()?;
+    if stage.stands(txid)? != Standing::InMempool {
+        return Err(format!("{txid} is {:?}", stage.stands(txid)?).into());
+    }
+    let wallet = side.verbs()?;
+    let rate = FeeRate::from_sat_per_vb(20);
+    let Err(error) = wallet.bump_fee(txid, rate, &[]) else {
+        return Err(format!("{txid} was replaced, and no node takes that").into());
+    };
+    refused_for_parent(&error, funding)?;
+    let all = stage.truth().waiting;
+    let funding: Vec<_> = all.into_iter().filter(|(it, _)| *it == funding).collect();
+    stage.node.advance(600);
+    let funding = funding.into_iter().map(|(_, it)| it).collect();
+    stage.node.mine_these(funding, coins::script(1))?;
+    stage.check()?;
+    let replacement = take_psbt(&side, wallet.bump_fee(txid, rate, &[])?)?;
+    stage.node.would_take(&replacement)?;
+    Ok(())
+}
+
+fn refused_for_parent(error: &BitcoinError, parent: Txid) -> Result<(), Failure> {
+    let mut context = error.context().iter();
+    let named = context.any(|(name, value)| name == "parent" && *value == parent.to_string());
+    if error.kind() == ErrorKind::InvalidInput && named {
+        return Ok(());
+    }
+    Err(format!("{parent} is not named: {error:?}").into())
+}
+
+impl Stage {
+    fn funding_of(&self, txid: Txid) -> Result<Txid, Failure> {
+        let payment = self.houses[0].payments.get(txid).ok_or("it is known")?;
+        let mut inputs = payment.inputs();
+        Ok(inputs.next().ok_or("it spends a coin")?.txid)
+    }
+
+    /// The last block is replaced by two empty ones; what it had waits again.
+    fn undo_last_block(&mut self) -> Result<(), Failure> {
+        self.node.advance(600);
+        let contents = vec![Vec::new(), Vec::new()];
+        self.node.reorganise(1, contents, &coins::script(2))?;
+        Ok(())
+    }
+}
