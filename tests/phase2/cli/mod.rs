@@ -9,6 +9,7 @@ mod prompts;
 mod psbt;
 mod raise;
 mod remarks;
+mod sending;
 mod setup;
 mod wrong;
 
@@ -32,10 +33,11 @@ type Failed = Box<dyn std::error::Error + Send + Sync>;
 const SOMEBODY: &str = "bcrt1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqdku202";
 
 pub(crate) fn add(suite: &mut Suite, phase: &Arc<Phase>) {
-    let groups: [&[(&str, Case)]; 8] = [
+    let groups: [&[(&str, Case)]; 9] = [
         birthday::CASES,
         message::CASES,
         remarks::CASES,
+        sending::CASES,
         setup::CASES,
         money::CASES,
         raise::CASES,
