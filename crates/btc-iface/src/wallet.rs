@@ -168,8 +168,8 @@ pub trait WalletInterface: Send + Sync {
     /// output locks it. Returns how many changed something.
     fn import_labels(&self, labels: &[Label]) -> BitcoinResult<usize>;
 
-    /// Signs a message with the key of one of the wallet's addresses: BIP322 (simple), or the
-    /// older form for P2PKH.
+    /// Signs a message with the key of one of the wallet's addresses: BIP322, in the simple form
+    /// for native segwit and in the full form for nested addresses, or the older form for P2PKH.
     ///
     /// # Errors
     /// `NotFound`: not the wallet's address. `Unsupported`: watch-only or locked.

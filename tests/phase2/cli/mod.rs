@@ -2,11 +2,13 @@
 
 mod birthday;
 mod mainnet;
+mod message;
 mod modes;
 mod money;
 mod prompts;
 mod psbt;
 mod raise;
+mod remarks;
 mod setup;
 mod wrong;
 
@@ -30,8 +32,10 @@ type Failed = Box<dyn std::error::Error + Send + Sync>;
 const SOMEBODY: &str = "bcrt1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqdku202";
 
 pub(crate) fn add(suite: &mut Suite, phase: &Arc<Phase>) {
-    let groups: [&[(&str, Case)]; 6] = [
+    let groups: [&[(&str, Case)]; 8] = [
         birthday::CASES,
+        message::CASES,
+        remarks::CASES,
         setup::CASES,
         money::CASES,
         raise::CASES,

@@ -226,7 +226,7 @@ fn others_descendants(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
     let txid = text(&sent["txid"]);
     let coin = text(&other.json(&["utxo"])[0]["outpoint"]);
     let payment = format!("{SOMEBODY}=100000sat");
-    let spent = [
+    let passed_on = [
         "send",
         &payment,
         "--coin",
@@ -237,7 +237,7 @@ fn others_descendants(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
         // Its parent's fee is paid as well.
         "--allow-high-fee",
     ];
-    let child = text(&other.json(&spent)["txid"]);
+    let child = text(&other.json(&passed_on)["txid"]);
     let error = refusal(&purse, &["bump", &txid, "--fee-rate", "5", "--dry-run"])?;
     let least = context(&error, "min_fee_rate_sat_per_kvb");
     let least: u64 = least.ok_or(error.to_string())?.parse()?;

@@ -270,8 +270,12 @@ pub(crate) struct SignMessage {
     /// The message, or `-` for standard input
     pub(crate) message: String,
     /// Check this signature instead of signing
-    #[arg(long, value_name = "SIGNATURE")]
+    #[arg(long, value_name = "SIGNATURE", conflicts_with = "form")]
     pub(crate) verify: Option<String>,
+    /// simple, full or legacy; simple-unprefixed or full-unprefixed for verifiers of before 2026
+    /// [default: legacy for p2pkh, full for p2sh-p2wpkh, else simple]
+    #[arg(long)]
+    pub(crate) form: Option<btc::rust::wallet::message::Form>,
 }
 
 #[derive(Debug, Args)]

@@ -182,8 +182,8 @@ fn a_bump_that_is_refused_leaves_the_original() {
     let transaction = bitcoin::consensus::encode::deserialize_hex(&hex).expect("its own");
     payee.remember(&transaction);
     let coin = payee.coins().into_keys().next().expect("a coin");
-    let spend = payee.spend(coin, payee.script(5), 30_000);
-    let hex = bitcoin::consensus::encode::serialize_hex(&spend);
+    let onward = payee.spend(coin, payee.script(5), 30_000);
+    let hex = bitcoin::consensus::encode::serialize_hex(&onward);
     let _: String = node
         .call("sendrawtransaction", &[json!(hex)])
         .expect("the node takes it");

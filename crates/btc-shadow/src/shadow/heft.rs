@@ -38,8 +38,9 @@ impl Heft for Vec<BitcoinTransaction> {
     }
 }
 
-impl Heft for (BitcoinTransaction, WalletSnapshot) {
+impl Heft for (BitcoinTransaction, Option<WalletSnapshot>) {
     fn bytes(&self) -> usize {
-        self.0.bytes() + self.1.coins.len() * COIN_BYTES
+        let coins = self.1.as_ref().map_or(0, |snapshot| snapshot.coins.len());
+        self.0.bytes() + coins * COIN_BYTES
     }
 }

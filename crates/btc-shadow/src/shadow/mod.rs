@@ -19,8 +19,8 @@ use std::thread;
 use std::time::Duration;
 
 use btc_iface::{
-    AddressType, BitcoinAddress, BitcoinError, BitcoinImplementationType, BitcoinInterface,
-    BitcoinResult, BitcoinTransaction, Operation, SnapshotWallet, WalletTwin,
+    AddressType, BitcoinAddress, BitcoinImplementationType, BitcoinInterface, BitcoinResult,
+    BitcoinTransaction, ErrorKind, Operation, SnapshotWallet, WalletSnapshot, WalletTwin,
 };
 
 use self::case::{Case, Examination, Step, Unwatched};
@@ -255,6 +255,29 @@ impl Shadow {
     }
 }
 
+impl Shadow {
+    /// The primary's transaction, and where there is one what it was built on.
+    fn build(
+        &self,
+        outputs: Vec<(String, u64)>,
+        fee_rate: u64,
+    ) -> BitcoinResult<(BitcoinTransaction, Option<WalletSnapshot>)> {
+        if let Some(primary) = &self.snapshots {
+            match primary.create_transaction_with_snapshot(outputs.clone(), fee_rate) {
+                Ok((transaction, snapshot)) => {
+                    self.sides.tips.see_block(snapshot.tip);
+                    return Ok((transaction, Some(snapshot)));
+                }
+                // A class with the eight operations and nothing more has done nothing yet.
+                Err(error) if error.kind() == ErrorKind::Unsupported => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let built = self.primary.create_transaction(outputs, fee_rate)?;
+        Ok((built, None))
+    }
+}
+
 impl Drop for Shadow {
     fn drop(&mut self) {
         if let Some(pool) = self.off_path.take() {
@@ -309,26 +332,20 @@ impl BitcoinInterface for Shadow {
             outputs: outputs.clone(),
             fee_rate,
         };
-        let Some(primary) = &self.snapshots else {
-            return self.observe(
-                operation,
-                || self.primary.create_transaction(outputs, fee_rate),
-                |_| Box::new(Unwatched(payment.digest())),
-            );
-        };
-        let built = self.observe(
+        self.observe(
             operation,
-            || {
-                let built = primary.create_transaction_with_snapshot(outputs, fee_rate)?;
-                self.sides.tips.see_block(built.1.tip);
-                Ok(built)
+            || self.build(outputs, fee_rate),
+            |ours| match &ours.result {
+                Ok((transaction, Some(snapshot))) => {
+                    Box::new(Built::new(payment, Ok((transaction, snapshot))))
+                }
+                Err(error) if self.snapshots.is_some() => {
+                    Box::new(Built::new(payment, Err(error.kind())))
+                }
+                _ => Box::new(Unwatched(payment.digest())),
             },
-            |ours| {
-                let ours = ours.result.as_ref().map_err(BitcoinError::kind);
-                Box::new(Built::new(payment, ours))
-            },
-        );
-        built.map(|(transaction, _)| transaction)
+        )
+        .map(|(transaction, _)| transaction)
     }
 
     fn broadcast_transaction(&self, transaction: &BitcoinTransaction) -> BitcoinResult<String> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use btc_iface::{BitcoinInterface, BitcoinResult, BitcoinTransaction, WalletTwin};
+use btc_iface::{BitcoinInterface, BitcoinResult, BitcoinTransaction, ErrorKind, WalletTwin};
 
 /// The reads of a side: what it can be asked has no effect, by type.
 #[derive(Clone)]
@@ -38,9 +38,13 @@ impl Reader {
     }
 
     pub(crate) fn get_balance(&self) -> BitcoinResult<u64> {
-        match &self.wallet {
-            Some(wallet) => wallet.balance_sat(),
-            None => self.side.get_balance(),
+        let Some(wallet) = &self.wallet else {
+            return self.side.get_balance();
+        };
+        match wallet.balance_sat() {
+            // A class with the eight operations and nothing more.
+            Err(error) if error.kind() == ErrorKind::Unsupported => self.side.get_balance(),
+            answer => answer,
         }
     }
 

@@ -47,16 +47,35 @@ pub(crate) struct KnownTip {
     pub(crate) block: Option<BlockRef>,
 }
 
+/// Whether the chain is another one than before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moved {
+    Yes,
+    No,
+    /// The height is the same, and which block it was is not known: two blocks of one height are
+    /// two chains.
+    Perhaps,
+}
+
 impl KnownTip {
-    /// Whether this is another tip.
-    fn is_not(self, now: Option<BlockRef>) -> bool {
-        match self.block {
-            // Two blocks of one height are two chains.
-            Some(block) => now != Some(block),
-            None => now.map(|tip| tip.height) != Some(self.height),
+    fn has_moved(self, now: Option<BlockRef>) -> Moved {
+        match (self.block, now) {
+            (Some(block), now) if now == Some(block) => Moved::No,
+            (None, Some(now)) if now.height == self.height => Moved::Perhaps,
+            _ => Moved::Yes,
         }
     }
 }
+
+/// What nodes say of a transaction that another chain would take, in lower case: its inputs are not
+/// there, or it is too early for it.
+const BY_CHAIN: [&str; 5] = [
+    "missing-inputs",
+    "bad-txns-inputs-missingorspent",
+    "bad-txns-premature-spend-of-coinbase",
+    "non-final",
+    "non-bip68-final",
+];
 
 impl Sent {
     /// `answered_at` is the tip when the primary had answered; none when the secondary is asked at
@@ -77,9 +96,13 @@ impl Sent {
 
     /// Whether the chain is another one than when the primary answered, or when the secondary was
     /// asked first.
-    fn has_moved(&self, twins: &Twins) -> bool {
+    fn has_moved(&self, twins: &Twins) -> Moved {
         let now = twins.tip();
-        self.tip != now || self.answered_at.is_some_and(|then| then.is_not(now))
+        if self.tip != now {
+            return Moved::Yes;
+        }
+        self.answered_at
+            .map_or(Moved::No, |then| then.has_moved(now))
     }
 
     fn check(&self, twin: &dyn WalletTwin) -> BitcoinResult<BroadcastCheck> {
@@ -136,8 +159,7 @@ impl Case for Sent {
     fn last(&mut self, sides: &Sides, finding: Finding) -> Finding {
         match &sides.twins {
             Some(twins)
-                if (self.has_moved(twins) || is_about_finality(&finding))
-                    && self.say_the_same(twins) =>
+                if is_by_chain(self.has_moved(twins), &finding) && self.say_the_same(twins) =>
             {
                 finding.cannot_say("the chain moved, and both sides' nodes say the same now")
             }
@@ -146,12 +168,20 @@ impl Case for Sent {
     }
 }
 
-/// Whether one side says that the transaction is not final yet. That depends on the height and time
-/// of the tip alone, so that a chain of the same height was another one in between.
-fn is_about_finality(finding: &Finding) -> bool {
-    let differences = finding.differences.iter();
-    let mut texts = differences.flat_map(|it| [&it.primary, &it.secondary]);
-    texts.any(|text| text.contains("non-final"))
+/// Whether the two outcomes may be those of two chains.
+fn is_by_chain(moved: Moved, finding: &Finding) -> bool {
+    match moved {
+        Moved::Yes => true,
+        Moved::No => false,
+        Moved::Perhaps => {
+            let differences = finding.differences.iter();
+            let mut texts = differences.flat_map(|it| [&it.primary, &it.secondary]);
+            texts.any(|text| {
+                let text = text.to_lowercase();
+                BY_CHAIN.iter().any(|reason| text.contains(reason))
+            })
+        }
+    }
 }
 
 /// Judges the primary's outcome by the secondary's check.

@@ -91,9 +91,9 @@ impl Built {
     /// Of a payment and its outcome; none for the transaction where no snapshot comes with it.
     pub(crate) fn new(
         payment: Payment,
-        ours: Result<&(BitcoinTransaction, WalletSnapshot), ErrorKind>,
+        ours: Result<(&BitcoinTransaction, &WalletSnapshot), ErrorKind>,
     ) -> Self {
-        let whole = |(transaction, snapshot): &(BitcoinTransaction, WalletSnapshot)| Whole {
+        let whole = |(transaction, snapshot): (&BitcoinTransaction, &WalletSnapshot)| Whole {
             planned: PlannedTransaction {
                 transaction: transaction.clone(),
                 tip: snapshot.tip,

@@ -11,6 +11,7 @@ mod message;
 mod parity;
 mod peers;
 mod psbt;
+mod remarks;
 mod send;
 mod setup;
 mod stuck;

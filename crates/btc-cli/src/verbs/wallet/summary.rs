@@ -9,6 +9,7 @@ use btc::rust::wallet::RustWallet;
 use btc::{BitcoinTransaction, Network, WalletInterface};
 use serde_json::{Value, json};
 
+use super::remarks;
 use crate::amount::{grouped, show_sat};
 use crate::output::LABEL;
 
@@ -136,6 +137,16 @@ impl Summary {
         self
     }
 
+    /// What is to be said about paying its outputs, each in a sentence.
+    fn warnings(&self) -> Vec<String> {
+        let said = self.outputs.iter().filter_map(|line| {
+            let about = remarks::about(&line.script)?;
+            let to = line.address.as_deref().unwrap_or("an output");
+            Some(format!("{to} {about}"))
+        });
+        said.collect()
+    }
+
     /// For JSON.
     pub(super) fn to_json(&self) -> Value {
         let outputs: Vec<_> = self
@@ -157,6 +168,7 @@ impl Summary {
             "weight": self.weight,
             "inputs": self.inputs,
             "outputs": outputs,
+            "warnings": self.warnings(),
         })
     }
 
@@ -188,6 +200,9 @@ impl Summary {
                 Whose::Change => "change",
             };
             row(&mut out, what, &format!("{amount:>width$}  to {to}"));
+            if let Some(about) = remarks::about(&line.script) {
+                row(&mut out, "note", &format!("this output {about}"));
+            }
         }
         if let Some(fee_sat) = self.fee_sat {
             let size = self.weight.map_or(String::new(), |weight| {

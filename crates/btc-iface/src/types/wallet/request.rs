@@ -108,8 +108,8 @@ pub struct TransactionRequest {
 pub struct SignedMessage {
     /// The address that signs.
     pub address: String,
-    /// The signature in base64.
+    /// The signature: base64, behind a prefix of BIP322 that names its form.
     pub signature: String,
-    /// `bip322-simple`, or `legacy` for P2PKH.
+    /// `bip322-simple`, `bip322-full`, or `legacy` for P2PKH.
     pub format: String,
 }

@@ -139,9 +139,10 @@ impl Rules {
         let size_vb = weight_wu.div_ceil(4);
         let relay_sat = self.relay.incremental.fee_sat(size_vb);
         #[cfg(feature = "planted")]
-        let relay_sat = match crate::planted::is(crate::planted::Planted::WrongMinimum) {
-            true => 0,
-            false => relay_sat,
+        let relay_sat = if crate::planted::is(crate::planted::Planted::WrongMinimum) {
+            0
+        } else {
+            relay_sat
         };
         let fees = self.replaced.iter().map(|it| {
             let by_rules = it.fee_sat.saturating_add(relay_sat);

@@ -3,6 +3,7 @@
 mod chain;
 mod follow;
 mod payments;
+mod undo;
 mod view;
 mod window;
 

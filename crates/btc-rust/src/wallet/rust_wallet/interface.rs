@@ -93,6 +93,25 @@ impl RustWallet {
         )
     }
 
+    /// Signs a message as [`WalletInterface::sign_message`] does, in a form of the caller's choice.
+    ///
+    /// # Errors
+    /// As there, and `InvalidInput`: a form that is not for this type of address.
+    pub fn sign_message_in(
+        &self,
+        address: &str,
+        text: &str,
+        form: Option<message::Form>,
+    ) -> BitcoinResult<SignedMessage> {
+        let script = build::parse_address(self.network(), address)
+            .map_err(|error| error.during(Operation::Wallet))?;
+        let found = self.ledger().index_of(&script);
+        let (keychain, index) = found.ok_or_else(|| {
+            not_found("the address is not the wallet's, or beyond those it watches")
+        })?;
+        message::sign(self.signer()?, self.keyring(), keychain, index, text, form)
+    }
+
     /// Signs what the wallet has built itself, unless it only watches.
     pub(super) fn sign_own(&self, ledger: &Ledger, psbt: &mut Psbt) -> BitcoinResult<()> {
         if self.signer.is_some() {
@@ -307,13 +326,7 @@ impl WalletInterface for RustWallet {
     }
 
     fn sign_message(&self, address: &str, text: &str) -> BitcoinResult<SignedMessage> {
-        let script = build::parse_address(self.network(), address)
-            .map_err(|error| error.during(Operation::Wallet))?;
-        let found = self.ledger().index_of(&script);
-        let (keychain, index) = found.ok_or_else(|| {
-            not_found("the address is not the wallet's, or beyond those it watches")
-        })?;
-        message::sign(self.signer()?, self.keyring(), keychain, index, text)
+        self.sign_message_in(address, text, None)
     }
 
     fn descriptors(&self) -> BitcoinResult<Vec<(AddressType, String, String)>> {

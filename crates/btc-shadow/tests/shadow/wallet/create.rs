@@ -291,3 +291,23 @@ fn without_wallets_only_the_primary_is_asked() {
     assert_eq!(counts.total(Verdict::Skipped), 1);
     assert_eq!(secondary.touched(), 0);
 }
+
+#[test]
+fn a_class_with_the_eight_operations_alone_pays_as_without_shadow_mode() {
+    let missing = failure(OPERATION, ErrorKind::Unsupported);
+    let primary = Primary {
+        create: Box::new(move |_, _| Err(missing.clone())),
+        create_alone: Some(Box::new(|outputs, fee_rate| {
+            let planned = plan(outputs, fee_rate, &snapshot())?;
+            Ok((planned.transaction, snapshot()))
+        })),
+        ..Primary::honest()
+    };
+    let scene = scene(2, primary, Twin::honest());
+    let made = scene.shadow.create_transaction(payment(60_000), 2);
+    let expected = plan(&payment(60_000), 2, &snapshot()).expect("enough coins");
+    assert_eq!(made.expect("made"), expected.transaction);
+    let found = scene.comparison();
+    assert_eq!(found.verdict, Verdict::Skipped, "{found:?}");
+    assert_eq!(scene.secondary.touched(), 0);
+}

@@ -27,6 +27,8 @@ type Ask<T> = Box<dyn Fn() -> BitcoinResult<T> + Send + Sync>;
 pub(super) struct Primary {
     pub(super) reserve: Reserve,
     pub(super) create: Create,
+    /// Answers `create_transaction`, where that is not the same.
+    pub(super) create_alone: Option<Create>,
     pub(super) send: Broadcast,
     pub(super) balance_sat: u64,
     /// How often it acted.
@@ -41,6 +43,7 @@ impl Primary {
                 let planned = plan(outputs, fee_rate, &snapshot())?;
                 Ok((planned.transaction, snapshot()))
             }),
+            create_alone: None,
             send: Box::new(|transaction| Ok(transaction.txid.to_string())),
             balance_sat: state().balance.spendable_sat(),
             acted: AtomicU64::new(0),
@@ -82,8 +85,12 @@ impl BitcoinInterface for Primary {
         outputs: Vec<(String, u64)>,
         fee_rate: u64,
     ) -> BitcoinResult<BitcoinTransaction> {
-        let built = self.create_transaction_with_snapshot(outputs, fee_rate);
-        built.map(|(transaction, _)| transaction)
+        self.act();
+        let planned = match &self.create_alone {
+            Some(create) => create(&outputs, fee_rate),
+            None => (self.create)(&outputs, fee_rate),
+        };
+        planned.map(|(transaction, _)| transaction)
     }
     fn broadcast_transaction(&self, transaction: &BitcoinTransaction) -> BitcoinResult<String> {
         self.act();

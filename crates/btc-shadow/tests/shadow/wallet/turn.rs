@@ -19,9 +19,12 @@ use super::honest::{block, payment, snapshot, state};
 use super::scene_of;
 use crate::double::Double;
 
+/// What depends on the transaction alone, and what depends on the chain.
+const REASONS: [&str; 2] = ["dust", "non-final"];
+
 /// Both nodes have thrown it out.
-fn refusing() -> Twin {
-    always(Refused, Some("non-final"))
+fn refusing(reason: &'static str) -> Twin {
+    always(Refused, Some(reason))
 }
 
 /// Another block at the height of the snapshot's tip.
@@ -60,17 +63,17 @@ fn off_path(shadow: Shadow, look_every: Duration) -> Shadow {
     shadow.off_path(settings).expect("threads")
 }
 
-/// What is found when the tip at the secondary's turn is `now`.
-fn found_at(now: BlockRef, has_built: bool) -> Vec<(Verdict, u64)> {
+/// What is found when the tip at the secondary's turn is `now`, and both nodes refuse for a reason.
+fn found_at(now: BlockRef, has_built: bool, reason: &'static str) -> Vec<(Verdict, u64)> {
     let twin = Twin {
         state: Box::new(move || {
             let mut state = state();
             state.tip = now;
             Ok(state)
         }),
-        ..refusing()
+        ..refusing(reason)
     };
-    let scene = scene_of(2, Primary::honest(), twin, Some(refusing()));
+    let scene = scene_of(2, Primary::honest(), twin, Some(refusing(reason)));
     let shadow = off_path(scene.shadow, Duration::ZERO);
     let height = shadow.get_block_height().expect("a height");
     assert_eq!(height, snapshot().tip.height);
@@ -85,17 +88,39 @@ fn found_at(now: BlockRef, has_built: bool) -> Vec<(Verdict, u64)> {
 
 #[test]
 fn a_chain_that_moved_before_the_secondarys_turn_leaves_the_question_open() {
-    let tip = snapshot().tip;
-    for has_built in [false, true] {
-        assert_eq!(found_at(tip, has_built), [(Verdict::Mismatch, 1)]);
-        let next = block(tip.height + 1);
-        assert_eq!(found_at(next, has_built), [(Verdict::Inconclusive, 1)]);
+    let next = block(snapshot().tip.height + 1);
+    for reason in REASONS {
+        for has_built in [false, true] {
+            let found = found_at(next, has_built, reason);
+            assert_eq!(found, [(Verdict::Inconclusive, 1)]);
+        }
+    }
+}
+
+#[test]
+fn a_chain_that_stood_still_leaves_the_primary_wrong() {
+    for reason in REASONS {
+        let found = found_at(snapshot().tip, true, reason);
+        assert_eq!(found, [(Verdict::Mismatch, 1)], "{reason}");
     }
 }
 
 #[test]
 fn a_reorganisation_to_the_same_height_is_a_chain_that_moved() {
-    assert_eq!(found_at(rival(), true), [(Verdict::Inconclusive, 1)]);
+    for reason in REASONS {
+        let found = found_at(rival(), true, reason);
+        assert_eq!(found, [(Verdict::Inconclusive, 1)], "{reason}");
+    }
+}
+
+#[test]
+fn where_the_height_alone_was_known_a_reason_that_another_chain_gives_leaves_the_question_open() {
+    for tip in [snapshot().tip, rival()] {
+        let found = found_at(tip, false, "non-final");
+        assert_eq!(found, [(Verdict::Inconclusive, 1)]);
+        // No chain makes a transaction dust.
+        assert_eq!(found_at(tip, false, "dust"), [(Verdict::Mismatch, 1)]);
+    }
 }
 
 #[test]
@@ -109,7 +134,7 @@ fn a_look_at_the_tip_asks_no_wallet() {
         }),
         ..Twin::honest()
     };
-    let scene = scene_of(2, Primary::honest(), twin, Some(refusing()));
+    let scene = scene_of(2, Primary::honest(), twin, Some(refusing(REASONS[0])));
     let shadow = off_path(scene.shadow, Duration::from_millis(1));
     for number in 1..=20 {
         shadow.get_block_height().expect("a height");

@@ -2,7 +2,8 @@
 //!
 //! # What is verified
 //! - The network, by the genesis block, when the source is made.
-//! - Headers, heights, confirmations and reorganisations as [`server`](super::server) says.
+//! - Headers, heights, confirmations and reorganisations as the module `server` beside this one
+//!   says.
 //!
 //! # Limits
 //! - The server learns which scripts belong together. It can withhold transactions that the wallet
