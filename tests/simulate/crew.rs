@@ -42,7 +42,7 @@ struct Done {
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Report {
     pub(crate) histories: u64,
-    seconds: f64,
+    pub(crate) seconds: f64,
     steps: BTreeMap<String, (u64, u64)>,
     notes: BTreeMap<String, u64>,
     pub(crate) failures: Vec<Failed>,

@@ -15,11 +15,17 @@ pub(crate) fn plant(name: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Plays histories with each rule broken, until one fails; whether each was found.
+/// Plays histories with each rule broken, until one fails, and shows a table; whether each was
+/// found.
 #[cfg(feature = "planted")]
 pub(crate) fn find_all(flags: &Flags) -> Result<bool, Failure> {
+    const WORDS: usize = 60;
     let mut found = 0;
     let all = btc_rust::planted::Planted::ALL;
+    println!(
+        "{:<23} {:>7} {:>8}  by",
+        "planted fault", "history", "seconds"
+    );
     for fault in all {
         let flags = Flags {
             planted: Some(fault.name().to_owned()),
@@ -28,21 +34,20 @@ pub(crate) fn find_all(flags: &Flags) -> Result<bool, Failure> {
             ..flags.clone()
         };
         let report = crate::crew::play_all(&flags)?;
+        let name = fault.name();
+        let seconds = report.seconds;
         match report.failures.first() {
             Some(failed) => {
                 found += 1;
-                println!(
-                    "{}: found after {} histories, by seed {}: {}",
-                    fault.name(),
-                    report.histories,
-                    failed.seed,
-                    failed.message.lines().next().unwrap_or_default()
-                );
+                let number = failed.seed.wrapping_sub(flags.seed) + 1;
+                let why = failed.message.lines().next().unwrap_or_default();
+                let why: String = why.chars().take(WORDS).collect();
+                let seed = failed.seed;
+                println!("{name:<23} {number:>7} {seconds:>8.1}  seed {seed}: {why}");
             }
             None => println!(
-                "{}: NOT found in {} histories",
-                fault.name(),
-                report.histories
+                "{name:<23} {:>7} {seconds:>8.1}  NOT found in {} histories",
+                "-", report.histories
             ),
         }
     }

@@ -6,8 +6,8 @@ use crate::process;
 use crate::session::Session;
 use crate::workspace::Workspace;
 
-/// How many histories CI plays.
-const CI_HISTORIES: &str = "--histories=500";
+/// How many histories CI plays: two to three minutes on two cores.
+const CI_HISTORIES: &str = "--histories=300";
 /// How many of these are played once more on Bitcoin Core.
 const CI_CONFIRMED: &str = "--confirm=5";
 /// What the suite's last line but for failures holds.

@@ -16,16 +16,33 @@ impl Ledger {
         self.read_up_to = self.read_up_to.min(fork.height);
         let changes = self.blocks.truncate(fork.height);
         self.stage_chain(changes);
-        #[cfg(feature = "planted")]
-        let is_kept = crate::planted::is(crate::planted::Planted::KeepsUndone);
-        #[cfg(not(feature = "planted"))]
-        let is_kept = false;
-        if !is_kept {
-            self.give_up_above(fork.height, &HashSet::new());
-        }
+        self.give_up_above(fork.height, &HashSet::new());
         self.insert_block(fork, false)?;
+        #[cfg(feature = "planted")]
+        self.keep_undone(fork);
         self.lower_position(fork);
         Ok(())
+    }
+
+    /// Counts what was above the fork as if it were in it.
+    #[cfg(feature = "planted")]
+    fn keep_undone(&mut self, fork: BlockRef) {
+        if !crate::planted::is(crate::planted::Planted::KeepsUndone) {
+            return;
+        }
+        let anchor = bdk_chain::ConfirmationBlockTime {
+            block_id: bdk_chain::BlockId {
+                height: fork.height,
+                hash: fork.hash,
+            },
+            confirmation_time: 0,
+        };
+        let confirmed = self.graph.graph().txids_by_descending_anchor_height();
+        let above = confirmed.take_while(|(height, _)| *height > fork.height);
+        for txid in above.map(|(_, txid)| txid).collect::<Vec<_>>() {
+            let changes = self.graph.insert_anchor(txid, anchor);
+            self.stage(changes);
+        }
     }
 
     /// Undoes what a server has told above this block, or above the genesis block.

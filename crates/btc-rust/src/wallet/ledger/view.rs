@@ -143,11 +143,9 @@ impl View {
             spent_by: &spent_by,
         };
         let standings = payments::standings(payments, &facts);
-        #[cfg(feature = "planted")]
-        let standings = forgetting(standings);
         let held = payments::holds(payments, &standings);
         #[cfg(feature = "planted")]
-        let held = freeing(held, &standings);
+        let (held, standings) = (freeing(held, &standings), forgetting(standings));
         let pending = pending(graph, &unconfirmed, &trusted);
         let mut coins = Vec::new();
         let mut balance = WalletBalance::default();
@@ -214,7 +212,8 @@ fn freeing(
         let standing = standings.get(txid);
         standing.is_some_and(|it| it.state == PaymentState::Missing)
     };
-    held.retain(|_, txid| !is(Planted::FreesCoins) || !is_missing(txid));
+    let frees = is(Planted::FreesCoins) || is(Planted::ForgetsMissing);
+    held.retain(|_, txid| !frees || !is_missing(txid));
     held
 }
 

@@ -111,10 +111,6 @@ impl Reservations {
     pub fn take_index(&mut self, keychain: Keychain, at_least: u32) -> BitcoinResult<u32> {
         let booking = self.begin(now_ms())?;
         let index = booking.next_index(keychain)?.max(at_least);
-        #[cfg(feature = "planted")]
-        if index > 0 && crate::planted::is(crate::planted::Planted::ReusesIndex) {
-            return Ok(index - 1);
-        }
         booking.set_next(keychain, index.saturating_add(1))?;
         booking.commit()?;
         Ok(index)

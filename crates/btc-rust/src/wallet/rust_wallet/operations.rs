@@ -39,6 +39,12 @@ impl RustWallet {
             let mut reservations = self.reservations();
             let booking = reservations.begin(reservations::now_ms())?;
             let index = Self::fresh_index(&ledger, keychain, booking.next_index(keychain)?);
+            #[cfg(feature = "planted")]
+            let index = if crate::planted::is(crate::planted::Planted::ReusesIndex) {
+                index.saturating_sub(1)
+            } else {
+                index
+            };
             self.check_reach(&ledger, keychain, index)
                 .and_then(|()| booking.set_next(keychain, index + 1))
                 .map_err(|error| error.during(operation))?;
