@@ -1,6 +1,7 @@
 //! The program: the wallet's verbs as people and scripts meet them.
 
 mod birthday;
+mod giving_up;
 mod mainnet;
 mod message;
 mod modes;
@@ -33,10 +34,11 @@ type Failed = Box<dyn std::error::Error + Send + Sync>;
 const SOMEBODY: &str = "bcrt1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqdku202";
 
 pub(crate) fn add(suite: &mut Suite, phase: &Arc<Phase>) {
-    let groups: [&[(&str, Case)]; 9] = [
+    let groups: [&[(&str, Case)]; 10] = [
         birthday::CASES,
         message::CASES,
         remarks::CASES,
+        giving_up::CASES,
         sending::CASES,
         setup::CASES,
         money::CASES,

@@ -31,6 +31,17 @@ enum Handed {
     },
 }
 
+/// What the books say of a handing over that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Decided {
+    /// What the node said.
+    AsSaid,
+    /// It was refused, and a node has taken it from another caller meanwhile.
+    TakenMeanwhile,
+    /// It was refused, and another caller has handed it over meanwhile.
+    StillListed,
+}
+
 impl RustWallet {
     /// Hands a transaction to the network through the wallet's source; what is known already is
     /// success.
@@ -74,7 +85,7 @@ impl RustWallet {
     pub(crate) fn handing_over<T>(
         &self,
         bytes: &[u8],
-        send: impl FnOnce(&Transaction) -> BitcoinResult<T>,
+        send: impl Fn(&Transaction) -> BitcoinResult<T>,
     ) -> BitcoinResult<T> {
         let operation = Operation::BroadcastTransaction;
         let transaction: Transaction = encode::deserialize(bytes).map_err(|cause| {
@@ -85,7 +96,7 @@ impl RustWallet {
         let outcome = send(&transaction);
         let decided = self.decide(&transaction, handed, outcome.as_ref().err());
         match (outcome, decided) {
-            (outcome, Ok(None)) => outcome,
+            (outcome, Ok(Decided::AsSaid)) => outcome,
             // It is sent, whatever became of the books.
             (Ok(answer), decided) => {
                 if let Err(error) = decided {
@@ -93,7 +104,12 @@ impl RustWallet {
                 }
                 Ok(answer)
             }
-            (Err(_), Ok(Some(unclear))) => Err(unclear),
+            // What a node knows is success.
+            (Err(_), Ok(Decided::TakenMeanwhile)) => send(&transaction),
+            (Err(_), Ok(Decided::StillListed)) => {
+                let why = "another caller has handed it over meanwhile";
+                Err(still_listed(&transaction, why))
+            }
             (Err(refusal), Err(error)) if refusal.kind() == ErrorKind::Rejected => {
                 Err(still_listed(&transaction, "that could not be written down").with_source(error))
             }
@@ -184,17 +200,16 @@ impl RustWallet {
         }))
     }
 
-    /// Writes down how the handing over ended. An error in place of the refusal, if that is not all
-    /// that there is to say.
+    /// Writes down how the handing over ended.
     fn decide(
         &self,
         transaction: &Transaction,
         handed: Handed,
         error: Option<&BitcoinError>,
-    ) -> BitcoinResult<Option<BitcoinError>> {
+    ) -> BitcoinResult<Decided> {
         let txid = transaction.compute_txid();
         let mut ledger = self.ledger();
-        let mut unclear = None;
+        let mut decided = Decided::AsSaid;
         if handed != Handed::Foreign {
             let mut reservations = self.reservations();
             let booking = reservations.begin(reservations::now_ms())?;
@@ -216,22 +231,26 @@ impl RustWallet {
                     },
                     Some(error),
                 ) if error.kind() == ErrorKind::Rejected => {
-                    let is_deleted = booking.delete_payment(txid, token, next_broadcast_ms)?;
-                    let why = "another caller has handed it over meanwhile";
-                    unclear = (!is_deleted).then(|| still_listed(transaction, why));
+                    if !booking.delete_payment(txid, token, next_broadcast_ms)? {
+                        decided = Decided::StillListed;
+                    }
                 }
                 // What became of it is not known, or it was handed over before.
                 _ => {}
             }
             let payments = booking.payments(ledger.settled_below())?;
             booking.commit()?;
+            let is_taken = payments.get(&txid).is_some_and(|row| row.is_accepted);
+            if decided == Decided::StillListed && is_taken {
+                decided = Decided::TakenMeanwhile;
+            }
             ledger.set_payments(payments, |txid| reservations.payment_transaction(txid))?;
         }
         if error.is_none() && ledger.concerns(transaction) {
             ledger.insert_unconfirmed(transaction.clone(), reservations::now_ms() / 1_000)?;
         }
         self.publish_change(&ledger);
-        Ok(unclear)
+        Ok(decided)
     }
 }
 
