@@ -179,13 +179,26 @@ class Booking:
         )
         self.release(own_token)
 
-    def delete_payment(self, tx: CTransaction) -> None:
-        """Forgets a payment that was refused at its first handing over and never taken."""
+    def delete_payment(self, tx: CTransaction, next_broadcast_ms: int) -> bool:
+        """Forgets a payment that was refused at its first handing over.
+
+        Not one that was handed over again since that call wrote this time, nor one that a node has
+        taken; false then.
+        """
         deleted = self._write(
-            "DELETE FROM payments WHERE txid = ? AND outcome = ?", (_text(tx.GetTxid()), _UNKNOWN)
+            "DELETE FROM payments WHERE txid = ? AND outcome = ? AND next_broadcast_ms = ?",
+            (_text(tx.GetTxid()), _UNKNOWN, next_broadcast_ms),
         )
         if deleted:
             self._write("DELETE FROM replaces WHERE token = ?", (token(tx),))
+        return deleted > 0
+
+    def is_accepted(self, txid: bytes) -> bool:
+        """Whether a node has taken a payment."""
+        found = self._database.execute(
+            "SELECT 1 FROM payments WHERE txid = ? AND outcome = ?", (_text(txid), _ACCEPTED)
+        )
+        return found.fetchone() is not None
 
     def set_accepted(self, txid: bytes) -> None:
         """Remembers that a node has taken a payment."""

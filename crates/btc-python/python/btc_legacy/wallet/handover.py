@@ -58,8 +58,8 @@ class Handed(NamedTuple):
 
     tx: CTransaction
     is_own: bool
-    is_new: bool
-    """Whether this call wrote it down."""
+    written_ms: int | None = None
+    """The time to send it again that this call wrote, if it wrote the payment down first."""
 
 
 class Handover:
@@ -83,14 +83,14 @@ class Handover:
                 if refusal:
                     raise refusal.error
             if not is_known and not self._is_own(tx, booking):
-                return Handed(tx, is_own=False, is_new=False)
+                return Handed(tx, is_own=False)
             next_ms = _next_broadcast_ms(booking.now_ms)
             if is_known:
                 booking.take_up_again(txid)
                 booking.set_next_broadcast(txid, next_ms)
             else:
                 booking.add_payment(tx, next_ms)
-        return Handed(tx, is_own=True, is_new=not is_known)
+        return Handed(tx, is_own=True, written_ms=None if is_known else next_ms)
 
     def refusal(self, tx: CTransaction) -> Refusal | None:
         """Why a transaction would not be handed over now. Writes nothing."""
@@ -115,15 +115,20 @@ class Handover:
                 booking.add_payment(handed.tx, next_ms, is_accepted=True)
                 booking.set_accepted(handed.tx.GetTxid())
 
-    def failed(self, handed: Handed, error: BitcoinError) -> None:
-        """Forgets a payment that was written down just now and is refused: its coins are free.
+    def failed(self, handed: Handed, error: BitcoinError) -> BitcoinError | None:
+        """What the caller is told; None: another caller's handing over was a success.
 
+        A payment that was written down just now and is refused is forgotten: its coins are free.
         With any other end, a node may have it.
         """
-        if handed.is_new and error.kind is ErrorKind.REJECTED:
-            # The refusal is what the caller is told.
-            with suppress(BitcoinError), self._reservations.booking() as booking:
-                booking.delete_payment(handed.tx)
+        if handed.written_ms is None or error.kind is not ErrorKind.REJECTED:
+            return error
+        with self._reservations.booking() as booking:
+            if booking.delete_payment(handed.tx, handed.written_ms):
+                return error
+            if booking.is_accepted(handed.tx.GetTxid()):
+                return None
+        return _still_listed(handed, "another caller has handed it over meanwhile")
 
     def settle(self, tip_height: int, standings: Mapping[bytes, Standing]) -> None:
         """Closes what is deep in the chain, and opens again what was undone.
@@ -186,7 +191,7 @@ class Handover:
             except BitcoinError as error:
                 if not sending.is_too_cheap(error) or not self._send_with_child(payment, chosen):
                     continue
-            self.succeeded(Handed(payment.tx, is_own=True, is_new=False))
+            self.succeeded(Handed(payment.tx, is_own=True))
             is_taken = True
         return is_taken
 
@@ -245,6 +250,16 @@ def trespass_of(payment: OwnPayment, booking: Booking, follower: Follower) -> Re
         lambda reason: (
             reason == payment.row.token or txid in named(payments, booking.replaces(reason))
         ),
+    )
+
+
+def _still_listed(handed: Handed, why: str) -> BitcoinError:
+    txid = handed.tx.GetTxid()[::-1].hex()
+    return BitcoinError(
+        ErrorKind.UNAVAILABLE,
+        f"the node refused the payment, and {why}: it is still listed, and may be sent again; see "
+        "btc history before you pay anew",
+        payment=txid,
     )
 
 

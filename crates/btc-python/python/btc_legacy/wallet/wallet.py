@@ -186,12 +186,17 @@ class Wallet:
                 # What stood in the way may be decided by now.
                 self._follower.follow()
                 handed = self._handover.prepare(tx)
+        txid: str = b2lx(tx.GetTxid())
         try:
-            txid = send(self._rpc, raw, b2lx(tx.GetTxid()))
+            send(self._rpc, raw, txid)
         except BitcoinError as error:
-            self._handover.failed(handed, error)
-            raise
-        self._handover.succeeded(handed)
+            told = self._handover.failed(handed, error)
+            if told is error:
+                raise
+            if told is not None:
+                raise told from error
+        else:
+            self._handover.succeeded(handed)
         return txid
 
     def refusal(self, raw: bytes) -> str | None:
