@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from btc_legacy import sending
 from btc_legacy.backend import LegacyBackend
 from btc_legacy.errors import BitcoinError, ErrorKind
 from btc_legacy.rpc import RpcClient
+from btc_legacy.wallet import shared_file
 from tests.following import TARGET, allow_replacement
 from tests.paying import fund, mempool, pay, plan, rows
 from tests.regtest import Node, needs_bitcoind
@@ -96,3 +100,54 @@ def test_a_refusal_is_success_where_another_caller_has_handed_it_over_with_succe
     assert wallet.broadcast_transaction(tx) == tx["txid"]
     assert rows(folder, "txid, outcome") == [(tx["txid"], "accepted")]
     assert mempool(node) == {tx["txid"]}
+
+
+@contextmanager
+def _busy(folder: Path) -> Iterator[None]:
+    """Another process has the file."""
+    with (folder / shared_file.LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _in_the_way(folder: Path) -> Iterator[None]:
+    """The operating system does not open it."""
+    lock = folder / shared_file.LOCK
+    lock.unlink()
+    lock.mkdir()
+    yield
+    lock.rmdir()
+
+
+@pytest.mark.parametrize("obstacle", [_busy, _in_the_way])
+@pytest.mark.parametrize("is_dear", [True, False])
+def test_an_answer_that_cannot_be_written_down(
+    obstacle: Callable[[Path], Iterator[None]],
+    is_dear: bool,
+    node: Node,
+    wallet: LegacyBackend,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    fund(node, wallet, 50_000)
+    tx = wallet.create_transaction([(TARGET, 10_000)], 2)
+    if is_dear:
+        node.restart(DEAR)
+    monkeypatch.setattr(shared_file, "WAIT_SECS", 0.05)
+    in_the_way = contextmanager(obstacle.__wrapped__)(folder)  # type: ignore[attr-defined]
+    after_the_answer(monkeypatch, in_the_way.__enter__)
+    if is_dear:
+        with pytest.raises(BitcoinError, match="still listed, and may be sent again") as caught:
+            wallet.broadcast_transaction(tx)
+        assert caught.value.kind is ErrorKind.UNAVAILABLE, "its coins are not free"
+        assert caught.value.context == {"payment": tx["txid"]}
+    else:
+        assert wallet.broadcast_transaction(tx) == tx["txid"]
+        (warning,) = caplog.records
+        assert warning.levelno == logging.WARNING
+        assert tx["txid"] in warning.getMessage()
+    in_the_way.__exit__(None, None, None)
+    assert rows(folder, "txid, outcome") == [(tx["txid"], "unknown")]
+    assert mempool(node) == (set() if is_dear else {tx["txid"]})

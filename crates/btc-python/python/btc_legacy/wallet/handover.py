@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
@@ -36,6 +37,11 @@ _LONGEST_MS = 60 * 60 * 1000
 
 # How many are sent again in one call, whose caller waits.
 _MAX_SENT = 100
+
+# What keeps this from being written down: SQLite's failures are named, those of the lock are not.
+_FAILURES = (BitcoinError, OSError)
+
+_LOG = logging.getLogger(__name__)
 
 _CONFLICT = "spends-coins-of-another-payment"
 _RESERVED = "coin-reserved-for-another-transaction"
@@ -107,13 +113,21 @@ class Handover:
 
     def succeeded(self, handed: Handed) -> None:
         """Remembers that a node has the payment."""
-        if handed.is_own:
-            # It is on disk already; that a node has taken it is all that would be lost.
-            with suppress(BitcoinError), self._reservations.booking() as booking:
-                # Another caller may have been refused, and forgotten it.
-                next_ms = _next_broadcast_ms(booking.now_ms)
-                booking.add_payment(handed.tx, next_ms, is_accepted=True)
-                booking.set_accepted(handed.tx.GetTxid())
+        if not handed.is_own:
+            return
+        try:
+            with self._reservations.booking() as booking:
+                self._note_success(handed.tx, booking)
+        except _FAILURES as error:
+            # It is on disk already; that a node has taken it is all that is lost.
+            _LOG.warning(
+                "payment %s was sent, which could not be written down: %s", _name(handed.tx), error
+            )
+
+    def _note_success(self, tx: CTransaction, booking: Booking) -> None:
+        # The file may be another one since, which does not have it.
+        booking.add_payment(tx, _next_broadcast_ms(booking.now_ms), is_accepted=True)
+        booking.set_accepted(tx.GetTxid())
 
     def failed(self, handed: Handed, error: BitcoinError) -> BitcoinError | None:
         """What the caller is told; None: another caller's handing over was a success.
@@ -123,12 +137,15 @@ class Handover:
         """
         if handed.written_ms is None or error.kind is not ErrorKind.REJECTED:
             return error
-        with self._reservations.booking() as booking:
-            if booking.delete_payment(handed.tx, handed.written_ms):
-                return error
-            if booking.is_accepted(handed.tx.GetTxid()):
-                return None
-        return _still_listed(handed, "another caller has handed it over meanwhile")
+        try:
+            with self._reservations.booking() as booking:
+                if booking.delete_payment(handed.tx, handed.written_ms):
+                    return error
+                if booking.is_accepted(handed.tx.GetTxid()):
+                    return None
+        except _FAILURES as failure:
+            return _still_listed(handed.tx, f"that could not be written down ({failure})")
+        return _still_listed(handed.tx, "another caller has handed it over meanwhile")
 
     def settle(self, tip_height: int, standings: Mapping[bytes, Standing]) -> None:
         """Closes what is deep in the chain, and opens again what was undone.
@@ -253,13 +270,12 @@ def trespass_of(payment: OwnPayment, booking: Booking, follower: Follower) -> Re
     )
 
 
-def _still_listed(handed: Handed, why: str) -> BitcoinError:
-    txid = handed.tx.GetTxid()[::-1].hex()
+def _still_listed(tx: CTransaction, why: str) -> BitcoinError:
     return BitcoinError(
         ErrorKind.UNAVAILABLE,
         f"the node refused the payment, and {why}: it is still listed, and may be sent again; see "
         "btc history before you pay anew",
-        payment=txid,
+        payment=_name(tx),
     )
 
 
@@ -309,3 +325,8 @@ def _next_broadcast_ms(now_ms: int) -> int:
 
 def _is_due(next_broadcast_ms: int, now_ms: int) -> bool:
     return next_broadcast_ms <= now_ms or next_broadcast_ms - now_ms > _LONGEST_MS
+
+
+def _name(tx: CTransaction) -> str:
+    """Its txid in the order people read."""
+    return bytes(tx.GetTxid())[::-1].hex()
