@@ -76,7 +76,7 @@ class Handover:
         self._follower = follower
         self._rpc = rpc
 
-    def prepare(self, tx: CTransaction) -> Handed:
+    def prepare(self, tx: CTransaction) -> Handed | Refusal:
         """Writes a payment down, on disk when this returns, unless it must not be handed over."""
         self._follower.read_shared()
         txid = tx.GetTxid()
@@ -87,7 +87,7 @@ class Handover:
             if not is_known or (payment and payment.row.abandoned_ms is not None):
                 refusal = refusal_of(tx, booking, self._follower)
                 if refusal:
-                    raise refusal.error
+                    return refusal
             if not is_known and not self._is_own(tx, booking):
                 return Handed(tx, is_own=False)
             next_ms = _next_broadcast_ms(booking.now_ms)
@@ -223,9 +223,10 @@ class Handover:
 
     def _is_own(self, tx: CTransaction, booking: Booking) -> bool:
         """Whether it spends a coin of the wallet; one reserved for it may not be known here yet."""
-        own_token = token(tx)
-        return own_token in booking.reserved().values() or any(
-            self._follower.owns(outpoint) for outpoint in spends(tx)
+        own_token, reserved = token(tx), booking.reserved()
+        return any(
+            reserved.get(outpoint) == own_token or self._follower.owns(outpoint)
+            for outpoint in spends(tx)
         )
 
 
