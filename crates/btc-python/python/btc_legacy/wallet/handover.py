@@ -101,14 +101,12 @@ class Handover:
     def refusal(self, tx: CTransaction) -> Refusal | None:
         """Why a transaction would not be handed over now. Writes nothing."""
         self._follower.read_shared()
-        txid = tx.GetTxid()
         with self._reservations.reading() as booking:
             self._follower.read_payments(booking)
-            payment = self._follower.payments.get(txid)
+            payment = self._follower.payments.get(tx.GetTxid())
             if payment and payment.row.abandoned_ms is None:
+                # What replaces it was handed over after it.
                 return trespass_of(payment, booking, self._follower)
-            if not payment and booking.has_payment(txid):
-                return None
             return refusal_of(tx, booking, self._follower)
 
     def succeeded(self, handed: Handed) -> None:
@@ -253,8 +251,6 @@ def trespass_of(payment: OwnPayment, booking: Booking, follower: Follower) -> Re
     """
     payments, standings = follower.payments, follower.standings()
     txid = payment.row.txid
-    if not standings[txid].is_open:
-        return None
     may_replace = named(payments, payment.row.replaces)
     inputs = set(payment.spends)
     for other in sorted(payments.keys() - {txid}):

@@ -202,8 +202,7 @@ class Wallet:
         tx = CTransaction.deserialize(raw)
         with self._mutex:
             refusal = self._handover.refusal(tx)
-            if refusal and self._follower.knows_used:
-                self._follower.follow()
+            if refusal and self._can_follow():
                 refusal = self._handover.refusal(tx)
         return refusal.message if refusal else None
 
