@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from btc_legacy import sending
 from btc_legacy.backend import LegacyBackend
 from btc_legacy.encode import encode_transaction
 from btc_legacy.errors import BitcoinError, ErrorKind
+from btc_legacy.rpc import RpcClient
 from btc_legacy.wallet import reservations as module
 from tests.following import TARGET, buckets, opened, script
 from tests.paying import (
@@ -112,6 +114,38 @@ def test_one_side_sends_a_missing_payment_again_not_both(
         database.execute("UPDATE payments SET next_broadcast_ms = ?", (10**15,))
     wallet.get_balance()
     assert sent == [1, 1], "a time that far ahead is of another clock"
+
+
+@pytest.mark.parametrize("change", ["abandoned_ms = 5", "settled_height = 9"])
+def test_what_is_given_up_or_settled_while_others_are_sent_again_is_not_sent(
+    node: Node,
+    wallet: LegacyBackend,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: str,
+) -> None:
+    fund(node, wallet, 50_000, 40_000)
+    both = {pay(wallet, 10_000)["txid"], pay(wallet, 45_000)["txid"]}
+    node.restart(NO_MEMPOOL)
+    make_due(folder)
+    send = sending.send
+    sent = []
+
+    def sending_first(rpc: RpcClient, raw: bytes, txid: str) -> str:
+        sent.append(txid)
+        with reservations(folder) as database:
+            database.execute(f"UPDATE payments SET {change}")  # noqa: S608
+        return send(rpc, raw, txid)
+
+    monkeypatch.setattr(sending, "send", sending_first)
+    wallet.get_balance()
+    assert len(both) == 2
+    assert mempool(node) == set(sent) < both
+    # The node has the first one: it is not given up.
+    changed = rows(folder, f"txid, {change.partition(' ')[0]}")
+    is_abandoned = change.startswith("abandoned")
+    assert [at for txid, at in changed if txid in sent] == [None if is_abandoned else 9]
+    assert [at for txid, at in changed if txid not in sent] == [5 if is_abandoned else 9]
 
 
 def test_a_parent_that_is_too_cheap_goes_with_its_child(

@@ -151,3 +151,19 @@ def test_an_answer_that_cannot_be_written_down(
     in_the_way.__exit__(None, None, None)
     assert rows(folder, "txid, outcome") == [(tx["txid"], "unknown")]
     assert mempool(node) == (set() if is_dear else {tx["txid"]})
+
+
+def test_a_payment_that_the_node_takes_is_not_given_up_whoever_gave_it_up_meanwhile(
+    node: Node, wallet: LegacyBackend, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fund(node, wallet, 50_000)
+    tx = wallet.create_transaction([(TARGET, 10_000)], 2)
+    after_the_answer(monkeypatch, lambda: give_up(folder, tx["txid"]))
+    wallet.broadcast_transaction(tx)
+    assert rows(folder, "outcome, abandoned_ms") == [("accepted", None)]
+
+
+def give_up(folder: Path, txid: str) -> None:
+    """Gives a payment up, as the command of the Rust side does."""
+    with reservations(folder) as database:
+        database.execute("UPDATE payments SET abandoned_ms = 5 WHERE txid = ?", (txid,))

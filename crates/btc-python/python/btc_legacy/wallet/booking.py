@@ -201,8 +201,20 @@ class Booking:
         return found.fetchone() is not None
 
     def set_accepted(self, txid: bytes) -> None:
-        """Remembers that a node has taken a payment."""
-        self._write("UPDATE payments SET outcome = ? WHERE txid = ?", (_ACCEPTED, _text(txid)))
+        """Remembers that a node has taken a payment, whoever gave it up meanwhile."""
+        self._write(
+            "UPDATE payments SET outcome = ?, abandoned_ms = NULL WHERE txid = ?",
+            (_ACCEPTED, _text(txid)),
+        )
+
+    def is_waiting(self, txid: bytes) -> bool:
+        """Whether a payment is neither given up nor settled, so that it may be sent again."""
+        found = self._database.execute(
+            "SELECT 1 FROM payments WHERE txid = ? "
+            "AND abandoned_ms IS NULL AND settled_height IS NULL",
+            (_text(txid),),
+        )
+        return found.fetchone() is not None
 
     def set_next_broadcast(self, txid: bytes, at_ms: int) -> None:
         """Sets when a payment is sent again if it is missing."""

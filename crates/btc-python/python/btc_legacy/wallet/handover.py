@@ -200,9 +200,10 @@ class Handover:
     def _send_again(self, chosen: list[OwnPayment]) -> bool:
         is_taken = False
         for payment in chosen:
-            txid = payment.row.txid[::-1].hex()
+            if not self._is_waiting(payment):
+                continue
             try:
-                sending.send(self._rpc, payment.tx.serialize(), txid)
+                sending.send(self._rpc, payment.tx.serialize(), _name(payment.tx))
             except BitcoinError as error:
                 if not sending.is_too_cheap(error) or not self._send_with_child(payment, chosen):
                     continue
@@ -210,10 +211,18 @@ class Handover:
             is_taken = True
         return is_taken
 
+    def _is_waiting(self, payment: OwnPayment) -> bool:
+        """Whether it was neither given up nor settled meanwhile: sending takes its time."""
+        # What cannot be read is sent later.
+        with suppress(BitcoinError), self._reservations.reading() as booking:
+            return booking.is_waiting(payment.row.txid)
+        return False
+
     def _send_with_child(self, parent: OwnPayment, others: Iterable[OwnPayment]) -> bool:
         """Sends a payment that is too cheap by itself with a child that pays for it."""
         for child in others:
-            if any(outpoint.txid == parent.row.txid for outpoint in child.spends):
+            is_child = any(outpoint.txid == parent.row.txid for outpoint in child.spends)
+            if is_child and self._is_waiting(child):
                 with suppress(BitcoinError):
                     sending.send_package(self._rpc, parent.tx.serialize(), child.tx.serialize())
                     return True
