@@ -167,3 +167,33 @@ def give_up(folder: Path, txid: str) -> None:
     """Gives a payment up, as the command of the Rust side does."""
     with reservations(folder) as database:
         database.execute("UPDATE payments SET abandoned_ms = 5 WHERE txid = ?", (txid,))
+
+
+def test_what_a_replacement_drops_is_given_up_when_the_node_takes_the_replacement(
+    node: Node, wallet: LegacyBackend, folder: Path
+) -> None:
+    fund(node, wallet, 50_000, 40_000)
+    old = pay(wallet, 10_000)
+    child = pay(wallet, 70_000)
+    assert {f"{old['txid']}:1"} < {it["previous_output"] for it in child["inputs"]}
+    tx = plan(wallet, old, 20_000, 30)
+    allow_replacement(folder, tx, old, child)
+    node.stop()
+    with pytest.raises(BitcoinError):
+        wallet.broadcast_transaction(tx)
+    node.start()
+    assert not any(rows(folder, "abandoned_ms")), "the node may not have it"
+    # What is named by what is named, too.
+    newest = plan(wallet, old, 20_000, 60)
+    allow_replacement(folder, newest, tx)
+    wallet.broadcast_transaction(newest)
+    given_up = [txid for txid, at in rows(folder, "txid, abandoned_ms") if at is not None]
+    assert given_up == [child["txid"]], "the others share a coin with it"
+    state = wallet.wallet_state()["balance"]
+    assert (state["confirmed_sat"], state["held_by_missing_sat"]) == (40_000, 0), (
+        "that coin is free"
+    )
+    # Handed over again it is open, though the node does not take it.
+    with pytest.raises(BitcoinError):
+        wallet.broadcast_transaction(child)
+    assert rows(folder, "abandoned_ms") == [None] * 4

@@ -226,6 +226,13 @@ class Booking:
         """Takes back that a user gave a payment up."""
         self._write("UPDATE payments SET abandoned_ms = NULL WHERE txid = ?", (_text(txid),))
 
+    def give_up(self, txid: bytes) -> None:
+        """Gives a payment up, unless it is so already."""
+        self._write(
+            "UPDATE payments SET abandoned_ms = ? WHERE txid = ? AND abandoned_ms IS NULL",
+            (self.now_ms, _text(txid)),
+        )
+
     def settle(self, txid: bytes, height: int) -> None:
         """Closes a payment that was decided in the block at this height."""
         self._write("UPDATE payments SET settled_height = ? WHERE txid = ?", (height, _text(txid)))

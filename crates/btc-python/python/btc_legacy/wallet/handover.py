@@ -23,6 +23,7 @@ from btc_legacy.wallet.payments import (
     Standing,
     missing,
     named,
+    named_in,
     open_descendants,
     parents_first,
     spends,
@@ -110,22 +111,24 @@ class Handover:
             return refusal_of(tx, booking, self._follower)
 
     def succeeded(self, handed: Handed) -> None:
-        """Remembers that a node has the payment."""
-        if not handed.is_own:
-            return
+        """Remembers that a node has the payment, and gives up what it drops."""
+        if handed.is_own:
+            self._note_taken(handed.tx, is_handed_over=True)
+
+    def _note_taken(self, tx: CTransaction, *, is_handed_over: bool) -> None:
         try:
             with self._reservations.booking() as booking:
-                self._note_success(handed.tx, booking)
+                # The file may be another one since, which does not have it.
+                booking.add_payment(tx, _next_broadcast_ms(booking.now_ms), is_accepted=True)
+                booking.set_accepted(tx.GetTxid())
+                if is_handed_over:
+                    for txid in dropped_by(tx, booking):
+                        booking.give_up(txid)
         except _FAILURES as error:
             # It is on disk already; that a node has taken it is all that is lost.
             _LOG.warning(
-                "payment %s was sent, which could not be written down: %s", _name(handed.tx), error
+                "payment %s was sent, which could not be written down: %s", _name(tx), error
             )
-
-    def _note_success(self, tx: CTransaction, booking: Booking) -> None:
-        # The file may be another one since, which does not have it.
-        booking.add_payment(tx, _next_broadcast_ms(booking.now_ms), is_accepted=True)
-        booking.set_accepted(tx.GetTxid())
 
     def failed(self, handed: Handed, error: BitcoinError) -> BitcoinError | None:
         """What the caller is told; None: another caller's handing over was a success.
@@ -207,7 +210,7 @@ class Handover:
             except BitcoinError as error:
                 if not sending.is_too_cheap(error) or not self._send_with_child(payment, chosen):
                     continue
-            self.succeeded(Handed(payment.tx, is_own=True))
+            self._note_taken(payment.tx, is_handed_over=False)
             is_taken = True
         return is_taken
 
@@ -274,6 +277,22 @@ def trespass_of(payment: OwnPayment, booking: Booking, follower: Follower) -> Re
             reason == payment.row.token or txid in named(payments, booking.replaces(reason))
         ),
     )
+
+
+def dropped_by(tx: CTransaction, booking: Booking) -> list[bytes]:
+    """The payments that a transaction names and shares no coin with.
+
+    They descend from what it replaces, and fall with it.
+    """
+    replaced = booking.replaces(token(tx))
+    if not replaced:
+        return []
+    rows, inputs = booking.payments(), set(spends(tx))
+    return [
+        txid
+        for txid in sorted(named_in(rows, replaced) & rows.keys())
+        if inputs.isdisjoint(spends(booking.transaction(txid)))
+    ]
 
 
 def _still_listed(tx: CTransaction, why: str) -> BitcoinError:
