@@ -179,7 +179,8 @@ class Handover:
         if not waiting:
             return False
         try:
-            return self._send_again(self._claim(payments, waiting))
+            chosen = self._claim(payments, waiting)
+            return self._send_again(chosen, [payments[txid] for txid in waiting])
         except BitcoinError:
             return False
 
@@ -200,7 +201,7 @@ class Handover:
                 booking.set_next_broadcast(txid, _next_broadcast_ms(booking.now_ms))
         return [payments[txid] for txid in chosen]
 
-    def _send_again(self, chosen: list[OwnPayment]) -> bool:
+    def _send_again(self, chosen: list[OwnPayment], waiting: list[OwnPayment]) -> bool:
         is_taken = False
         for payment in chosen:
             if not self._is_waiting(payment):
@@ -208,8 +209,10 @@ class Handover:
             try:
                 sending.send(self._rpc, payment.tx.serialize(), _name(payment.tx))
             except BitcoinError as error:
-                if not sending.is_too_cheap(error) or not self._send_with_child(payment, chosen):
+                child = self._send_with_child(payment, waiting, error)
+                if child is None:
                     continue
+                self._note_taken(child.tx, is_handed_over=False)
             self._note_taken(payment.tx, is_handed_over=False)
             is_taken = True
         return is_taken
@@ -221,15 +224,22 @@ class Handover:
             return booking.is_waiting(payment.row.txid)
         return False
 
-    def _send_with_child(self, parent: OwnPayment, others: Iterable[OwnPayment]) -> bool:
-        """Sends a payment that is too cheap by itself with a child that pays for it."""
-        for child in others:
+    def _send_with_child(
+        self, parent: OwnPayment, waiting: Iterable[OwnPayment], error: BitcoinError
+    ) -> OwnPayment | None:
+        """Sends a payment that is too cheap by itself with a child that pays for it.
+
+        Due or not, every child that is missing is tried; the one that does is returned.
+        """
+        if not sending.is_too_cheap(error):
+            return None
+        for child in waiting:
             is_child = any(outpoint.txid == parent.row.txid for outpoint in child.spends)
             if is_child and self._is_waiting(child):
                 with suppress(BitcoinError):
                     sending.send_package(self._rpc, parent.tx.serialize(), child.tx.serialize())
-                    return True
-        return False
+                    return child
+        return None
 
     def _is_own(self, tx: CTransaction, booking: Booking) -> bool:
         """Whether it spends a coin of the wallet; one reserved for it may not be known here yet."""
