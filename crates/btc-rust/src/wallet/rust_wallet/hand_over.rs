@@ -84,9 +84,9 @@ impl RustWallet {
         outcome
     }
 
-    /// The reason why these bytes must not be handed over, if there is one. Writes nothing. Also of
-    /// a payment that was handed over: else it could not be seen that the other side did so over
-    /// another payment.
+    /// The reason why these bytes must not be handed over, if there is one. Writes nothing. Of an
+    /// open payment, the reason why it should not have been: else it could not be seen that the
+    /// other side handed it over another payment.
     ///
     /// # Errors
     /// `InvalidInput`: not a transaction. Those of the reservations.
@@ -101,8 +101,15 @@ impl RustWallet {
         // Dropped without a commit, it has no effect.
         let booking = reservations.begin(reservations::now_ms())?;
         let view = self.current_view(&mut ledger, &booking)?;
-        let checked = check(&ledger, &view, &booking, &transaction)?;
-        Ok(checked.err().map(|error| error.message().to_owned()))
+        let txid = transaction.compute_txid();
+        let refusal = match ledger.payments().get(&txid) {
+            Some(payment) if payment.row.abandoned_ms.is_none() => {
+                trespass(&ledger, &view, &booking, payment)?
+            }
+            None if booking.has_payment(txid)? => None,
+            _ => check(&ledger, &view, &booking, &transaction)?.err(),
+        };
+        Ok(refusal.map(|error| error.message().to_owned()))
     }
 
     fn hand_over(&self, transaction: &Transaction) -> BitcoinResult<Handed> {
@@ -179,55 +186,101 @@ pub(super) fn is_due(next_broadcast_ms: u64, now_ms: u64) -> bool {
 }
 
 fn spends_own(ledger: &Ledger, transaction: &Transaction) -> bool {
-    let mut spent = transaction.input.iter().map(|input| input.previous_output);
-    spent.any(|outpoint| ledger.owns(outpoint))
+    spent(transaction).any(|outpoint| ledger.owns(outpoint))
 }
 
-/// Whether the transaction may be handed over: it takes no coin from another open payment that it
-/// is not said to replace, and none that is reserved for another transaction.
+/// Whether the transaction, new or given up, may be handed over: it takes no coin from another open
+/// payment that it is not said to replace, and none that is reserved for another transaction.
 fn check(
     ledger: &Ledger,
     view: &View,
     booking: &Booking<'_>,
     transaction: &Transaction,
 ) -> BitcoinResult<Result<(), BitcoinError>> {
-    let txid = transaction.compute_txid();
     let token = reservations::token(transaction);
-    let inputs = transaction.input.iter().map(|input| input.previous_output);
-    let inputs: HashSet<OutPoint> = inputs.collect();
     let named = ledger.named(booking.replaces(token)?);
-    let names_it = |other: Txid| ledger.named([other]).contains(&txid);
-    for (other, payment) in ledger.payments() {
-        let is_open = is_open(view, payment);
-        let mut spent = payment.transaction.input.iter();
-        let conflicts = spent.any(|input| inputs.contains(&input.previous_output));
-        // What replaces it was handed over after it.
-        if !is_open || !conflicts || *other == txid || names_it(*other) {
-            continue;
+    for other in rivals(ledger, view, transaction) {
+        if !named.contains(&other) {
+            return Ok(Err(conflict(other, "which is not confirmed")));
         }
-        if !named.contains(other) {
-            return Ok(Err(conflict(*other, "which is not confirmed")));
-        }
-        let descendants = ledger.open_descendants_in(view, *other);
+        let descendants = ledger.open_descendants_in(view, other);
         if let Some(lost) = descendants.iter().find(|it| !named.contains(*it)) {
             return Ok(Err(conflict(*lost, "which would be lost with it")));
         }
     }
+    let own = token.to_string();
+    let refusal = reserved_for_another(booking, transaction, |reason| Ok(*reason == own))?;
+    Ok(refusal.map_or(Ok(()), Err))
+}
+
+/// Why an open payment should not have been handed over, if it should not: of two open payments
+/// that spend one coin, one must have been said to replace the other.
+fn trespass(
+    ledger: &Ledger,
+    view: &View,
+    booking: &Booking<'_>,
+    payment: &OwnPayment,
+) -> BitcoinResult<Option<BitcoinError>> {
+    let txid = payment.row.txid;
+    if !is_open(view, payment) {
+        return Ok(None);
+    }
+    let named = ledger.named(payment.row.replaces.iter().copied());
+    for other in rivals(ledger, view, &payment.transaction) {
+        if !named.contains(&other) && !ledger.named([other]).contains(&txid) {
+            return Ok(Some(conflict(other, "which is not confirmed")));
+        }
+    }
+    let own = payment.row.token.to_string();
+    reserved_for_another(booking, &payment.transaction, |reason| {
+        // For what replaces it, or what replaces its replacement.
+        Ok(*reason == own
+            || match reason.parse() {
+                Ok(token) => ledger.named(booking.replaces(token)?).contains(&txid),
+                Err(_) => false,
+            })
+    })
+}
+
+/// The other open payments that spend an input of this transaction.
+fn rivals(ledger: &Ledger, view: &View, transaction: &Transaction) -> Vec<Txid> {
+    let txid = transaction.compute_txid();
+    let inputs: HashSet<OutPoint> = spent(transaction).collect();
+    let others = ledger.payments().iter().filter(|(other, payment)| {
+        **other != txid
+            && is_open(view, payment)
+            && spent(&payment.transaction).any(|coin| inputs.contains(&coin))
+    });
+    others.map(|(other, _)| *other).collect()
+}
+
+/// The refusal of a transaction whose coin is reserved for a reason that is not permitted. A user's
+/// lock is for what the wallet chooses by itself.
+fn reserved_for_another(
+    booking: &Booking<'_>,
+    transaction: &Transaction,
+    is_permitted: impl Fn(&String) -> BitcoinResult<bool>,
+) -> BitcoinResult<Option<BitcoinError>> {
     let reserved = booking.reserved()?;
-    for coin in &inputs {
-        if let Some(reservation) = reserved.get(coin)
+    for coin in spent(transaction) {
+        if let Some(reservation) = reserved.get(&coin)
             && reservation.reason != LOCKED
-            && reservation.reason != token.to_string()
-            && !replaces_it(booking, &reservation.reason, txid)?
+            && !is_permitted(&reservation.reason)?
         {
             let message = "coin-reserved-for-another-transaction: a coin is reserved; wait until \
                            the reservation ends, or release it (btc utxo unlock)";
-            return Ok(Err(refused(message)
-                .with_context("coin", coin)
-                .with_context("reserved_for", &reservation.reason)));
+            return Ok(Some(
+                refused(message)
+                    .with_context("coin", coin)
+                    .with_context("reserved_for", &reservation.reason),
+            ));
         }
     }
-    Ok(Ok(()))
+    Ok(None)
+}
+
+fn spent(transaction: &Transaction) -> impl Iterator<Item = OutPoint> + '_ {
+    transaction.input.iter().map(|input| input.previous_output)
 }
 
 /// Whether a payment is open. One that the view does not know was handed over since.
@@ -235,14 +288,6 @@ fn is_open(view: &View, payment: &OwnPayment) -> bool {
     match view.standing(payment.row.txid) {
         Some(standing) => standing.is_open(),
         None => payment.row.abandoned_ms.is_none(),
-    }
-}
-
-/// Whether a coin is reserved for a replacement of this payment that is not handed over yet.
-fn replaces_it(booking: &Booking<'_>, reason: &str, txid: Txid) -> BitcoinResult<bool> {
-    match reason.parse() {
-        Ok(token) => Ok(booking.replaces(token)?.contains(&txid)),
-        Err(_) => Ok(false),
     }
 }
 
