@@ -39,7 +39,7 @@ fn main() -> Outcome<()> {
             "--json" => json = arguments.next().map(PathBuf::from),
             _ => {
                 return Err(format!(
-                    "unknown argument `{argument}`: use --quick, --only reads|syncs|payments|shadow, \
+                    "unknown argument `{argument}`: use --quick, --only reads|syncs|payments|coins|shadow, \
                      --markdown FILE, --json FILE"
                 )
                 .into());
@@ -59,6 +59,9 @@ fn main() -> Outcome<()> {
     }
     if wants("payments") {
         wallet::payments(&effort, &mut results)?;
+    }
+    if wants("coins") {
+        wallet::many(&effort, &mut results)?;
     }
     if wants("shadow") {
         shadow::figures(&effort, &mut results)?;

@@ -16,6 +16,8 @@ pub(crate) struct Effort {
     pub(crate) full_blocks: u32,
     pub(crate) full_block_transactions: u32,
     pub(crate) coins: usize,
+    /// Sizes of wallets whose cost must be in proportion, the smallest first.
+    pub(crate) many_coins: [usize; 3],
     /// Calls timed one by one.
     pub(crate) calls: usize,
     /// Comparisons worked off.
@@ -33,6 +35,7 @@ impl Effort {
         full_blocks: 16,
         full_block_transactions: 2_100,
         coins: 10_000,
+        many_coins: [1_000, 10_000, 100_000],
         calls: 200_000,
         comparisons: 10_000_000,
         lines: 3_000_000,
@@ -45,6 +48,7 @@ impl Effort {
         full_blocks: 4,
         full_block_transactions: 300,
         coins: 1_000,
+        many_coins: [500, 1_000, 2_000],
         calls: 20_000,
         comparisons: 500_000,
         lines: 200_000,
@@ -61,7 +65,7 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    fn of(rounds: &[(Duration, Duration)]) -> Self {
+    pub(crate) fn of(rounds: &[(Duration, Duration)]) -> Self {
         let ratio = |(a, b): &(Duration, Duration)| nanos(*a) * 1000 / nanos(*b).max(1);
         Self {
             ours: median(rounds.iter().map(|round| round.0)),

@@ -1,6 +1,7 @@
 //! The program: the wallet's verbs as people and scripts meet them.
 
 mod birthday;
+mod giving_up;
 mod mainnet;
 mod message;
 mod modes;
@@ -9,6 +10,7 @@ mod prompts;
 mod psbt;
 mod raise;
 mod remarks;
+mod sending;
 mod setup;
 mod wrong;
 
@@ -32,10 +34,12 @@ type Failed = Box<dyn std::error::Error + Send + Sync>;
 const SOMEBODY: &str = "bcrt1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqdku202";
 
 pub(crate) fn add(suite: &mut Suite, phase: &Arc<Phase>) {
-    let groups: [&[(&str, Case)]; 8] = [
+    let groups: [&[(&str, Case)]; 10] = [
         birthday::CASES,
         message::CASES,
         remarks::CASES,
+        giving_up::CASES,
+        sending::CASES,
         setup::CASES,
         money::CASES,
         raise::CASES,

@@ -159,6 +159,9 @@ pub(crate) struct Broadcast {
     /// The transaction in hexadecimal, `-` for standard input, or a file with it
     #[arg(value_name = "HEX|-|FILE")]
     pub(crate) transaction: String,
+    /// A payment of the wallet whose coins the transaction may take; once for each
+    #[arg(long, value_name = "TXID")]
+    pub(crate) replaces: Vec<Txid>,
     /// Send on mainnet without asking
     #[arg(long)]
     pub(crate) yes: bool,

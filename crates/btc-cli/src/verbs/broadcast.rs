@@ -3,9 +3,11 @@
 use std::fs::File;
 use std::io::{self, Read};
 
+use btc::bitcoin::consensus::encode::deserialize;
 use btc::bitcoin::hex::FromHex;
+use btc::bitcoin::{Transaction, Txid};
 use btc::config::WalletSource;
-use btc::{BitcoinResult, BitcoinTransaction, Config};
+use btc::{BitcoinTransaction, Config};
 use serde_json::json;
 
 use super::Done;
@@ -30,24 +32,34 @@ pub(super) fn run(output: Output, options: &Broadcast) -> Done {
     })?;
     let session = Session::open_with_wallet()?;
     confirm::on_mainnet(session.network(), options.yes, "send this transaction")?;
-    let txid = send(&session.config, &transaction)?;
+    let txid = send(&session.config, &transaction, &bytes, &options.replaces)?;
     output.show(&json!({ "txid": txid }), || txid.clone())?;
     Ok(Code::Ok)
 }
 
-/// Through the node; through the wallet where that has another way to the network. The node of a
-/// wallet need not have the wallet open to send for it, but shadow mode compares both wallets.
-fn send(config: &Config, transaction: &BitcoinTransaction) -> BitcoinResult<String> {
-    let is_over_node = matches!(&config.wallet, Some(it) if it.source == WalletSource::Core);
-    if config.shadow.is_some() || config.wallet.is_none() {
-        return btc::connect(config)?.broadcast_transaction(transaction);
+/// Through the wallet where one is configured: a payment of its own is written down before it is
+/// sent, and one that would take another payment's coins is refused.
+fn send(
+    config: &Config,
+    transaction: &BitcoinTransaction,
+    bytes: &[u8],
+    replaces: &[Txid],
+) -> Result<String, Failure> {
+    let Some(wallet) = &config.wallet else {
+        if !replaces.is_empty() {
+            return Err(usage(
+                "--replaces needs a wallet: set WALLET_DIR".to_owned(),
+            ));
+        }
+        return Ok(btc::connect(config)?.broadcast_transaction(transaction)?);
+    };
+    if !replaces.is_empty() {
+        let unsigned: Transaction = deserialize(bytes)
+            .map_err(|cause| usage(format!("the bytes are no transaction: {cause}")))?;
+        btc::connect_wallet(config)?.allow_replacement(&unsigned, replaces)?;
     }
-    if is_over_node {
-        let without = Config {
-            wallet: None,
-            ..config.clone()
-        };
-        return btc::connect(&without)?.broadcast_transaction(transaction);
+    if config.shadow.is_some() || wallet.source == WalletSource::Core {
+        return Ok(btc::connect(config)?.broadcast_transaction(transaction)?);
     }
     let txid = btc::connect_wallet(config)?.broadcast_transaction(transaction)?;
     Ok(txid.to_string())

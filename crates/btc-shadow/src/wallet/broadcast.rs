@@ -52,16 +52,18 @@ pub(crate) struct KnownTip {
 enum Moved {
     Yes,
     No,
-    /// The height is the same, and which block it was is not known: two blocks of one height are
-    /// two chains.
+    /// Which block one of them is, is not known: two blocks of one height are two chains.
     Perhaps,
 }
 
 impl KnownTip {
     fn has_moved(self, now: Option<BlockRef>) -> Moved {
-        match (self.block, now) {
-            (Some(block), now) if now == Some(block) => Moved::No,
-            (None, Some(now)) if now.height == self.height => Moved::Perhaps,
+        let Some(now) = now else {
+            return Moved::Perhaps;
+        };
+        match self.block {
+            Some(block) if block == now => Moved::No,
+            None if self.height == now.height => Moved::Perhaps,
             _ => Moved::Yes,
         }
     }

@@ -92,13 +92,19 @@ pub(super) fn conclude(
         return Err(error.into());
     }
     if let Some(label) = consent.label {
-        wallet.import_labels(&[Label {
+        let labelled = wallet.import_labels(&[Label {
             kind: LabelKind::Tx,
             reference: transaction.txid.to_string(),
             label: Some(label.to_owned()),
             origin: None,
             spendable: None,
-        }])?;
+        }]);
+        // It is sent: whoever sees a failure may pay again.
+        if let Err(error) = labelled {
+            output::note(format!(
+                "remark: the payment is sent, and its label was not written: {error}"
+            ));
+        }
     }
     sent(output, &summary, &transaction)
 }

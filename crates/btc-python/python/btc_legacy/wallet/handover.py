@@ -252,7 +252,8 @@ def _conflict(payment: bytes) -> Refusal:
     txid = payment[::-1].hex()
     return Refusal(
         f"{_CONFLICT}: it takes coins of payment {txid}, which is not confirmed: say that it "
-        "replaces that payment (btc bump, btc cancel), or choose other coins",
+        "replaces that payment (btc bump, btc cancel, btc broadcast --replaces), or choose "
+        "other coins",
         {"payment": txid},
     )
 

@@ -263,14 +263,32 @@ def _unknown(
 ) -> list[str]:
     """Which of these are not known here as they stand there, reserved or not."""
     known = {coin for coin in spendable(view.coins) if coin.outpoint not in view.held}
-    ours = {transaction.txid: transaction for transaction in view.pending}
-    theirs = {transaction.txid: transaction for transaction in pending}
+    # What an unconfirmed coin comes with, and what that descends from, decides about its choice
+    # and the fee.
+    differing = _differing(view.pending, pending)
     return [
-        str(coin.outpoint)
-        for coin in coins
-        # What an unconfirmed coin comes with decides about its choice.
-        if coin not in known or ours.get(coin.outpoint.txid) != theirs.get(coin.outpoint.txid)
+        str(coin.outpoint) for coin in coins if coin not in known or coin.outpoint.txid in differing
     ]
+
+
+def _differing(
+    ours: Iterable[PendingTransaction], theirs: Iterable[PendingTransaction]
+) -> set[bytes]:
+    """The unconfirmed transactions that two sides see differently, or whose ancestors they do."""
+    here = {transaction.txid: transaction for transaction in ours}
+    there = {transaction.txid: transaction for transaction in theirs}
+    children: dict[bytes, set[bytes]] = {}
+    for transaction in (*here.values(), *there.values()):
+        for parent in transaction.spends:
+            children.setdefault(parent, set()).add(transaction.txid)
+    waiting = [txid for txid in here.keys() | there.keys() if here.get(txid) != there.get(txid)]
+    found: set[bytes] = set()
+    while waiting:
+        txid = waiting.pop()
+        if txid not in found:
+            found.add(txid)
+            waiting.extend(children.get(txid, ()))
+    return found
 
 
 def _planned(raw: bytes, drafted: Draft) -> Transaction:

@@ -16,10 +16,11 @@ use crate::wallet::reservations::{Booking, Reservation, Reservations, now_ms};
 
 /// Adds or replaces labels as [`import`] does, and locks and unlocks the coins whose `spendable`
 /// says so: all of it, or nothing. Returns how many labels and locks changed. The last word on a
-/// coin counts; a reservation is no lock, and stays.
+/// coin counts.
 ///
 /// # Errors
-/// `InvalidInput`: not a reference of its kind. Those of [`Reservations`].
+/// `InvalidInput`: not a reference of its kind; a coin to lock is reserved or held. Those of
+/// [`Reservations`].
 ///
 /// # Effects
 /// Both files; what an earlier import left undone is done first.
@@ -72,7 +73,15 @@ pub fn finish_import(books: &Connection, reservations: &mut Reservations) -> Bit
         return Ok(());
     }
     let booking = reservations.begin(now_ms())?;
-    apply(&booking, &changes)?;
+    let reserved = booking.reserved()?;
+    let (taken, free): (Vec<_>, Vec<_>) = changes.into_iter().partition(|(coin, shall_lock)| {
+        let reservation = reserved.get(coin);
+        *shall_lock && reservation.is_some_and(|it| !it.is_lock())
+    });
+    for (coin, _) in taken {
+        tracing::warn!(%coin, "the coin was reserved since it was to be locked; it is not locked");
+    }
+    apply(&booking, &free)?;
     booking.commit()?;
     forget(books)
 }

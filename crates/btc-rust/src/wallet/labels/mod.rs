@@ -3,12 +3,13 @@
 mod import;
 mod jsonl;
 
+use std::collections::HashMap;
 use std::str::FromStr;
 
 use bitcoin::address::NetworkUnchecked;
 use bitcoin::{Address, OutPoint, Txid};
 use btc_iface::{BitcoinError, BitcoinResult, Label, LabelKind};
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 use serde::Deserialize;
 use serde::de::value::{Error as NameError, StrDeserializer};
 
@@ -59,17 +60,13 @@ pub fn get_all(books: &Connection) -> BitcoinResult<Vec<Label>> {
     Ok(labels)
 }
 
-/// The text of one label.
-pub fn label_for(
-    books: &Connection,
-    kind: LabelKind,
-    reference: &str,
-) -> BitcoinResult<Option<String>> {
+/// The texts of all labels of a kind, by what they are about.
+pub fn texts_of(books: &Connection, kind: LabelKind) -> BitcoinResult<HashMap<String, String>> {
     let read = || {
         books
-            .prepare_cached("SELECT label FROM labels WHERE kind = ?1 AND ref = ?2")?
-            .query_row((name_of(kind), reference), |row| row.get(0))
-            .optional()
+            .prepare_cached("SELECT ref, label FROM labels WHERE kind = ?1")?
+            .query_map([name_of(kind)], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<_>>()
     };
     read().map_err(|cause| failed(books, cause))
 }
@@ -232,7 +229,10 @@ mod tests {
         let books = books();
         let address = "BC1Q34AQ5DRPUWY3WGL9LHUP9892QP6SVR8LDZYY7C";
         let lower = address.to_ascii_lowercase();
-        let get = || label_for(&books, LabelKind::Addr, &lower).expect("readable");
+        let get = || {
+            let texts = texts_of(&books, LabelKind::Addr).expect("readable");
+            texts.get(&lower).cloned()
+        };
         assert!(set(&books, LabelKind::Addr, address, "rent").expect("valid"));
         assert_eq!(get().as_deref(), Some("rent"));
         let mut label = get_all(&books).expect("readable").remove(0);

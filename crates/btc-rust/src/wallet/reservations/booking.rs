@@ -157,8 +157,15 @@ impl<'a> Booking<'a> {
         Ok(())
     }
 
-    /// Locks a coin until it is released; a reservation becomes a lock.
+    /// Locks a coin until it is released.
+    ///
+    /// # Errors
+    /// `InvalidInput`: the coin is reserved or held. A lock in its place would free it for others
+    /// when it is released.
     pub fn lock(&self, coin: OutPoint) -> BitcoinResult<()> {
+        if let Some(other) = self.reason(&coin)?.filter(|other| other != LOCKED) {
+            return Err(taken(&coin, &other));
+        }
         self.put(&coin, None, LOCKED)
     }
 

@@ -106,18 +106,40 @@ impl Booking<'_> {
             .map_err(|cause| failed(self.path, cause))
     }
 
-    /// Forgets a payment that was refused at its first handing over.
-    pub fn delete_payment(&self, txid: Txid, token: Txid) -> BitcoinResult<()> {
-        self.write("DELETE FROM replaces WHERE token = ?1", [token.to_string()])?;
-        self.write("DELETE FROM payments WHERE txid = ?1", [txid.to_string()])?;
-        Ok(())
+    /// Forgets a payment that was refused at its first handing over; false where another caller has
+    /// handed it over since that call wrote `next_broadcast_ms`, or a node has taken it.
+    pub fn delete_payment(
+        &self,
+        txid: Txid,
+        token: Txid,
+        next_broadcast_ms: u64,
+    ) -> BitcoinResult<bool> {
+        let deleted = self.write(
+            "DELETE FROM payments
+             WHERE txid = ?1 AND outcome = 'unknown' AND next_broadcast_ms = ?2",
+            (txid.to_string(), clamped(next_broadcast_ms)),
+        )?;
+        if deleted > 0 {
+            self.write("DELETE FROM replaces WHERE token = ?1", [token.to_string()])?;
+        }
+        Ok(deleted > 0)
     }
 
-    /// Remembers that a node has taken a payment.
-    pub fn set_accepted(&self, txid: Txid) -> BitcoinResult<()> {
-        let sql = "UPDATE payments SET outcome = 'accepted' WHERE txid = ?1";
-        self.write(sql, [txid.to_string()])?;
-        Ok(())
+    /// Remembers that a node has taken a payment, whoever gave it up meanwhile; false if there is
+    /// none.
+    pub fn set_accepted(&self, txid: Txid) -> BitcoinResult<bool> {
+        let sql = "UPDATE payments SET outcome = 'accepted', abandoned_ms = NULL WHERE txid = ?1";
+        Ok(self.write(sql, [txid.to_string()])? > 0)
+    }
+
+    /// Whether a payment is there that is neither given up nor settled at this height or below.
+    pub fn is_to_send(&self, txid: Txid, settled_below: i64) -> BitcoinResult<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM payments WHERE txid = ?1 AND abandoned_ms IS NULL
+                       AND (settled_height IS NULL OR settled_height > ?2))";
+        self.session
+            .connection
+            .query_row(sql, (txid.to_string(), settled_below), |row| row.get(0))
+            .map_err(|cause| failed(self.path, cause))
     }
 
     /// Sets when a payment is sent again if it is missing.

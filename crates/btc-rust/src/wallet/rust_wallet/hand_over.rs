@@ -1,16 +1,14 @@
 //! Handing a transaction to the network: written down before, decided after.
 
-use std::collections::HashSet;
-
 use bitcoin::consensus::encode;
 use bitcoin::secp256k1::rand::{Rng, thread_rng};
-use bitcoin::{OutPoint, Transaction, Txid};
+use bitcoin::{Transaction, Txid};
 use btc_iface::{BitcoinError, BitcoinResult, BitcoinTransaction, ErrorKind, Operation};
 
 use super::RustWallet;
+use super::conflicts::{Rule, check, dropped_by, is_promised, spends_own};
 use crate::convert;
-use crate::wallet::ledger::{Ledger, OwnPayment, View};
-use crate::wallet::reservations::{self, Booking, LOCKED};
+use crate::wallet::reservations;
 use crate::wallet::source::Follower;
 
 /// When a missing payment is sent again: at a random time within these, so that nodes cannot tell
@@ -24,8 +22,24 @@ enum Handed {
     Foreign,
     /// A payment that was handed over before.
     Again,
-    /// A payment that this call wrote down, with its token.
-    New(Txid),
+    /// A payment that this call wrote down.
+    New {
+        /// Its token.
+        token: Txid,
+        /// What this call wrote: another one that hands it over writes another time.
+        next_broadcast_ms: u64,
+    },
+}
+
+/// What the books say of a handing over that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Decided {
+    /// What the node said.
+    AsSaid,
+    /// It was refused, and a node has taken it from another caller meanwhile.
+    TakenMeanwhile,
+    /// It was refused, and another caller has handed it over meanwhile.
+    StillListed,
 }
 
 impl RustWallet {
@@ -71,7 +85,7 @@ impl RustWallet {
     pub(crate) fn handing_over<T>(
         &self,
         bytes: &[u8],
-        send: impl FnOnce(&Transaction) -> BitcoinResult<T>,
+        send: impl Fn(&Transaction) -> BitcoinResult<T>,
     ) -> BitcoinResult<T> {
         let operation = Operation::BroadcastTransaction;
         let transaction: Transaction = encode::deserialize(bytes).map_err(|cause| {
@@ -80,8 +94,27 @@ impl RustWallet {
         })?;
         let handed = self.hand_over(&transaction)?;
         let outcome = send(&transaction);
-        self.decide(&transaction, handed, outcome.as_ref().err())?;
-        outcome
+        let decided = self.decide(&transaction, handed, outcome.as_ref().err());
+        match (outcome, decided) {
+            (outcome, Ok(Decided::AsSaid)) => outcome,
+            // It is sent, whatever became of the books.
+            (Ok(answer), decided) => {
+                if let Err(error) = decided {
+                    tracing::warn!(%error, "that a payment was sent could not be written down");
+                }
+                Ok(answer)
+            }
+            // What a node knows is success.
+            (Err(_), Ok(Decided::TakenMeanwhile)) => send(&transaction),
+            (Err(_), Ok(Decided::StillListed)) => {
+                let why = "another caller has handed it over meanwhile";
+                Err(still_listed(&transaction, why))
+            }
+            (Err(refusal), Err(error)) if refusal.kind() == ErrorKind::Rejected => {
+                Err(still_listed(&transaction, "that could not be written down").with_source(error))
+            }
+            (Err(error), Err(_)) => Err(error),
+        }
     }
 
     /// The reason why these bytes must not be handed over, if there is one. Writes nothing. Also of
@@ -96,16 +129,43 @@ impl RustWallet {
             let message = "the bytes are no transaction";
             BitcoinError::new(ErrorKind::InvalidInput, operation, message).with_source(cause)
         })?;
-        let mut ledger = self.ledger();
-        let mut reservations = self.reservations();
-        // Dropped without a commit, it has no effect.
-        let booking = reservations.begin(reservations::now_ms())?;
-        let view = self.current_view(&mut ledger, &booking)?;
-        let checked = check(&ledger, &view, &booking, &transaction)?;
+        let look = || {
+            let mut ledger = self.ledger();
+            let mut reservations = self.reservations();
+            // Dropped without a commit, it has no effect.
+            let booking = reservations.begin(reservations::now_ms())?;
+            let view = self.current_view(&mut ledger, &booking)?;
+            let known = ledger.payments().get(&transaction.compute_txid());
+            let is_there = known.is_some_and(|it| it.row.abandoned_ms.is_none());
+            let rule = if is_there {
+                Rule::HandedOver
+            } else {
+                Rule::New
+            };
+            check(&ledger, &view, &booking, &transaction, rule)
+        };
+        let mut checked = look()?;
+        if checked.is_err() && self.followed().is_ok() {
+            checked = look()?;
+        }
         Ok(checked.err().map(|error| error.message().to_owned()))
     }
 
+    /// As [`try_hand_over`](Self::try_hand_over), which looks once more on the newest chain before
+    /// it refuses a transaction, or takes one for another's.
     fn hand_over(&self, transaction: &Transaction) -> BitcoinResult<Handed> {
+        let handed = self.try_hand_over(transaction)?;
+        if !matches!(handed, Err(_) | Ok(Handed::Foreign)) || self.followed().is_err() {
+            return handed;
+        }
+        self.try_hand_over(transaction)?
+    }
+
+    /// Writes down that the transaction is handed over, unless the rules refuse it.
+    fn try_hand_over(
+        &self,
+        transaction: &Transaction,
+    ) -> BitcoinResult<Result<Handed, BitcoinError>> {
         let txid = transaction.compute_txid();
         let mut ledger = self.ledger();
         let mut reservations = self.reservations();
@@ -115,20 +175,29 @@ impl RustWallet {
             let known = ledger.payments().get(&txid);
             if known.is_some_and(|payment| payment.row.abandoned_ms.is_some()) {
                 // Its coins may be another payment's by now.
-                check(&ledger, &view, &booking, transaction)??;
+                if let Err(refusal) = check(&ledger, &view, &booking, transaction, Rule::New)? {
+                    return Ok(Err(refusal));
+                }
             }
             booking.set_abandoned(txid, None)?;
             booking.set_next_broadcast(txid, next_broadcast_ms(booking.now_ms()))?;
             booking.commit()?;
-            return Ok(Handed::Again);
+            return Ok(Ok(Handed::Again));
         }
-        check(&ledger, &view, &booking, transaction)??;
-        if !spends_own(&ledger, transaction) {
-            return Ok(Handed::Foreign);
+        if let Err(refusal) = check(&ledger, &view, &booking, transaction, Rule::New)? {
+            return Ok(Err(refusal));
         }
-        booking.add_payment(transaction, next_broadcast_ms(booking.now_ms()))?;
+        let token = reservations::token(transaction);
+        if !spends_own(&ledger, transaction) && !is_promised(&booking, transaction, token)? {
+            return Ok(Ok(Handed::Foreign));
+        }
+        let next_broadcast_ms = next_broadcast_ms(booking.now_ms());
+        booking.add_payment(transaction, next_broadcast_ms)?;
         booking.commit()?;
-        Ok(Handed::New(reservations::token(transaction)))
+        Ok(Ok(Handed::New {
+            token,
+            next_broadcast_ms,
+        }))
     }
 
     /// Writes down how the handing over ended.
@@ -137,33 +206,63 @@ impl RustWallet {
         transaction: &Transaction,
         handed: Handed,
         error: Option<&BitcoinError>,
-    ) -> BitcoinResult<()> {
+    ) -> BitcoinResult<Decided> {
         let txid = transaction.compute_txid();
         let mut ledger = self.ledger();
+        let mut decided = Decided::AsSaid;
         if handed != Handed::Foreign {
             let mut reservations = self.reservations();
             let booking = reservations.begin(reservations::now_ms())?;
             match (handed, error) {
-                (_, None) => booking.set_accepted(txid)?,
+                (_, None) => {
+                    booking.set_accepted(txid)?;
+                    let now_ms = booking.now_ms();
+                    for dropped in dropped_by(&ledger, &booking, transaction)? {
+                        booking.set_abandoned(dropped, Some(now_ms))?;
+                    }
+                }
                 #[cfg(feature = "planted")]
-                (Handed::New(_), Some(_))
+                (Handed::New { .. }, Some(_))
                     if crate::planted::is(crate::planted::Planted::KeepsRefused) => {}
-                (Handed::New(token), Some(error)) if error.kind() == ErrorKind::Rejected => {
-                    booking.delete_payment(txid, token)?;
+                (
+                    Handed::New {
+                        token,
+                        next_broadcast_ms,
+                    },
+                    Some(error),
+                ) if error.kind() == ErrorKind::Rejected => {
+                    if !booking.delete_payment(txid, token, next_broadcast_ms)? {
+                        decided = Decided::StillListed;
+                    }
                 }
                 // What became of it is not known, or it was handed over before.
                 _ => {}
             }
             let payments = booking.payments(ledger.settled_below())?;
             booking.commit()?;
+            let is_taken = payments.get(&txid).is_some_and(|row| row.is_accepted);
+            if decided == Decided::StillListed && is_taken {
+                decided = Decided::TakenMeanwhile;
+            }
             ledger.set_payments(payments, |txid| reservations.payment_transaction(txid))?;
         }
         if error.is_none() && ledger.concerns(transaction) {
             ledger.insert_unconfirmed(transaction.clone(), reservations::now_ms() / 1_000)?;
         }
         self.publish_change(&ledger);
-        Ok(())
+        Ok(decided)
     }
+}
+
+/// That the node refused a payment, which may be sent again all the same.
+fn still_listed(transaction: &Transaction, why: &str) -> BitcoinError {
+    let message = format!(
+        "the node refused the payment, and {why}: it is still listed, and may be sent again; see \
+         btc history before you pay anew"
+    );
+    let operation = Operation::BroadcastTransaction;
+    BitcoinError::new(ErrorKind::Unavailable, operation, message)
+        .with_context("payment", transaction.compute_txid())
 }
 
 /// When a payment is sent again that is handed over now.
@@ -176,92 +275,6 @@ pub(super) fn next_broadcast_ms(now_ms: u64) -> u64 {
 pub(super) fn is_due(next_broadcast_ms: u64, now_ms: u64) -> bool {
     const AN_HOUR_MS: u64 = 3_600_000;
     next_broadcast_ms <= now_ms || next_broadcast_ms - now_ms > AN_HOUR_MS
-}
-
-fn spends_own(ledger: &Ledger, transaction: &Transaction) -> bool {
-    let mut spent = transaction.input.iter().map(|input| input.previous_output);
-    spent.any(|outpoint| ledger.owns(outpoint))
-}
-
-/// Whether the transaction may be handed over: it takes no coin from another open payment that it
-/// is not said to replace, and none that is reserved for another transaction.
-fn check(
-    ledger: &Ledger,
-    view: &View,
-    booking: &Booking<'_>,
-    transaction: &Transaction,
-) -> BitcoinResult<Result<(), BitcoinError>> {
-    let txid = transaction.compute_txid();
-    let token = reservations::token(transaction);
-    let inputs = transaction.input.iter().map(|input| input.previous_output);
-    let inputs: HashSet<OutPoint> = inputs.collect();
-    let named = ledger.named(booking.replaces(token)?);
-    let names_it = |other: Txid| ledger.named([other]).contains(&txid);
-    for (other, payment) in ledger.payments() {
-        let is_open = is_open(view, payment);
-        #[cfg(feature = "planted")]
-        let is_open = is_open && !crate::planted::is(crate::planted::Planted::HandsOverTwice);
-        let mut spent = payment.transaction.input.iter();
-        let conflicts = spent.any(|input| inputs.contains(&input.previous_output));
-        // What replaces it was handed over after it.
-        if !is_open || !conflicts || *other == txid || names_it(*other) {
-            continue;
-        }
-        if !named.contains(other) {
-            return Ok(Err(conflict(*other, "which is not confirmed")));
-        }
-        let descendants = ledger.open_descendants_in(view, *other);
-        if let Some(lost) = descendants.iter().find(|it| !named.contains(*it)) {
-            return Ok(Err(conflict(*lost, "which would be lost with it")));
-        }
-    }
-    let reserved = booking.reserved()?;
-    for coin in &inputs {
-        if let Some(reservation) = reserved.get(coin)
-            && reservation.reason != LOCKED
-            && reservation.reason != token.to_string()
-            && !replaces_it(booking, &reservation.reason, txid)?
-        {
-            let message = "coin-reserved-for-another-transaction: a coin is reserved; wait until \
-                           the reservation ends, or release it (btc utxo unlock)";
-            return Ok(Err(refused(message)
-                .with_context("coin", coin)
-                .with_context("reserved_for", &reservation.reason)));
-        }
-    }
-    Ok(Ok(()))
-}
-
-/// Whether a payment is open. One that the view does not know was handed over since.
-fn is_open(view: &View, payment: &OwnPayment) -> bool {
-    match view.standing(payment.row.txid) {
-        Some(standing) => standing.is_open(),
-        None => payment.row.abandoned_ms.is_none(),
-    }
-}
-
-/// Whether a coin is reserved for a replacement of this payment that is not handed over yet.
-fn replaces_it(booking: &Booking<'_>, reason: &str, txid: Txid) -> BitcoinResult<bool> {
-    match reason.parse() {
-        Ok(token) => Ok(booking.replaces(token)?.contains(&txid)),
-        Err(_) => Ok(false),
-    }
-}
-
-fn conflict(payment: Txid, why: &str) -> BitcoinError {
-    let message = format!(
-        "spends-coins-of-another-payment: the transaction takes coins from payment {payment}, \
-         {why}; say that it replaces that payment (btc bump, btc cancel), or choose other coins"
-    );
-    refused(&message).with_context("payment", payment)
-}
-
-fn refused(message: &str) -> BitcoinError {
-    BitcoinError::new(
-        ErrorKind::Rejected,
-        Operation::BroadcastTransaction,
-        message,
-    )
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `WalletInterface` for `RustWallet`.
 
 use bitcoin::secp256k1::rand::thread_rng;
-use bitcoin::{OutPoint, Psbt, Transaction, Txid};
+use bitcoin::{Address, OutPoint, Psbt, Transaction, Txid};
 use btc_iface::{
     AddressType, BitcoinAddress, BitcoinError, BitcoinResult, BitcoinTransaction, Chain, Coin,
     ErrorKind, FeeRate, HistoryEntry, Label, LabelKind, Operation, SignedMessage,
@@ -136,16 +136,26 @@ impl WalletInterface for RustWallet {
         let view = self.published().view;
         let mut ledger = self.ledger();
         let connection = ledger.store().connection();
+        let of_coins = labels::texts_of(connection, LabelKind::Output)?;
+        let of_addresses = labels::texts_of(connection, LabelKind::Addr)?;
+        drop(ledger);
         let reserved = self.reservations().reserved(reservations::now_ms())?;
+        let network = self.keyring().network();
         view.coins
             .iter()
             .map(|coin| {
-                let address = self.keyring().address(coin.keychain, coin.index)?.address;
-                let outpoint = coin.outpoint.to_string();
-                let label = match labels::label_for(connection, LabelKind::Output, &outpoint)? {
-                    None => labels::label_for(connection, LabelKind::Addr, &address)?,
-                    label => label,
-                };
+                // Deriving it again would take most of the time.
+                let address = Address::from_script(&coin.script_pubkey, network);
+                let address = address.map_err(|cause| {
+                    let message = "a coin of the wallet has a script without an address";
+                    BitcoinError::new(ErrorKind::Internal, Operation::Wallet, message)
+                        .with_source(cause)
+                })?;
+                let address = address.to_string();
+                let of_coin = (!of_coins.is_empty())
+                    .then(|| of_coins.get(&coin.outpoint.to_string()))
+                    .flatten();
+                let label = of_coin.or_else(|| of_addresses.get(&address)).cloned();
                 let reservation = reserved.get(&coin.outpoint);
                 let payment = view.held.get(&coin.outpoint).map(ToString::to_string);
                 Ok(Coin {
@@ -170,9 +180,9 @@ impl WalletInterface for RustWallet {
         let mut ledger = self.settled_ledger();
         let mut entries = ledger.history();
         let connection = ledger.store().connection();
+        let mut texts = labels::texts_of(connection, LabelKind::Tx)?;
         for entry in &mut entries {
-            let txid = entry.txid.to_string();
-            entry.label = labels::label_for(connection, LabelKind::Tx, &txid)?;
+            entry.label = texts.remove(&entry.txid.to_string());
         }
         Ok(entries)
     }

@@ -1,6 +1,7 @@
 //! `RustWallet`: an open wallet with its books, its reservations, its keys and a chain source.
 
 mod background;
+mod conflicts;
 mod family;
 mod fee_bump;
 mod following;

@@ -31,11 +31,11 @@ impl RustWallet {
         let view = self.published().view;
         let (has_to_settle, due) = {
             let ledger = self.ledger();
-            let mut due = self.to_send(&ledger, &view);
-            due.retain(|txid| {
+            let is_due = |txid: &Txid| {
                 let row = &ledger.payments()[txid].row;
                 is_due(row.next_broadcast_ms, now_ms)
-            });
+            };
+            let due = with_parents(&ledger, &self.to_send(&ledger, &view), is_due);
             let has_to_settle = ledger.undone_to().is_some() || !deep(&ledger, &view).is_empty();
             (has_to_settle, due)
         };
@@ -105,10 +105,12 @@ impl RustWallet {
             self.read_shared(&mut ledger)?;
             match txid {
                 None => self.to_send(&ledger, &ledger.view()),
-                Some(txid) if self.to_send(&ledger, &ledger.view()).contains(&txid) => vec![txid],
                 Some(txid) => {
-                    check_missing(&ledger, txid, "sent again")?;
-                    vec![txid]
+                    let all = self.to_send(&ledger, &ledger.view());
+                    if !all.contains(&txid) {
+                        check_missing(&ledger, txid, "sent again")?;
+                    }
+                    with_parents(&ledger, &all, |it| *it == txid)
                 }
             }
         };
@@ -119,7 +121,8 @@ impl RustWallet {
     pub(super) fn give_up(&self, txid: Txid) -> BitcoinResult<Vec<Txid>> {
         if !self.source.sees_mempool() {
             let message = "this chain source sees no mempool, so whether a node still has the \
-                           payment is not known; cancel it (btc cancel)";
+                           payment is not known; cancel it (btc cancel), or give it up over \
+                           another source (WALLET_SOURCE=core, electrum or esplora)";
             return Err(fault::invalid(message).with_context("payment", txid));
         }
         self.follow()?;
@@ -129,8 +132,17 @@ impl RustWallet {
             let message = "the node has not loaded its mempool yet; ask again in a moment";
             return Err(fault::error(ErrorKind::Unavailable, message));
         }
-        let mut family = vec![txid];
-        family.extend(ledger.open_descendants(txid));
+        // What it replaced would come back, and be sent again by itself.
+        let mut family: Vec<Txid> = vec![txid];
+        let replaced = ledger.named([txid]).into_iter();
+        family.extend(replaced.filter(|it| *it != txid && is_missing(&ledger, *it)));
+        for given_up in family.clone() {
+            for descendant in ledger.open_descendants(given_up) {
+                if !family.contains(&descendant) {
+                    family.push(descendant);
+                }
+            }
+        }
         let mut reservations = self.reservations();
         let booking = reservations.begin(reservations::now_ms())?;
         for txid in &family {
@@ -185,21 +197,15 @@ impl RustWallet {
         booking.commit()
     }
 
-    /// Sends these payments, in this order, and returns how each ended.
+    /// Sends these payments, in this order, and returns how each ended; not those that were given up
+    /// or settled meanwhile.
     fn send_each(&self, txids: &[Txid]) -> BitcoinResult<Vec<(Txid, Option<BitcoinError>)>> {
-        let mut transactions: Vec<(Txid, Transaction)> = Vec::with_capacity(txids.len());
-        {
-            let mut reservations = self.reservations();
-            let booking = reservations.begin(reservations::now_ms())?;
-            for txid in txids {
-                transactions.push((*txid, booking.payment_transaction(*txid)?));
-                booking.set_next_broadcast(*txid, next_broadcast_ms(booking.now_ms()))?;
-            }
-            booking.commit()?;
-        }
         let mut outcomes = Vec::with_capacity(txids.len());
-        for (txid, transaction) in &transactions {
-            let sent = self.send_or_package(transaction, &transactions);
+        for txid in txids {
+            let Some(transaction) = self.claim(*txid)? else {
+                continue;
+            };
+            let sent = self.send_or_package(&transaction);
             if sent.is_ok() {
                 let mut ledger = self.ledger();
                 let mut reservations = self.reservations();
@@ -207,7 +213,7 @@ impl RustWallet {
                 booking.set_accepted(*txid)?;
                 booking.commit()?;
                 drop(reservations);
-                if ledger.concerns(transaction) {
+                if ledger.concerns(&transaction) {
                     let now_secs = reservations::now_ms() / 1_000;
                     ledger.insert_unconfirmed(transaction.clone(), now_secs)?;
                 }
@@ -218,31 +224,68 @@ impl RustWallet {
         Ok(outcomes)
     }
 
+    /// Takes on to send a payment, so that no other does; none if it is no longer to be sent.
+    fn claim(&self, txid: Txid) -> BitcoinResult<Option<Transaction>> {
+        let settled_below = self.ledger().settled_below();
+        let mut reservations = self.reservations();
+        let booking = reservations.begin(reservations::now_ms())?;
+        if !booking.is_to_send(txid, settled_below)? {
+            return Ok(None);
+        }
+        let transaction = booking.payment_transaction(txid)?;
+        booking.set_next_broadcast(txid, next_broadcast_ms(booking.now_ms()))?;
+        booking.commit()?;
+        Ok(Some(transaction))
+    }
+
     /// Sends a payment, and with it a child that pays for it if it is too cheap by itself.
-    fn send_or_package(
-        &self,
-        transaction: &Transaction,
-        all: &[(Txid, Transaction)],
-    ) -> BitcoinResult<()> {
+    fn send_or_package(&self, transaction: &Transaction) -> BitcoinResult<()> {
         let Err(refusal) = self.source.broadcast(transaction) else {
             return Ok(());
         };
         let is_cheap = TOO_CHEAP.iter().any(|it| refusal.message().contains(it));
+        if !is_cheap || refusal.kind() != ErrorKind::Rejected {
+            return Err(refusal);
+        }
         let txid = transaction.compute_txid();
-        let spends = |child: &&(Txid, Transaction)| {
-            let mut inputs = child.1.input.iter();
-            inputs.any(|input| input.previous_output.txid == txid)
+        let children: Vec<_> = {
+            let ledger = self.ledger();
+            let all = self.to_send(&ledger, &ledger.view());
+            let spends = |child: &Txid| {
+                let mut inputs = ledger.payments()[child].transaction.input.iter();
+                inputs.any(|input| input.previous_output.txid == txid)
+            };
+            let children = all.into_iter().filter(spends);
+            children
+                .map(|child| ledger.payments()[&child].transaction.clone())
+                .collect()
         };
-        match all.iter().find(spends) {
-            Some((_, child)) if is_cheap && refusal.kind() == ErrorKind::Rejected => {
-                match self.source.submit_package(transaction, child) {
-                    Err(error) if error.kind() == ErrorKind::Unsupported => Err(refusal),
-                    sent => sent,
+        for child in children {
+            match self.source.submit_package(transaction, &child) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Unsupported => break,
+                Err(error) => {
+                    tracing::debug!(%txid, %error, "a package is refused, too");
                 }
             }
-            _ => Err(refusal),
+        }
+        Err(refusal)
+    }
+}
+
+/// Those that are wanted, and what they descend from; all of these to send, in their order.
+fn with_parents(ledger: &Ledger, to_send: &[Txid], is_wanted: impl Fn(&Txid) -> bool) -> Vec<Txid> {
+    let mut wanted: HashSet<Txid> = HashSet::new();
+    // Parents come first, so that children come first from the end.
+    for txid in to_send.iter().rev() {
+        if wanted.contains(txid) || is_wanted(txid) {
+            wanted.insert(*txid);
+            let inputs = ledger.payments()[txid].transaction.input.iter();
+            wanted.extend(inputs.map(|input| input.previous_output.txid));
         }
     }
+    let all = to_send.iter().copied();
+    all.filter(|txid| wanted.contains(txid)).collect()
 }
 
 /// That a payment is missing and not replaced; `what` is what cannot be done with others.
@@ -273,6 +316,12 @@ fn check_missing(ledger: &Ledger, txid: Txid, what: &str) -> BitcoinResult<()> {
         (state, _) => format!("the payment is {}, and cannot be {what}", state.as_str()),
     };
     Err(fault::invalid(message).with_context("payment", txid))
+}
+
+fn is_missing(ledger: &Ledger, txid: Txid) -> bool {
+    let view = ledger.view();
+    let standing = view.standing(txid);
+    standing.is_some_and(|it| it.state == PaymentState::Missing)
 }
 
 /// The payments that are decided deep enough to be settled, each with the height of its block.

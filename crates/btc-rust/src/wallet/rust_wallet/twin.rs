@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use bitcoin::Txid;
 use btc_iface::{
-    AddressType, BitcoinAddress, BitcoinResult, Chain, Operation, PlannedTransaction, SnapshotCoin,
-    WalletSnapshot, WalletState,
+    AddressType, BitcoinAddress, BitcoinResult, Chain, Operation, PendingTransaction,
+    PlannedTransaction, SnapshotCoin, WalletSnapshot, WalletState,
 };
 
 use super::RustWallet;
@@ -48,10 +49,11 @@ impl RustWallet {
             .collect();
         let ours: HashMap<_, _> = view.pending.iter().map(|it| (it.txid, it)).collect();
         let theirs: HashMap<_, _> = snapshot.pending.iter().map(|it| (it.txid, it)).collect();
-        // What an unconfirmed coin comes with decides about its choice.
+        // What an unconfirmed coin comes with, and what that descends from, decides about its choice
+        // and the fee.
+        let differing = differing(&ours, &theirs);
         let is_known = |coin: &&SnapshotCoin| {
-            let txid = coin.outpoint.txid;
-            known.contains(*coin) && ours.get(&txid) == theirs.get(&txid)
+            known.contains(*coin) && !differing.contains(&coin.outpoint.txid)
         };
         let unknown_coins = snapshot
             .coins
@@ -119,4 +121,26 @@ impl RustWallet {
             coins,
         })
     }
+}
+
+type Pending<'a> = HashMap<Txid, &'a PendingTransaction>;
+
+/// The unconfirmed transactions that the two sides see differently, or whose ancestors they do.
+fn differing(ours: &Pending<'_>, theirs: &Pending<'_>) -> HashSet<Txid> {
+    let all: HashSet<Txid> = ours.keys().chain(theirs.keys()).copied().collect();
+    let mut children: HashMap<Txid, Vec<Txid>> = HashMap::new();
+    for (txid, pending) in ours.iter().chain(theirs) {
+        for parent in &pending.spends {
+            children.entry(*parent).or_default().push(*txid);
+        }
+    }
+    let mut found = HashSet::new();
+    let mut waiting: Vec<Txid> = all.into_iter().collect();
+    waiting.retain(|txid| ours.get(txid) != theirs.get(txid));
+    while let Some(txid) = waiting.pop() {
+        if found.insert(txid) {
+            waiting.extend(children.get(&txid).into_iter().flatten());
+        }
+    }
+    found
 }
