@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::Failure;
 use crate::confirm::confirm;
 use crate::flags::Flags;
+use crate::identity::{live_in, shared_memory};
 use crate::life::{Broken, Life};
 use crate::planted;
 use crate::scenario;
@@ -59,6 +60,9 @@ pub(crate) struct Failed {
 pub(crate) fn run(flags: &Flags) -> Result<bool, Failure> {
     if let Some(name) = flags.planted.as_deref().filter(|name| *name != "all") {
         planted::plant(name)?;
+    }
+    if let Some(home) = &flags.home {
+        live_in(home.clone());
     }
     if let Some((first, stride)) = flags.worker {
         work(flags, first, stride)?;
@@ -204,11 +208,14 @@ struct Worker {
 pub(crate) fn play_all(flags: &Flags) -> Result<Report, Failure> {
     let begun = Instant::now();
     let jobs = (flags.jobs as u64).min(flags.histories.max(1));
+    let home = shared_memory()?;
     let (sender, receiver) = mpsc::channel();
     let mut workers: Vec<Option<Worker>> = Vec::new();
     for first in 0..jobs {
         let mut child = Command::new(std::env::current_exe()?)
             .args(flags.for_worker(first, jobs))
+            .arg("--home")
+            .arg(home.path())
             .stdout(Stdio::piped())
             .spawn()?;
         let lines = child.stdout.take().ok_or("a worker has an output")?;

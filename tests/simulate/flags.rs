@@ -1,6 +1,7 @@
 //! What can be asked of the simulation.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::thread;
 
 use crate::house::Language;
@@ -27,6 +28,8 @@ pub(crate) struct Flags {
     pub(crate) planted: Option<String>,
     /// This process plays each `stride`th history from `first` on, for another one.
     pub(crate) worker: Option<(u64, u64)>,
+    /// Where it makes its folders.
+    pub(crate) home: Option<PathBuf>,
 }
 
 const USAGE: &str = "\
@@ -55,6 +58,7 @@ impl Flags {
             shrinks: true,
             planted: None,
             worker: None,
+            home: None,
         };
         let mut args = args;
         while let Some(arg) = args.next() {
@@ -92,6 +96,7 @@ impl Flags {
                     let (first, stride) = text.split_once('/').ok_or(USAGE)?;
                     flags.worker = Some((number(first)?, number(stride)?.max(1)));
                 }
+                "--home" => flags.home = Some(PathBuf::from(value()?)),
                 _ => return Err(format!("unknown: {name}\n{USAGE}")),
             }
         }

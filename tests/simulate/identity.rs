@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::{fs, io};
 
 use btc::bitcoin::ScriptBuf;
@@ -138,11 +138,23 @@ pub(crate) fn copy(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Where a worker makes its folders: they are gone with its master's even when it is killed.
+static HOME: OnceLock<PathBuf> = OnceLock::new();
+
+/// Makes all folders of this process in this one.
+pub(crate) fn live_in(home: PathBuf) {
+    // A process has one home.
+    let _ = HOME.set(home);
+}
+
 /// A folder in memory where the system has one: what is written there needs no disk.
 pub(crate) fn shared_memory() -> io::Result<TempDir> {
     const MEMORY: &str = "/dev/shm";
     let mut builder = tempfile::Builder::new();
     builder.prefix("btc-simulate-");
+    if let Some(home) = HOME.get() {
+        return builder.tempdir_in(home);
+    }
     match builder.tempdir_in(MEMORY) {
         Ok(home) => Ok(home),
         Err(_) => builder.tempdir(),

@@ -13,7 +13,7 @@ use crate::Failure;
 use crate::check::AGAIN_MS;
 use crate::house::{Language, Side};
 use crate::identity::copy;
-use crate::payments::Phase;
+use crate::payments::{Payment, Phase};
 use crate::stage::{Stage, who};
 use crate::step::Step;
 
@@ -106,7 +106,7 @@ impl Stage {
         self.find_strays(house)?;
         if let Some(txid) = sent {
             let is_written = self.houses[house].rows()?.contains_key(&txid);
-            if died_at == "sendrawtransaction" && !is_written {
+            if died_at == "sendrawtransaction" && !is_written && self.has_a_coin(house, txid) {
                 return Err(format!("{txid} was handed over and is not written down").into());
             }
             if let Some(payment) = self.houses[house].payments.get_mut(txid)
@@ -129,6 +129,21 @@ impl Stage {
             self.houses[house].next.insert(keychain, next);
         }
         self.after_sync_if_sent(house)
+    }
+
+    /// Whether a coin that a payment spends is one to a wallet that was opened just now. One that
+    /// others took back is not, and what spends it is no payment of that wallet.
+    fn has_a_coin(&self, house: usize, txid: Txid) -> bool {
+        let payments = &self.houses[house].payments;
+        let payment = payments.get(txid);
+        payment.is_some_and(|payment| {
+            payment.inputs().any(|it| {
+                let parent = payments.get(it.txid);
+                self.node.is_waiting(it.txid)
+                    || self.node.height_of(it.txid).is_some()
+                    || parent.is_some_and(Payment::was_handed_over)
+            })
+        })
     }
 
     /// Takes down what is reserved for payments that no one was told of.
