@@ -194,6 +194,50 @@ fn servers_that_are_none_do_not_hang() {
     }
 }
 
+/// A server that sends this line before its answers to one method.
+fn with_a_line(line: &'static str, before: &'static str) -> String {
+    serve(move |stream| {
+        let mut writer = stream.try_clone().expect("a second handle");
+        for asked in BufReader::new(stream).lines().map_while(Result::ok) {
+            let request: Value = serde_json::from_str(&asked).expect("JSON");
+            let method = request["method"].as_str().expect("a method");
+            let result = honest(method, &request["params"]);
+            let answer = json!({"jsonrpc": "2.0", "id": request["id"], "result": result});
+            let mut told = format!("{answer}\n");
+            if method == before {
+                told.insert_str(0, &format!("{line}\n"));
+            }
+            if writer.write_all(told.as_bytes()).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+#[test]
+fn a_line_that_is_no_object_is_refused_at_any_time() {
+    for line in ["[]", "5", "\"x\"", "true", "null", "", "[{}]"] {
+        let url = with_a_line(line, "server.version");
+        let error = setup::electrum(&url, Network::Regtest, SHORT).err();
+        let error = error.expect("no server");
+        assert_eq!(error.kind(), ErrorKind::InvalidResponse, "{line}: {error}");
+        for method in [
+            "blockchain.headers.subscribe",
+            "blockchain.scripthash.get_history",
+        ] {
+            let url = with_a_line(line, method);
+            let electrum = setup::electrum(&url, Network::Regtest, SHORT).expect("so far");
+            let error = Pocket::new("lines").follow(&electrum).expect_err("a lie");
+            assert_eq!(error.kind(), ErrorKind::InvalidResponse, "{line}: {error}");
+        }
+        let url = with_a_line(line, "blockchain.transaction.broadcast");
+        let electrum = setup::electrum(&url, Network::Regtest, SHORT).expect("so far");
+        let transaction = genesis_block(Network::Regtest).txdata[0].clone();
+        let error = electrum.broadcast(&transaction).expect_err("a lie");
+        assert_eq!(error.kind(), ErrorKind::InvalidResponse, "{line}: {error}");
+    }
+}
+
 #[test]
 fn a_broadcast_is_sent_once() {
     let sent = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
