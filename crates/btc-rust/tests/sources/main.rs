@@ -17,6 +17,7 @@ mod reorganisations;
 mod scans;
 mod scripted;
 mod secure;
+mod sending;
 mod setup;
 mod story;
 mod strangers;

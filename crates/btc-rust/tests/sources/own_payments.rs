@@ -15,10 +15,11 @@ use btc_rust::wallet::folder::{NewWallet, Origin, create};
 use btc_rust::wallet::secret::Protection;
 use btc_rust::wallet::source::ChainSource;
 use btc_rust::wallet::source::core::CoreSource;
+use btc_rust::wallet::source::p2p::P2pSource;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::setup::{node, source};
+use crate::setup::{config, connect, node, peer, source};
 use crate::wallet::Pocket;
 
 const WORDS: &str = "legal winner thank year wave sausage worth useful legal winner thank yellow";
@@ -167,10 +168,14 @@ fn bcrt() -> String {
 
 #[test]
 fn a_bump_that_is_refused_leaves_the_original() {
-    let node = node();
+    let (node, second) = (node(), node());
     let mut chain = Chain::new(&node, 2).expect("a chain");
     let home = Home::new(&node, &mut chain);
-    let wallet = home.over_p2p(&node);
+    connect(&node, &second);
+    // One peer alone would not be believed.
+    let both = config(vec![peer(&node), peer(&second)]);
+    let both = P2pSource::start(both).expect("a right configuration");
+    let wallet = home.over(Arc::new(both));
     let payment = pay(&wallet, 2);
     wallet.sync().expect("it follows");
     // The payee spends it at a high fee, which a replacement would have to pay for as well: only
@@ -184,9 +189,11 @@ fn a_bump_that_is_refused_leaves_the_original() {
     let coin = payee.coins().into_keys().next().expect("a coin");
     let onward = payee.spend(coin, payee.script(5), 30_000);
     let hex = bitcoin::consensus::encode::serialize_hex(&onward);
-    let _: String = node
-        .call("sendrawtransaction", &[json!(hex)])
-        .expect("the node takes it");
+    for node in [&node, &second] {
+        // One may have it from the other.
+        let sent = node.call::<String>("sendrawtransaction", &[json!(hex)]);
+        sent.expect("the node takes it");
+    }
     let before = account(&wallet);
     let error = bump(&wallet, payment.txid, 5).expect_err("it pays too little");
     assert_eq!(error.kind(), ErrorKind::Rejected, "{error}");

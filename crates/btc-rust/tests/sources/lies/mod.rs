@@ -24,4 +24,5 @@ mod forge;
 mod headers;
 mod payments;
 pub(crate) mod scene;
+mod sent;
 mod strangers;

@@ -48,6 +48,25 @@ fn serve(treat: impl Fn(TcpStream) + Send + Sync + 'static) -> String {
     format!("tcp://{address}")
 }
 
+/// An honest server that answers one method with this instead, besides the request's number.
+pub(super) fn refusing(refused: &'static str, answer: Value) -> String {
+    serve(move |stream| {
+        let mut writer = stream.try_clone().expect("a second handle");
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            let request: Value = serde_json::from_str(&line).expect("JSON");
+            let method = request["method"].as_str().expect("a method");
+            let mut told = json!({"result": honest(method, &request["params"])});
+            if method == refused {
+                told = answer.clone();
+            }
+            told["id"] = request["id"].clone();
+            if writer.write_all(format!("{told}\n").as_bytes()).is_err() {
+                return;
+            }
+        }
+    })
+}
+
 /// What an honest server of an empty chain answers.
 fn honest(method: &str, params: &Value) -> Option<Value> {
     let header = serialize_hex(&genesis_block(Network::Regtest).header);
