@@ -7,6 +7,7 @@ mod esplora;
 mod failures;
 mod gossip;
 mod healing;
+mod late;
 mod ledger;
 mod liars;
 mod liars_chain;

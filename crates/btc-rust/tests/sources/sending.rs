@@ -1,6 +1,7 @@
 //! Peers that lie about transactions which they are handed, or say nothing about them.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bitcoin::Transaction;
 use bitcoin::constants::genesis_block;
@@ -10,8 +11,11 @@ use btc_iface::{ErrorKind, Network};
 use btc_rust::wallet::source::ChainSource as _;
 
 use crate::scripted::{Act, Scripted, say};
-use crate::setup::over;
+use crate::setup::{over, over_within};
 use crate::story::Story;
+use crate::wallet::Pocket;
+
+const SHORT: Duration = Duration::from_secs(1);
 
 /// What a peer does with what it is handed.
 #[derive(Clone, Copy, PartialEq)]
@@ -110,5 +114,40 @@ fn p2p_only_two_peers_that_do_not_keep_a_payment_refuse_it() {
         let error = over(&peers, 1).broadcast(&payment());
         let error = error.expect_err("none has it");
         assert_eq!(error.kind(), kind, "{}: {error}", manners.len());
+    }
+}
+
+#[test]
+fn p2p_a_peer_that_is_silent_about_transactions_is_asked_once() {
+    let story = Story::empty(3).pay(&[Pocket::new("mute").script(0)]);
+    let mute = || {
+        Scripted::start(story.clone(), |request, answers| match request {
+            NetworkMessage::GetData(items) if matches!(items[0], Inventory::WitnessBlock(_)) => {
+                say(answers)
+            }
+            NetworkMessage::GetData(_) => Vec::new(),
+            _ => say(answers),
+        })
+    };
+    let honest = Scripted::honest(story.clone());
+    let (first, second) = (mute(), mute());
+    for peers in [vec![&first, &honest], vec![&second]] {
+        let mut pocket = Pocket::new("mute");
+        let source = over_within(SHORT, &peers, 1);
+        pocket.follow(&source).expect("they serve");
+        let coin = *pocket.coins().keys().next().expect("a coin");
+        let own = pocket.spend(coin, pocket.script(1), 500);
+        honest.tell(Story {
+            mempool: vec![own.clone()],
+            ..story.clone()
+        });
+        pocket.remember(&own);
+        pocket.follow(&source).expect("they serve");
+        assert!(pocket.counts(own.compute_txid()));
+        let begun = Instant::now();
+        for _ in 0..3 {
+            pocket.follow(&source).expect("they serve");
+        }
+        assert!(begun.elapsed() < SHORT, "{:?}", begun.elapsed());
     }
 }

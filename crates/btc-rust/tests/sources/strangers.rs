@@ -116,6 +116,32 @@ fn a_stranger_that_lies_is_replaced() {
 }
 
 #[test]
+fn what_another_process_has_heard_of_is_gone_and_an_own_payment_stays() {
+    let name = "restarted";
+    let story = Story::empty(20).pay(&[Pocket::new(name).script(0)]).mine(2);
+    let peers = [
+        Scripted::honest(story.clone()),
+        Scripted::honest(story.clone()),
+    ];
+    let mut pocket = Pocket::new(name);
+    pocket
+        .follow(&over(&[&peers[0], &peers[1]]))
+        .expect("both serve");
+    let coin = *pocket.coins().keys().next().expect("a coin");
+    let own = pocket.spend(coin, pocket.script(2), 500);
+    let mut gift = own.clone();
+    gift.input[0].previous_output.vout = 7;
+    pocket.remember(&own);
+    pocket.remember(&gift);
+    let source = over(&[&peers[0], &peers[1]]);
+    for _ in 0..2 {
+        pocket.follow(&source).expect("both serve");
+        assert!(pocket.counts(own.compute_txid()));
+        assert!(!pocket.counts(gift.compute_txid()));
+    }
+}
+
+#[test]
 fn the_seeds_are_asked_again_when_their_peers_are_used_up() {
     let pocket = Pocket::new("strangers");
     let node = paid(&pocket);

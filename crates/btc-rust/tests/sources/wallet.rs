@@ -302,6 +302,15 @@ impl Follower for Pocket<'_> {
             .collect()
     }
 
+    fn unconfirmed_spends(&self) -> Vec<Txid> {
+        let spends = |txid: &Txid| {
+            let transaction = self.graph.graph().get_tx(*txid).expect("it counts");
+            let mut spent = transaction.input.iter().map(|it| it.previous_output);
+            spent.any(|outpoint| self.graph.index.txout(outpoint).is_some())
+        };
+        self.unconfirmed().into_iter().filter(spends).collect()
+    }
+
     fn confirmed(&self) -> Vec<(Txid, BlockRef)> {
         let tip = self.chain.tip().block_id();
         let all = self.graph.graph();

@@ -108,6 +108,9 @@ pub trait Follower {
     /// The unconfirmed transactions that count now.
     fn unconfirmed(&self) -> Vec<Txid>;
 
+    /// Those of the unconfirmed transactions that count now which spend coins of the wallet.
+    fn unconfirmed_spends(&self) -> Vec<Txid>;
+
     /// The transactions that count as confirmed, with their blocks.
     fn confirmed(&self) -> Vec<(Txid, BlockRef)>;
 
