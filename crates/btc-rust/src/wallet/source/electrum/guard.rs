@@ -24,6 +24,8 @@ const MAX_LINE: usize = 32 << 20;
 const MAX_ANSWER: u64 = 256 << 20;
 /// A server that sends at least so many bytes in a second may take longer than the timeout.
 const MIN_RATE: u64 = 64 << 10;
+/// How much longer, in seconds.
+const MAX_EARNED: u64 = 600;
 
 /// How much is read at once.
 const STEP: usize = 16 << 10;
@@ -184,7 +186,7 @@ impl Paced {
     }
 
     fn time_left(&self) -> Result<Duration> {
-        let earned = Duration::from_secs(self.received / MIN_RATE);
+        let earned = Duration::from_secs((self.received / MIN_RATE).min(MAX_EARNED));
         let left = (self.timeout + earned).saturating_sub(self.asked.elapsed());
         if left.is_zero() {
             Err(Error::new(ErrorKind::TimedOut, "no answer in time"))
