@@ -26,13 +26,14 @@ const WORDS: &str = "legal winner thank year wave sausage worth useful legal win
 const PAID_SAT: u64 = 70_000;
 
 /// A wallet's folder, paid three times on the node's chain.
-struct Home {
+pub(crate) struct Home {
     dir: PathBuf,
     _parent: TempDir,
 }
 
 impl Home {
-    fn new(node: &Node, chain: &mut Chain<'_>) -> Self {
+    /// The wallet's folder alone.
+    pub(crate) fn empty() -> Self {
         let parent = tempfile::tempdir().expect("a folder");
         let dir = parent.path().join("wallet");
         let new = NewWallet {
@@ -47,10 +48,14 @@ impl Home {
             },
         };
         create(&dir, &new).expect("a new wallet");
-        let home = Self {
+        Self {
             dir,
             _parent: parent,
-        };
+        }
+    }
+
+    fn new(node: &Node, chain: &mut Chain<'_>) -> Self {
+        let home = Self::empty();
         chain.mine(103).expect("blocks");
         let wallet = home.over_p2p(node);
         for value_sat in [100_000, 200_000, 300_000] {
@@ -63,7 +68,7 @@ impl Home {
         home
     }
 
-    fn over(&self, source: Arc<dyn ChainSource>) -> RustWallet {
+    pub(crate) fn over(&self, source: Arc<dyn ChainSource>) -> RustWallet {
         let selection = btc_iface::CoinSelection::LargestFirst;
         RustWallet::open(&self.dir, None, selection, source).expect("the wallet")
     }
@@ -72,7 +77,7 @@ impl Home {
         self.over(Arc::new(source(node)))
     }
 
-    fn over_core(&self, node: &Node) -> RustWallet {
+    pub(crate) fn over_core(&self, node: &Node) -> RustWallet {
         let config = NodeConfig {
             url: node.rpc_url(),
             credentials: Credentials::CookieFile(node.cookie_file().expect("a cookie")),
@@ -82,7 +87,7 @@ impl Home {
     }
 }
 
-fn pay(wallet: &RustWallet, fee_rate: u64) -> BitcoinTransaction {
+pub(crate) fn pay(wallet: &RustWallet, fee_rate: u64) -> BitcoinTransaction {
     let to = Pocket::new("payee").script(0);
     let to = bitcoin::Address::from_script(&to, Network::Regtest).expect("an address");
     let built = wallet.create_transaction(vec![(to.to_string(), PAID_SAT)], fee_rate);
@@ -102,7 +107,7 @@ fn bump(wallet: &RustWallet, txid: bitcoin::Txid, fee_rate: u64) -> BitcoinResul
     wallet.broadcast_transaction(&bumped)
 }
 
-fn state(wallet: &RustWallet, txid: bitcoin::Txid) -> Option<PaymentState> {
+pub(crate) fn state(wallet: &RustWallet, txid: bitcoin::Txid) -> Option<PaymentState> {
     let history = wallet.history().expect("a history");
     history
         .into_iter()
@@ -160,7 +165,7 @@ fn a_payment_whose_block_is_undone_is_pending_and_its_coin_spent() {
     assert_eq!(state(&wallet, payment.txid), Some(PaymentState::Confirmed));
 }
 
-fn bcrt() -> String {
+pub(crate) fn bcrt() -> String {
     let to: ScriptBuf = Pocket::new("payee").script(1);
     let to = bitcoin::Address::from_script(&to, Network::Regtest);
     to.expect("an address").to_string()

@@ -36,7 +36,7 @@ pub(crate) fn config(peers: Vec<String>) -> P2pConfig {
 }
 
 /// How long a peer may be silent where that is what is tested.
-pub(crate) const SHORT: Duration = Duration::from_secs(3);
+pub(crate) const SHORT: Duration = Duration::from_millis(1_500);
 
 /// A source over scripted peers, in this order.
 pub(crate) fn over(peers: &[&Scripted], required_peers: u8) -> P2pSource {

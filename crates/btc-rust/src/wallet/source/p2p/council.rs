@@ -59,7 +59,7 @@ pub(super) fn consult(
             .into_iter()
             .partition(|it| Some(it.claim.tip) == tip);
         let is_enough = leading.len() >= need;
-        let is_over = begun.elapsed() >= PROPAGATION;
+        let is_over = begun.elapsed() >= PROPAGATION.min(timeout / 2);
         let is_late = |it: &Serving| peers.candidates.is_late(&it.address, it.claim.tip);
         let is_compared = leading.len() >= 2 || trailing.iter().all(is_late);
         if is_over && !(is_enough && is_compared) {

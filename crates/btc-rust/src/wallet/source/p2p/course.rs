@@ -71,7 +71,9 @@ impl P2pSource {
                 }
                 Parting::AsGood => return Ok(false),
                 Parting::Behind if begun.elapsed() < self.config.timeout => {
-                    if self.peers.are_found() && begun.elapsed() >= PROPAGATION {
+                    if self.peers.are_found()
+                        && begun.elapsed() >= PROPAGATION.min(self.config.timeout / 2)
+                    {
                         let all = serving.iter();
                         all.for_each(|it| drop(self.peers.blame(&it.address, Failure::Behind)));
                     }
