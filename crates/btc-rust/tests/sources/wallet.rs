@@ -1,6 +1,7 @@
 //! A wallet in memory that follows a source, and says what the node should say, too.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bdk_chain::indexed_tx_graph::IndexedTxGraph;
@@ -140,6 +141,8 @@ impl Pocket<'_> {
             .keychains()
             .map(|(_, it)| json!({"desc": it.to_string(), "range": 200}))
             .collect();
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _one = ONE_AT_A_TIME.lock();
         let answer: Answer = node
             .call("scantxoutset", &[json!("start"), json!(descriptors)])
             .expect("the node scans");

@@ -12,7 +12,7 @@ use btc_regtest::ElectrumServer;
 use btc_regtest::electrum::script_hash;
 use serde_json::{Value, json};
 
-use super::forge::Lies;
+use super::forge::{Lies, Swallow};
 
 /// Stands before the server; says what `lies` hold at the time. Returns its URL.
 pub(crate) fn liar(honest: &ElectrumServer, lies: Arc<Mutex<Lies>>) -> String {
@@ -39,7 +39,8 @@ fn serve(client: &TcpStream, honest: &str, lies: &Mutex<Lies>) -> Option<()> {
         let text = request.ok()?;
         let request: Value = serde_json::from_str(&text).ok()?;
         if let Some(told) = swallow(lies, &request) {
-            let answer = json!({"jsonrpc": "2.0", "id": request["id"], "result": told});
+            let mut answer = told;
+            answer["id"] = request["id"].clone();
             let mut client = client;
             client.write_all(format!("{answer}\n").as_bytes()).ok()?;
             continue;
@@ -63,15 +64,18 @@ fn serve(client: &TcpStream, honest: &str, lies: &Mutex<Lies>) -> Option<()> {
     Some(())
 }
 
-/// The txid of a transaction that is handed over, if the server keeps such to itself.
-fn swallow(lies: &Mutex<Lies>, request: &Value) -> Option<Txid> {
+/// The answer to a transaction that is handed over, if the server keeps such to itself.
+fn swallow(lies: &Mutex<Lies>, request: &Value) -> Option<Value> {
     let lies = lies.lock().unwrap_or_else(PoisonError::into_inner);
-    if !lies.swallows || request["method"] != "blockchain.transaction.broadcast" {
+    if request["method"] != "blockchain.transaction.broadcast" {
         return None;
+    }
+    if lies.swallows? == Swallow::AsKnown {
+        return Some(json!({"error": {"code": 1, "message": "txn-already-in-mempool"}}));
     }
     let bytes = Vec::from_hex(request["params"][0].as_str()?).ok()?;
     let transaction: bitcoin::Transaction = deserialize(&bytes).ok()?;
-    Some(transaction.compute_txid())
+    Some(json!({"result": transaction.compute_txid()}))
 }
 
 /// The answer instead of the honest one, if it is another.

@@ -7,7 +7,7 @@ use bitcoin::Txid;
 use btc_iface::{BitcoinTransaction, ErrorKind, PaymentState, WalletInterface as _};
 use btc_rust::wallet::RustWallet;
 
-use super::forge::Lies;
+use super::forge::{Lies, Swallow};
 use super::scene::{Kind, Scene, node};
 use crate::own_payments::{Home, bcrt, pay, state};
 use crate::setup::wait_until;
@@ -126,21 +126,22 @@ fn a_payment_that_a_server_keeps_to_itself_is_missing_and_sent_again() {
     let mut scene = Scene::new(Kind::Electrum, &node, 43);
     let home = Home::empty();
     let wallet = home.over(Arc::from(scene.source()));
-    wallet.sync().expect("it follows");
-    scene.lie(Lies {
-        swallows: true,
-        ..Lies::default()
-    });
-    let payment = pay(&wallet, 2);
-    wallet.sync().expect("it follows");
-    assert_eq!(state(&wallet, payment.txid), Some(PaymentState::Missing));
-    assert_spent(&wallet, &payment);
-    assert!(mempool(&scene).is_empty());
-    scene.lie(Lies::default());
-    let sent = wallet.rebroadcast(None).expect("it is sent");
-    assert!(sent.iter().all(|(_, error)| error.is_none()), "{sent:?}");
-    assert_eq!(mempool(&scene), [payment.txid]);
-    scene.mine(1);
-    scene.settle();
-    follow_until(&wallet, payment.txid, PaymentState::Confirmed);
+    for swallow in [Swallow::AsSent, Swallow::AsKnown] {
+        wallet.sync().expect("it follows");
+        scene.lie(Lies {
+            swallows: Some(swallow),
+            ..Lies::default()
+        });
+        let payment = pay(&wallet, 2);
+        wallet.sync().expect("it follows");
+        assert_eq!(state(&wallet, payment.txid), Some(PaymentState::Missing));
+        assert!(mempool(&scene).is_empty(), "{swallow:?}");
+        scene.lie(Lies::default());
+        let sent = wallet.rebroadcast(None).expect("it is sent");
+        assert!(sent.iter().all(|(_, error)| error.is_none()), "{sent:?}");
+        assert_eq!(mempool(&scene), [payment.txid]);
+        scene.mine(1);
+        scene.settle();
+        follow_until(&wallet, payment.txid, PaymentState::Confirmed);
+    }
 }
