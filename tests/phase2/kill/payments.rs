@@ -524,8 +524,9 @@ fn check_history(
             }
         }
         let wanted = match standing {
-            _ if replaced.contains(txid) => None,
+            // Also where what is to replace it did not reach the node.
             Standing::InMempool => Some(PaymentState::InMempool),
+            _ if replaced.contains(txid) => None,
             Standing::Missing => Some(PaymentState::Missing),
             Standing::Confirmed => Some(PaymentState::Confirmed),
             Standing::Conflicted if payments[txid].is_settled => continue,
