@@ -221,7 +221,7 @@ impl Payments {
         for other in self.open(truth) {
             let conflicts =
                 other.txid != payment.txid && other.inputs().any(|it| inputs.contains(&it));
-            if !conflicts || self.named(&other.replaces).contains(&payment.txid) {
+            if !conflicts {
                 continue;
             }
             let descendants = self.open_descendants(truth, other.txid);
@@ -231,12 +231,8 @@ impl Payments {
         }
         let reserved = self.reserved();
         let is_taken = |it: &OutPoint| {
-            reserved.get(it).copied().flatten().is_some_and(|by| {
-                let replaces_it = self
-                    .get(by)
-                    .is_some_and(|other| other.replaces.contains(&payment.txid));
-                by != payment.txid && !replaces_it
-            })
+            let by = reserved.get(it).copied().flatten();
+            by.is_some_and(|by| by != payment.txid)
         };
         inputs
             .iter()

@@ -1,13 +1,15 @@
 //! Parity: random plans that two wallets of the same words must build to the byte.
 
+mod pending;
+
 use btc_iface::rust_bitcoin::hashes::Hash;
 use btc_iface::rust_bitcoin::{
     Address, OutPoint, PubkeyHash, ScriptBuf, ScriptHash, Txid, WPubkeyHash, WScriptHash,
     WitnessProgram, WitnessVersion,
 };
 use btc_iface::{
-    AddressType, BitcoinResult, BlockRef, Chain, ErrorKind, Network, SnapshotCoin, WalletSnapshot,
-    WalletTwin,
+    AddressType, BitcoinResult, BitcoinTransaction, BlockRef, Chain, ErrorKind, Network,
+    SnapshotCoin, WalletSnapshot, WalletTwin,
 };
 
 use crate::compare::{Difference, Verdict, judge};
@@ -82,13 +84,15 @@ pub struct Finding {
     pub differences: Vec<Difference>,
     /// How the first side refused, or `None` for a transaction.
     pub refused: Option<ErrorKind>,
+    /// How many unconfirmed coins the transaction spends.
+    pub pending_taken: usize,
 }
 
 impl Case {
-    /// A case with coins of all types and sizes, recipients of all kinds, and now and then
-    /// something that must be refused.
+    /// A case with coins of all types and sizes, half of the time some of unconfirmed transactions,
+    /// recipients of all kinds, and now and then something that must be refused.
     pub fn random(random: &mut Random, network: Network, tip: BlockRef) -> Self {
-        let coins: Vec<_> = (0..Self::coin_count(random))
+        let mut coins: Vec<_> = (0..Self::coin_count(random))
             .map(|_| random_coin(random))
             .collect();
         let all_sat: u64 = coins.iter().map(|coin| coin.value_sat).sum();
@@ -97,20 +101,26 @@ impl Case {
         let outputs = (0..count)
             .map(|_| random_output(random, network, all_sat, share_sat))
             .collect();
+        let fee_rate = match random.between(0, 50) {
+            0 => 0,
+            1 => random.of_any_size(64),
+            _ => random.of_any_size(9).max(1),
+        };
+        let pending = if random.once_in(2) {
+            pending::unconfirmed(random, &mut coins, fee_rate)
+        } else {
+            Vec::new()
+        };
         Self {
             snapshot: WalletSnapshot {
                 tip,
                 coins,
-                pending: Vec::new(),
+                pending,
                 change_type: random.pick(&AddressType::ALL),
                 change_index: random_index(random),
             },
             outputs,
-            fee_rate: match random.between(0, 50) {
-                0 => 0,
-                1 => random.of_any_size(64),
-                _ => random.of_any_size(9).max(1),
-            },
+            fee_rate,
             address: (random.pick(&AddressType::ALL), random_index(random)),
         }
     }
@@ -174,7 +184,17 @@ impl Case {
         Ok(Finding {
             differences,
             refused: planned[0].as_ref().err().map(btc_iface::BitcoinError::kind),
+            pending_taken: planned[0].as_ref().map_or(0, |it| self.pending_taken(it)),
         })
+    }
+
+    fn pending_taken(&self, transaction: &BitcoinTransaction) -> usize {
+        let pending = &self.snapshot.pending;
+        let is_pending = |txid: &Txid| pending.iter().any(|it| it.txid == *txid);
+        let inputs = transaction.inputs.iter();
+        inputs
+            .filter(|input| is_pending(&input.previous_output.txid))
+            .count()
     }
 }
 
@@ -252,6 +272,8 @@ fn difference(path: &str, one: &impl std::fmt::Debug, other: &impl std::fmt::Deb
 
 #[cfg(test)]
 mod tests {
+    use btc_iface::PendingTransaction;
+
     use super::*;
 
     #[test]
@@ -275,6 +297,25 @@ mod tests {
         assert!(some(|case| case.snapshot.coins.len() > 252));
         assert!(some(|case| case.fee_rate == 0));
         assert!(some(|case| case.fee_rate > 1_000_000));
+        let pends = |case: &Case| !case.snapshot.pending.is_empty();
+        assert!(first.iter().any(|case| !pends(case)));
+        let some = |what: fn(&[PendingTransaction]) -> bool| {
+            let mut all = first.iter().map(|case| case.snapshot.pending.as_slice());
+            all.any(what)
+        };
+        for version in [1, 2, 3] {
+            let mut all = first.iter().flat_map(|case| &case.snapshot.pending);
+            assert!(all.any(|it| it.version == version), "{version}");
+        }
+        assert!(some(|all| all.len() > 64));
+        assert!(some(|all| all.iter().any(|it| it.spends.len() > 1)));
+        assert!(some(
+            |all| all.iter().map(|it| it.size_vb).sum::<u64>() > 101_000
+        ));
+        assert!(first.iter().all(|case| {
+            let txids: Vec<_> = case.snapshot.pending.iter().map(|it| it.txid).collect();
+            txids.is_sorted_by(|a, b| a.to_byte_array() < b.to_byte_array())
+        }));
         for address_type in AddressType::ALL {
             let has = |case: &Case| case.snapshot.change_type == address_type;
             assert!(first.iter().any(has), "{address_type}");

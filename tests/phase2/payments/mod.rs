@@ -2,6 +2,7 @@
 //! free exactly when they should be. Each case is one of a review's, or a rule of docs/wallet.md.
 
 mod choosing;
+mod replacing;
 
 use std::sync::Arc;
 
@@ -61,6 +62,21 @@ const CASES: &[(&str, &[&str], Case)] = &[
         "an_address_beyond_what_a_restore_looks_at_is_refused",
         &[],
         choosing::out_of_reach,
+    ),
+    (
+        "what_replaces_a_replacement_replaces_the_original",
+        &["-persistmempool=0"],
+        replacing::twice,
+    ),
+    (
+        "what_was_given_up_is_handed_over_like_what_is_new",
+        &["-persistmempool=0"],
+        replacing::given_up,
+    ),
+    (
+        "a_child_of_what_is_replaced_is_no_reason_against_the_replacement",
+        &["-persistmempool=0"],
+        replacing::late_child,
     ),
 ];
 

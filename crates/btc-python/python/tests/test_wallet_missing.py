@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from btc_legacy import sending
 from btc_legacy.backend import LegacyBackend
 from btc_legacy.encode import encode_transaction
 from btc_legacy.errors import BitcoinError, ErrorKind
+from btc_legacy.protocol import Transaction
+from btc_legacy.rpc import RpcClient
 from btc_legacy.wallet import reservations as module
 from tests.following import TARGET, buckets, opened, script
 from tests.paying import (
@@ -114,16 +118,94 @@ def test_one_side_sends_a_missing_payment_again_not_both(
     assert sent == [1, 1], "a time that far ahead is of another clock"
 
 
+@pytest.mark.parametrize("change", ["abandoned_ms = 5", "settled_height = 9"])
+def test_what_is_given_up_or_settled_while_others_are_sent_again_is_not_sent(
+    node: Node,
+    wallet: LegacyBackend,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: str,
+) -> None:
+    fund(node, wallet, 50_000, 40_000)
+    both = {pay(wallet, 10_000)["txid"], pay(wallet, 45_000)["txid"]}
+    node.restart(NO_MEMPOOL)
+    make_due(folder)
+    send = sending.send
+    sent = []
+
+    def sending_first(rpc: RpcClient, raw: bytes, txid: str) -> str:
+        sent.append(txid)
+        with reservations(folder) as database:
+            database.execute(f"UPDATE payments SET {change}")  # noqa: S608
+        return send(rpc, raw, txid)
+
+    monkeypatch.setattr(sending, "send", sending_first)
+    wallet.get_balance()
+    assert len(both) == 2
+    assert mempool(node) == set(sent) < both
+    # The node has the first one: it is not given up.
+    changed = rows(folder, f"txid, {change.partition(' ')[0]}")
+    is_abandoned = change.startswith("abandoned")
+    assert [at for txid, at in changed if txid in sent] == [None if is_abandoned else 9]
+    assert [at for txid, at in changed if txid not in sent] == [5 if is_abandoned else 9]
+
+
+def make_one_due(folder: Path, tx: Transaction) -> None:
+    """Says that this payment alone is to be sent again now."""
+    not_yet(folder)
+    with reservations(folder) as database:
+        database.execute("UPDATE payments SET next_broadcast_ms = 1 WHERE txid = ?", (tx["txid"],))
+
+
+@pytest.mark.parametrize("due", ["parent", "child", "both"])
 def test_a_parent_that_is_too_cheap_goes_with_its_child(
-    node: Node, wallet: LegacyBackend, folder: Path
+    node: Node, wallet: LegacyBackend, folder: Path, due: str
 ) -> None:
     fund(node, wallet, 50_000)
     parent = pay(wallet, 10_000, fee_rate=1)
     child = pay(wallet, 10_000, fee_rate=60)
     node.restart(NO_MEMPOOL, "-minrelaytxfee=0.00005")
-    make_due(folder)
+    if due == "both":
+        make_due(folder)
+    else:
+        make_one_due(folder, parent if due == "parent" else child)
     wallet.get_balance()
     assert mempool(node) == {parent["txid"], child["txid"]}
+
+
+def test_what_is_due_takes_all_that_it_descends_from_with_it_and_nothing_else(
+    node: Node, wallet: LegacyBackend, folder: Path
+) -> None:
+    fund(node, wallet, 90_000)
+    chain = [pay(wallet, 10_000) for _ in range(4)]
+    for payment, tx in itertools.pairwise(chain):
+        assert {it["previous_output"] for it in tx["inputs"]} == {f"{payment['txid']}:1"}
+    node.restart(NO_MEMPOOL)
+    make_one_due(folder, chain[2])
+    wallet.get_balance()
+    assert mempool(node) == {tx["txid"] for tx in chain[:3]}
+
+
+def test_a_child_that_was_given_up_meanwhile_does_not_pay_for_its_parent(
+    node: Node, wallet: LegacyBackend, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fund(node, wallet, 50_000)
+    parent = pay(wallet, 10_000, fee_rate=1)
+    child = pay(wallet, 10_000, fee_rate=60)
+    node.restart(NO_MEMPOOL, "-minrelaytxfee=0.00005")
+    make_one_due(folder, parent)
+    send = sending.send
+
+    def sending_first(rpc: RpcClient, raw: bytes, txid: str) -> str:
+        with reservations(folder) as database:
+            database.execute(
+                "UPDATE payments SET abandoned_ms = 5 WHERE txid = ?", (child["txid"],)
+            )
+        return send(rpc, raw, txid)
+
+    monkeypatch.setattr(sending, "send", sending_first)
+    wallet.get_balance()
+    assert mempool(node) == set()
 
 
 def test_a_payment_whose_coin_another_transaction_spends_in_the_chain_is_given_up(

@@ -225,7 +225,7 @@ def test_rows_are_as_the_other_wallet_reads_them(folder: Path) -> None:
         assert booking.transaction(tx.GetTxid()).serialize() == tx.serialize()
     with ours.booking() as booking:
         booking.set_accepted(tx.GetTxid())
-        booking.delete_payment(tx)
+        assert not booking.delete_payment(tx, 77)
         assert booking.has_payment(tx.GetTxid()), "what a node has taken is not forgotten"
         booking.settle(tx.GetTxid(), 50)
         assert booking.payments() == {}
@@ -246,7 +246,10 @@ def test_a_refused_payment_leaves_nothing(folder: Path) -> None:
         database.execute("INSERT INTO replaces VALUES (?, ?)", (token(tx), "ab" * 32))
         database.execute("INSERT INTO replaces VALUES (?, ?)", ("cd" * 32, "ab" * 32))
     with ours.booking() as booking:
-        booking.delete_payment(tx)
+        assert not booking.delete_payment(tx, 78)
+        assert booking.has_payment(tx.GetTxid()), "another caller has handed it over"
+        assert booking.replaces(token(tx)) == {b"\xab" * 32}
+        assert booking.delete_payment(tx, 77)
         assert not booking.has_payment(tx.GetTxid())
         assert booking.replaces(token(tx)) == set()
         assert booking.replaces("cd" * 32) == {b"\xab" * 32}

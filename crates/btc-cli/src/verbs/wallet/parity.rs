@@ -33,6 +33,8 @@ const MAX_SHOWN: usize = 20;
 struct Tally {
     planned: u64,
     refused: u64,
+    /// Transactions that spend unconfirmed coins.
+    on_pending: u64,
     live: live::Counts,
     differences: Vec<(String, Difference)>,
     differing: u64,
@@ -106,6 +108,7 @@ fn plans(
                 None => tally.planned += 1,
                 Some(_) => tally.refused += 1,
             }
+            tally.on_pending += u64::from(found.pending_taken > 0);
             tally.add(&format!("plan {done}"), found.differences);
             done += 1;
             bar.inc(1);
@@ -171,6 +174,7 @@ fn show(output: Output, options: &Parity, tally: &Tally) -> Done {
         "seed": options.seed,
         "planned": tally.planned,
         "refused": tally.refused,
+        "on_pending": tally.on_pending,
         "live": tally.live,
         "differing": tally.differing,
         "differences": differences,
@@ -185,11 +189,12 @@ fn show(output: Output, options: &Parity, tally: &Tally) -> Done {
 
 fn text(options: &Parity, tally: &Tally) -> String {
     let head = format!(
-        "{} cases (seed {}): {} transactions byte for byte, {} refusals, {} steps on a moving \
-         chain\n{}\n",
+        "{} cases (seed {}): {} transactions byte for byte, {} of them with unconfirmed coins, {} \
+         refusals, {} steps on a moving chain\n{}\n",
         grouped(options.cases),
         options.seed,
         grouped(tally.planned),
+        grouped(tally.on_pending),
         grouped(tally.refused),
         grouped(tally.live.steps),
         tally.live

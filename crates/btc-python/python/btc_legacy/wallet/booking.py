@@ -179,17 +179,42 @@ class Booking:
         )
         self.release(own_token)
 
-    def delete_payment(self, tx: CTransaction) -> None:
-        """Forgets a payment that was refused at its first handing over and never taken."""
+    def delete_payment(self, tx: CTransaction, next_broadcast_ms: int) -> bool:
+        """Forgets a payment that was refused at its first handing over.
+
+        Not one that was handed over again since that call wrote this time, nor one that a node has
+        taken; false then.
+        """
         deleted = self._write(
-            "DELETE FROM payments WHERE txid = ? AND outcome = ?", (_text(tx.GetTxid()), _UNKNOWN)
+            "DELETE FROM payments WHERE txid = ? AND outcome = ? AND next_broadcast_ms = ?",
+            (_text(tx.GetTxid()), _UNKNOWN, next_broadcast_ms),
         )
         if deleted:
             self._write("DELETE FROM replaces WHERE token = ?", (token(tx),))
+        return deleted > 0
+
+    def is_accepted(self, txid: bytes) -> bool:
+        """Whether a node has taken a payment."""
+        found = self._database.execute(
+            "SELECT 1 FROM payments WHERE txid = ? AND outcome = ?", (_text(txid), _ACCEPTED)
+        )
+        return found.fetchone() is not None
 
     def set_accepted(self, txid: bytes) -> None:
-        """Remembers that a node has taken a payment."""
-        self._write("UPDATE payments SET outcome = ? WHERE txid = ?", (_ACCEPTED, _text(txid)))
+        """Remembers that a node has taken a payment, whoever gave it up meanwhile."""
+        self._write(
+            "UPDATE payments SET outcome = ?, abandoned_ms = NULL WHERE txid = ?",
+            (_ACCEPTED, _text(txid)),
+        )
+
+    def is_waiting(self, txid: bytes) -> bool:
+        """Whether a payment is neither given up nor settled, so that it may be sent again."""
+        found = self._database.execute(
+            "SELECT 1 FROM payments WHERE txid = ? "
+            "AND abandoned_ms IS NULL AND settled_height IS NULL",
+            (_text(txid),),
+        )
+        return found.fetchone() is not None
 
     def set_next_broadcast(self, txid: bytes, at_ms: int) -> None:
         """Sets when a payment is sent again if it is missing."""
@@ -200,6 +225,13 @@ class Booking:
     def take_up_again(self, txid: bytes) -> None:
         """Takes back that a user gave a payment up."""
         self._write("UPDATE payments SET abandoned_ms = NULL WHERE txid = ?", (_text(txid),))
+
+    def give_up(self, txid: bytes) -> None:
+        """Gives a payment up, unless it is so already."""
+        self._write(
+            "UPDATE payments SET abandoned_ms = ? WHERE txid = ? AND abandoned_ms IS NULL",
+            (self.now_ms, _text(txid)),
+        )
 
     def settle(self, txid: bytes, height: int) -> None:
         """Closes a payment that was decided in the block at this height."""

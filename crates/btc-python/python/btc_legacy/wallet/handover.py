@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
@@ -22,6 +23,7 @@ from btc_legacy.wallet.payments import (
     Standing,
     missing,
     named,
+    named_in,
     open_descendants,
     parents_first,
     spends,
@@ -36,6 +38,11 @@ _LONGEST_MS = 60 * 60 * 1000
 
 # How many are sent again in one call, whose caller waits.
 _MAX_SENT = 100
+
+# What keeps this from being written down: SQLite's failures are named, those of the lock are not.
+_FAILURES = (BitcoinError, OSError)
+
+_LOG = logging.getLogger(__name__)
 
 _CONFLICT = "spends-coins-of-another-payment"
 _RESERVED = "coin-reserved-for-another-transaction"
@@ -58,8 +65,8 @@ class Handed(NamedTuple):
 
     tx: CTransaction
     is_own: bool
-    is_new: bool
-    """Whether this call wrote it down."""
+    written_ms: int | None = None
+    """The time to send it again that this call wrote, if it wrote the payment down first."""
 
 
 class Handover:
@@ -70,7 +77,7 @@ class Handover:
         self._follower = follower
         self._rpc = rpc
 
-    def prepare(self, tx: CTransaction) -> Handed:
+    def prepare(self, tx: CTransaction) -> Handed | Refusal:
         """Writes a payment down, on disk when this returns, unless it must not be handed over."""
         self._follower.read_shared()
         txid = tx.GetTxid()
@@ -81,49 +88,65 @@ class Handover:
             if not is_known or (payment and payment.row.abandoned_ms is not None):
                 refusal = refusal_of(tx, booking, self._follower)
                 if refusal:
-                    raise refusal.error
+                    return refusal
             if not is_known and not self._is_own(tx, booking):
-                return Handed(tx, is_own=False, is_new=False)
+                return Handed(tx, is_own=False)
             next_ms = _next_broadcast_ms(booking.now_ms)
             if is_known:
                 booking.take_up_again(txid)
                 booking.set_next_broadcast(txid, next_ms)
             else:
                 booking.add_payment(tx, next_ms)
-        return Handed(tx, is_own=True, is_new=not is_known)
+        return Handed(tx, is_own=True, written_ms=None if is_known else next_ms)
 
     def refusal(self, tx: CTransaction) -> Refusal | None:
         """Why a transaction would not be handed over now. Writes nothing."""
         self._follower.read_shared()
-        txid = tx.GetTxid()
         with self._reservations.reading() as booking:
             self._follower.read_payments(booking)
-            payment = self._follower.payments.get(txid)
+            payment = self._follower.payments.get(tx.GetTxid())
             if payment and payment.row.abandoned_ms is None:
+                # What replaces it was handed over after it.
                 return trespass_of(payment, booking, self._follower)
-            if not payment and booking.has_payment(txid):
-                return None
             return refusal_of(tx, booking, self._follower)
 
     def succeeded(self, handed: Handed) -> None:
-        """Remembers that a node has the payment."""
+        """Remembers that a node has the payment, and gives up what it drops."""
         if handed.is_own:
-            # It is on disk already; that a node has taken it is all that would be lost.
-            with suppress(BitcoinError), self._reservations.booking() as booking:
-                # Another caller may have been refused, and forgotten it.
-                next_ms = _next_broadcast_ms(booking.now_ms)
-                booking.add_payment(handed.tx, next_ms, is_accepted=True)
-                booking.set_accepted(handed.tx.GetTxid())
+            self._note_taken(handed.tx, is_handed_over=True)
 
-    def failed(self, handed: Handed, error: BitcoinError) -> None:
-        """Forgets a payment that was written down just now and is refused: its coins are free.
+    def _note_taken(self, tx: CTransaction, *, is_handed_over: bool) -> None:
+        try:
+            with self._reservations.booking() as booking:
+                # The file may be another one since, which does not have it.
+                booking.add_payment(tx, _next_broadcast_ms(booking.now_ms), is_accepted=True)
+                booking.set_accepted(tx.GetTxid())
+                if is_handed_over:
+                    for txid in dropped_by(tx, booking):
+                        booking.give_up(txid)
+        except _FAILURES as error:
+            # It is on disk already; that a node has taken it is all that is lost.
+            _LOG.warning(
+                "payment %s was sent, which could not be written down: %s", _name(tx), error
+            )
 
+    def failed(self, handed: Handed, error: BitcoinError) -> BitcoinError | None:
+        """What the caller is told; None: another caller's handing over was a success.
+
+        A payment that was written down just now and is refused is forgotten: its coins are free.
         With any other end, a node may have it.
         """
-        if handed.is_new and error.kind is ErrorKind.REJECTED:
-            # The refusal is what the caller is told.
-            with suppress(BitcoinError), self._reservations.booking() as booking:
-                booking.delete_payment(handed.tx)
+        if handed.written_ms is None or error.kind is not ErrorKind.REJECTED:
+            return error
+        try:
+            with self._reservations.booking() as booking:
+                if booking.delete_payment(handed.tx, handed.written_ms):
+                    return error
+                if booking.is_accepted(handed.tx.GetTxid()):
+                    return None
+        except _FAILURES as failure:
+            return _still_listed(handed.tx, f"that could not be written down ({failure})")
+        return _still_listed(handed.tx, "another caller has handed it over meanwhile")
 
     def settle(self, tip_height: int, standings: Mapping[bytes, Standing]) -> None:
         """Closes what is deep in the chain, and opens again what was undone.
@@ -156,7 +179,8 @@ class Handover:
         if not waiting:
             return False
         try:
-            return self._send_again(self._claim(payments, waiting))
+            chosen = self._claim(payments, waiting)
+            return self._send_again(chosen, [payments[txid] for txid in waiting])
         except BitcoinError:
             return False
 
@@ -177,33 +201,52 @@ class Handover:
                 booking.set_next_broadcast(txid, _next_broadcast_ms(booking.now_ms))
         return [payments[txid] for txid in chosen]
 
-    def _send_again(self, chosen: list[OwnPayment]) -> bool:
+    def _send_again(self, chosen: list[OwnPayment], waiting: list[OwnPayment]) -> bool:
         is_taken = False
         for payment in chosen:
-            txid = payment.row.txid[::-1].hex()
+            if not self._is_waiting(payment):
+                continue
             try:
-                sending.send(self._rpc, payment.tx.serialize(), txid)
+                sending.send(self._rpc, payment.tx.serialize(), _name(payment.tx))
             except BitcoinError as error:
-                if not sending.is_too_cheap(error) or not self._send_with_child(payment, chosen):
+                child = self._send_with_child(payment, waiting, error)
+                if child is None:
                     continue
-            self.succeeded(Handed(payment.tx, is_own=True, is_new=False))
+                self._note_taken(child.tx, is_handed_over=False)
+            self._note_taken(payment.tx, is_handed_over=False)
             is_taken = True
         return is_taken
 
-    def _send_with_child(self, parent: OwnPayment, others: Iterable[OwnPayment]) -> bool:
-        """Sends a payment that is too cheap by itself with a child that pays for it."""
-        for child in others:
-            if any(outpoint.txid == parent.row.txid for outpoint in child.spends):
+    def _is_waiting(self, payment: OwnPayment) -> bool:
+        """Whether it was neither given up nor settled meanwhile: sending takes its time."""
+        # What cannot be read is sent later.
+        with suppress(BitcoinError), self._reservations.reading() as booking:
+            return booking.is_waiting(payment.row.txid)
+        return False
+
+    def _send_with_child(
+        self, parent: OwnPayment, waiting: Iterable[OwnPayment], error: BitcoinError
+    ) -> OwnPayment | None:
+        """Sends a payment that is too cheap by itself with a child that pays for it.
+
+        Due or not, every child that is missing is tried; the one that does is returned.
+        """
+        if not sending.is_too_cheap(error):
+            return None
+        for child in waiting:
+            is_child = any(outpoint.txid == parent.row.txid for outpoint in child.spends)
+            if is_child and self._is_waiting(child):
                 with suppress(BitcoinError):
                     sending.send_package(self._rpc, parent.tx.serialize(), child.tx.serialize())
-                    return True
-        return False
+                    return child
+        return None
 
     def _is_own(self, tx: CTransaction, booking: Booking) -> bool:
         """Whether it spends a coin of the wallet; one reserved for it may not be known here yet."""
-        own_token = token(tx)
-        return own_token in booking.reserved().values() or any(
-            self._follower.owns(outpoint) for outpoint in spends(tx)
+        own_token, reserved = token(tx), booking.reserved()
+        return any(
+            reserved.get(outpoint) == own_token or self._follower.owns(outpoint)
+            for outpoint in spends(tx)
         )
 
 
@@ -230,8 +273,6 @@ def trespass_of(payment: OwnPayment, booking: Booking, follower: Follower) -> Re
     """
     payments, standings = follower.payments, follower.standings()
     txid = payment.row.txid
-    if not standings[txid].is_open:
-        return None
     may_replace = named(payments, payment.row.replaces)
     inputs = set(payment.spends)
     for other in sorted(payments.keys() - {txid}):
@@ -245,6 +286,31 @@ def trespass_of(payment: OwnPayment, booking: Booking, follower: Follower) -> Re
         lambda reason: (
             reason == payment.row.token or txid in named(payments, booking.replaces(reason))
         ),
+    )
+
+
+def dropped_by(tx: CTransaction, booking: Booking) -> list[bytes]:
+    """The payments that a transaction names and shares no coin with.
+
+    They descend from what it replaces, and fall with it.
+    """
+    replaced = booking.replaces(token(tx))
+    if not replaced:
+        return []
+    rows, inputs = booking.payments(), set(spends(tx))
+    return [
+        txid
+        for txid in sorted(named_in(rows, replaced) & rows.keys())
+        if inputs.isdisjoint(spends(booking.transaction(txid)))
+    ]
+
+
+def _still_listed(tx: CTransaction, why: str) -> BitcoinError:
+    return BitcoinError(
+        ErrorKind.UNAVAILABLE,
+        f"the node refused the payment, and {why}: it is still listed, and may be sent again; see "
+        "btc history before you pay anew",
+        payment=_name(tx),
     )
 
 
@@ -294,3 +360,8 @@ def _next_broadcast_ms(now_ms: int) -> int:
 
 def _is_due(next_broadcast_ms: int, now_ms: int) -> bool:
     return next_broadcast_ms <= now_ms or next_broadcast_ms - now_ms > _LONGEST_MS
+
+
+def _name(tx: CTransaction) -> str:
+    """Its txid in the order people read."""
+    return bytes(tx.GetTxid())[::-1].hex()

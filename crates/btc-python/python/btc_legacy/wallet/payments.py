@@ -168,13 +168,22 @@ def parents_first(payments: Payments, of: Iterable[bytes]) -> list[bytes]:
 
 def named(payments: Payments, of: Iterable[bytes]) -> set[bytes]:
     """These payments, and what they may replace themselves."""
+    return _reached(of, lambda txid: payments[txid].row.replaces if txid in payments else ())
+
+
+def named_in(rows: Mapping[bytes, PaymentRow], of: Iterable[bytes]) -> set[bytes]:
+    """The same, from what the shared file says."""
+    return _reached(of, lambda txid: rows[txid].replaces if txid in rows else ())
+
+
+def _reached(of: Iterable[bytes], steps: Callable[[bytes], Iterable[bytes]]) -> set[bytes]:
     found: set[bytes] = set()
     waiting = list(of)
     while waiting:
         txid = waiting.pop()
         if txid not in found:
             found.add(txid)
-            waiting += payments[txid].row.replaces if txid in payments else ()
+            waiting += steps(txid)
     return found
 
 

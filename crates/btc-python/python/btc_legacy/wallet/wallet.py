@@ -28,7 +28,7 @@ from btc_legacy.wallet.build import Change, Draft, Outpoint, Spendable, check_pa
 from btc_legacy.wallet.coins import balance, spendable
 from btc_legacy.wallet.folder import Lock, read_description
 from btc_legacy.wallet.follower import Follower, View
-from btc_legacy.wallet.handover import Handover
+from btc_legacy.wallet.handover import Handover, Refusal
 from btc_legacy.wallet.keys import Keychain, Keyring, Place, Signer
 from btc_legacy.wallet.node import BlockRef, Node
 from btc_legacy.wallet.packages import PendingTransaction
@@ -178,20 +178,23 @@ class Wallet:
         """
         tx = CTransaction.deserialize(raw)
         with self._mutex:
-            try:
+            handed = self._handover.prepare(tx)
+            # What stood in the way may be decided by now, and what it spends known.
+            if (isinstance(handed, Refusal) or not handed.is_own) and self._can_follow():
                 handed = self._handover.prepare(tx)
-            except BitcoinError as error:
-                if error.kind is not ErrorKind.REJECTED or not self._follower.knows_used:
-                    raise
-                # What stood in the way may be decided by now.
-                self._follower.follow()
-                handed = self._handover.prepare(tx)
+        if isinstance(handed, Refusal):
+            raise handed.error
+        txid: str = b2lx(tx.GetTxid())
         try:
-            txid = send(self._rpc, raw, b2lx(tx.GetTxid()))
+            send(self._rpc, raw, txid)
         except BitcoinError as error:
-            self._handover.failed(handed, error)
-            raise
-        self._handover.succeeded(handed)
+            told = self._handover.failed(handed, error)
+            if told is error:
+                raise
+            if told is not None:
+                raise told from error
+        else:
+            self._handover.succeeded(handed)
         return txid
 
     def refusal(self, raw: bytes) -> str | None:
@@ -199,10 +202,17 @@ class Wallet:
         tx = CTransaction.deserialize(raw)
         with self._mutex:
             refusal = self._handover.refusal(tx)
-            if refusal and self._follower.knows_used:
-                self._follower.follow()
+            if refusal and self._can_follow():
                 refusal = self._handover.refusal(tx)
         return refusal.message if refusal else None
+
+    def _can_follow(self) -> bool:
+        """Follows chain and mempool, if the node can be asked."""
+        try:
+            self._follower.follow()
+        except BitcoinError:
+            return False
+        return True
 
     def _tended(self) -> View:
         """Follows chain and mempool, and attends to the own payments."""

@@ -6,7 +6,7 @@ use bitcoin::{Transaction, Txid};
 use btc_iface::{BitcoinError, BitcoinResult, BitcoinTransaction, ErrorKind, Operation};
 
 use super::RustWallet;
-use super::conflicts::{Rule, check, dropped_by, is_promised, spends_own};
+use super::conflicts::{check, dropped_by, is_promised, spends_own, trespass};
 use crate::convert;
 use crate::wallet::reservations;
 use crate::wallet::source::Follower;
@@ -117,9 +117,9 @@ impl RustWallet {
         }
     }
 
-    /// The reason why these bytes must not be handed over, if there is one. Writes nothing. Also of
-    /// a payment that was handed over: else it could not be seen that the other side did so over
-    /// another payment.
+    /// The reason why these bytes must not be handed over, if there is one. Writes nothing. Of an
+    /// open payment, the reason why it should not have been: else it could not be seen that the
+    /// other side handed it over another payment.
     ///
     /// # Errors
     /// `InvalidInput`: not a transaction. Those of the reservations.
@@ -129,26 +129,26 @@ impl RustWallet {
             let message = "the bytes are no transaction";
             BitcoinError::new(ErrorKind::InvalidInput, operation, message).with_source(cause)
         })?;
+        let txid = transaction.compute_txid();
         let look = || {
             let mut ledger = self.ledger();
             let mut reservations = self.reservations();
             // Dropped without a commit, it has no effect.
             let booking = reservations.begin(reservations::now_ms())?;
             let view = self.current_view(&mut ledger, &booking)?;
-            let known = ledger.payments().get(&transaction.compute_txid());
-            let is_there = known.is_some_and(|it| it.row.abandoned_ms.is_none());
-            let rule = if is_there {
-                Rule::HandedOver
-            } else {
-                Rule::New
-            };
-            check(&ledger, &view, &booking, &transaction, rule)
+            match ledger.payments().get(&txid) {
+                Some(payment) if payment.row.abandoned_ms.is_none() => {
+                    trespass(&ledger, &view, &booking, payment)
+                }
+                None if booking.has_payment(txid)? => Ok(None),
+                _ => Ok(check(&ledger, &view, &booking, &transaction)?.err()),
+            }
         };
-        let mut checked = look()?;
-        if checked.is_err() && self.followed().is_ok() {
-            checked = look()?;
+        let mut refusal = look()?;
+        if refusal.is_some() && self.followed().is_ok() {
+            refusal = look()?;
         }
-        Ok(checked.err().map(|error| error.message().to_owned()))
+        Ok(refusal.map(|error| error.message().to_owned()))
     }
 
     /// As [`try_hand_over`](Self::try_hand_over), which looks once more on the newest chain before
@@ -175,7 +175,7 @@ impl RustWallet {
             let known = ledger.payments().get(&txid);
             if known.is_some_and(|payment| payment.row.abandoned_ms.is_some()) {
                 // Its coins may be another payment's by now.
-                if let Err(refusal) = check(&ledger, &view, &booking, transaction, Rule::New)? {
+                if let Err(refusal) = check(&ledger, &view, &booking, transaction)? {
                     return Ok(Err(refusal));
                 }
             }
@@ -184,7 +184,7 @@ impl RustWallet {
             booking.commit()?;
             return Ok(Ok(Handed::Again));
         }
-        if let Err(refusal) = check(&ledger, &view, &booking, transaction, Rule::New)? {
+        if let Err(refusal) = check(&ledger, &view, &booking, transaction)? {
             return Ok(Err(refusal));
         }
         let token = reservations::token(transaction);
@@ -231,9 +231,12 @@ impl RustWallet {
                     },
                     Some(error),
                 ) if error.kind() == ErrorKind::Rejected => {
-                    if !booking.delete_payment(txid, token, next_broadcast_ms)? {
-                        decided = Decided::StillListed;
-                    }
+                    let is_deleted = booking.delete_payment(txid, token, next_broadcast_ms)?;
+                    decided = if is_deleted {
+                        Decided::AsSaid
+                    } else {
+                        Decided::StillListed
+                    };
                 }
                 // What became of it is not known, or it was handed over before.
                 _ => {}
