@@ -27,6 +27,8 @@ pub(super) struct Family {
     pub(super) own: BTreeSet<Txid>,
     /// What it was said to replace itself: its replacement may, too.
     named: HashSet<Txid>,
+    /// The same of `own`: it may be named as well, and need not.
+    superseded: HashSet<Txid>,
 }
 
 impl Family {
@@ -59,10 +61,12 @@ impl Family {
             (waiting.entry(txid).filter(|_| is_known), above)
         };
         let going = descendants.keys().chain(taken.keys()).copied();
+        let own: BTreeSet<Txid> = going.filter(|it| is_own(ledger, *it)).collect();
         Self {
             txid,
             itself,
-            own: going.filter(|it| is_own(ledger, *it)).collect(),
+            superseded: ledger.named(own.iter().copied()),
+            own,
             ancestors: ancestors.iter().map(|it| pending(it, ledger)).collect(),
             descendants: descendants.into_values().collect(),
             rivals: taken.into_values().collect(),
@@ -77,7 +81,8 @@ impl Family {
             return Ok(());
         }
         let drops: BTreeSet<Txid> = drops.iter().copied().collect();
-        if let Some(other) = drops.difference(&self.own).next() {
+        let mut others = drops.difference(&self.own);
+        if let Some(other) = others.find(|it| !self.superseded.contains(*it)) {
             let message = format!(
                 "{other} is not a payment of the wallet that descends from {}; leave it out",
                 self.txid
