@@ -82,7 +82,7 @@ impl CoreSource {
             let Some(last) = blocks.last().copied() else {
                 return Ok(false);
             };
-            if self.drop_stale(&blocks, tip, follower)? {
+            if Self::drop_stale(&blocks, tip, follower)? {
                 return Ok(false);
             }
             scan.batch(&blocks, follower, &mut |follower, height| {
@@ -128,7 +128,6 @@ impl CoreSource {
     /// [`find_fork`](Self::find_fork), and the new branch need not have a block of the wallet's at
     /// the height of an old one.
     fn drop_stale(
-        &self,
         blocks: &[BlockRef],
         tip: BlockRef,
         follower: &mut dyn Follower,
