@@ -50,8 +50,9 @@ impl Field<'_, '_> {
                 self.note("blocks");
             }
             25..=44 => {
-                let number = self.random.word() as usize % self.scripts.len();
                 let value = Amount::from_sat(self.random.between(20_000, 400_000));
+                let count = u64::try_from(self.scripts.len())?;
+                let number = usize::try_from(self.random.word() % count)?;
                 let script = self.scripts[number].clone();
                 // The coin may have gone with a reorganisation.
                 if self.chain.pay(&[(script, value)], 2).is_ok() {
