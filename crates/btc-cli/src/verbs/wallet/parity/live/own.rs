@@ -128,7 +128,7 @@ pub(super) fn replace(
     let is_there = in_states(pair, &[PaymentState::InMempool])?.contains(&txid);
     let is_cancel = random.once_in(3);
     let rate = FeeRate::from_sat_per_vb(random.between(5, 80));
-    let build = |drops: &[Txid]| {
+    let try_with = |drops: &[Txid]| {
         if is_cancel {
             return pair.wallet.cancel(txid, None, drops);
         }
@@ -144,7 +144,7 @@ pub(super) fn replace(
         }
     };
     let lost = lost_with(node, pair, txid, is_there)?;
-    let mut built = build(&[]);
+    let mut built = try_with(&[]);
     let named = built
         .as_ref()
         .err()
@@ -157,7 +157,7 @@ pub(super) fn replace(
         }
         tally.live.descendants += 1;
         if random.once_in(2) {
-            built = build(&drops.into_iter().collect::<Vec<_>>());
+            built = try_with(&drops.into_iter().collect::<Vec<_>>());
             tally.live.drops += u64::from(built.is_ok());
         }
     } else if built.is_ok() && !lost.is_empty() {
