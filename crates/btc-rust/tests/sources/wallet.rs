@@ -132,6 +132,7 @@ impl Pocket<'_> {
 
     /// The same, as the node finds it in the set of unspent outputs.
     pub(crate) fn confirmed_by(&self, node: &Node) -> Amount {
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         #[derive(Deserialize)]
         struct Answer {
             total_amount: Box<RawValue>,
@@ -141,7 +142,6 @@ impl Pocket<'_> {
             .keychains()
             .map(|(_, it)| json!({"desc": it.to_string(), "range": 200}))
             .collect();
-        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let _one = ONE_AT_A_TIME.lock();
         let answer: Answer = node
             .call("scantxoutset", &[json!("start"), json!(descriptors)])

@@ -167,7 +167,8 @@ pub trait ChainSource: Send + Sync {
     /// Hands a transaction to the network, at most once.
     ///
     /// # Errors
-    /// `Rejected`: refused, with the reason. What is known already is success.
+    /// `Rejected`: a node's verdict, with its reason where it gives one. What is known already is
+    /// success. `Timeout`: the outcome is unknown.
     fn broadcast(&self, transaction: &Transaction) -> BitcoinResult<Txid>;
 
     /// Whether the mempool that the source sees is whole: a node that has just started reads it

@@ -87,11 +87,15 @@ fn an_own_payment_that_is_hidden_is_missing_and_sent_again_and_not_lost(kind: Ki
 fn an_own_payment_among_more_than_fifty_is_not_lost(kind: Kind) {
     let node = node();
     let mut scene = Scene::new(kind, &node, 42);
-    scene.mine(60);
-    scene.settle();
     let home = Home::empty();
     let wallet = home.over(Arc::from(scene.source()));
     wallet.sync().expect("it follows");
+    // Each of the sixty payments takes a coinbase of its own.
+    for _ in 0..4 {
+        scene.mine(15);
+        scene.settle();
+        wallet.sync().expect("it follows");
+    }
     let payment = pay(&wallet, 2);
     follow_until(&wallet, payment.txid, PaymentState::InMempool);
     let before = wallet.balance().expect("a balance");

@@ -12,7 +12,7 @@
 //!   are fetched.
 //!
 //! A peer that lies is not asked again for a day, one that is silent only after the others for ten
-//! minutes; the others go on.
+//! minutes; the others go on. A named one that is behind is compared up to where it is.
 //!
 //! # Limits
 //! - One peer alone can withhold: a filter that hides a payment is not seen as false while no
@@ -22,7 +22,8 @@
 //!   ([`P2pConfig::pending_for`]), and nothing of them is checked. Named peers are asked which of
 //!   the unconfirmed they still have; peers found by DNS are not, since it would tell them whose
 //!   they are.
-//! - Why a peer refuses a transaction is not said on the network.
+//! - Why a peer refuses a transaction is not said on the network, nor whether it has relayed it all
+//!   the same: one peer's word is no refusal.
 
 mod agree;
 mod blocks;
