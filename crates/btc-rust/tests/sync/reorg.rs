@@ -202,8 +202,8 @@ fn replace_three(node: &Node) {
     let _: Value = node.call("invalidateblock", &[hash]).expect("its end");
     let address = Address::from_script(&stranger(), Network::Regtest).expect("an address");
     for _ in 0..4 {
-        let none: [String; 0] = [];
-        let block = node.call::<Value>("generateblock", &[json!(address), json!(none)]);
+        let empty: [String; 0] = [];
+        let block = node.call::<Value>("generateblock", &[json!(address), json!(empty)]);
         block.expect("an empty block");
     }
 }
