@@ -112,31 +112,28 @@ fn carry_out(work: &Work) -> Outcome {
             let handle = handles.iter().find(|(open, _)| open == name);
             let handle = handle.expect("opened above").1.clone();
             let random = Random::new(work.seed ^ (number as u64) << 48);
-            let mut act: Box<dyn FnMut() + Send> = match &work.orders {
-                Some(orders) => {
-                    let mut payer = Payer {
-                        handle,
-                        number,
-                        random,
-                        orders: orders.clone(),
-                    };
-                    // Each transaction is one thread's.
-                    if number > 0 {
-                        payer.orders.unfinished.clear();
-                        payer.orders.unpaid.clear();
-                    }
-                    Box::new(move || payer.act())
+            let mut act: Box<dyn FnMut() + Send> = if let Some(orders) = &work.orders {
+                let mut payer = Payer {
+                    handle,
+                    number,
+                    random,
+                    orders: orders.clone(),
+                };
+                // Each transaction is one thread's.
+                if number > 0 {
+                    payer.orders.unfinished.clear();
+                    payer.orders.unpaid.clear();
                 }
-                None => {
-                    let mut actor = Actor {
-                        handle,
-                        number,
-                        random,
-                        own: Vec::new(),
-                        locks: work.locks,
-                    };
-                    Box::new(move || actor.act())
-                }
+                Box::new(move || payer.act())
+            } else {
+                let mut actor = Actor {
+                    handle,
+                    number,
+                    random,
+                    own: Vec::new(),
+                    locks: work.locks,
+                };
+                Box::new(move || actor.act())
             };
             scope.spawn(move || {
                 let mut left = work.calls;

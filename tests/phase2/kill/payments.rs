@@ -174,9 +174,10 @@ impl Field<'_, '_> {
         // A few are killed before they have opened the wallet.
         let is_opened = !self.random.once_in(15);
         let deadline = Instant::now() + PATIENCE;
-        while is_opened {
+        let mut is_awaited = is_opened;
+        while is_awaited {
             match worker.line(PATIENCE) {
-                Ok(Some((_, Said::Open))) => break,
+                Ok(Some((_, Said::Open))) => is_awaited = false,
                 // A Python worker whose parent was killed notices within a second.
                 Ok(Some((_, Said::Failed(text)))) if text.contains("is open in process") => {
                     self.tally.waits += 1;

@@ -2,6 +2,7 @@
 //! was said.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use btc::bitcoin::Txid;
@@ -121,7 +122,7 @@ fn check_snapshots(mut rust: WalletSnapshot, mut python: WalletSnapshot) -> Outc
             .iter()
             .filter(|it| !theirs.pending.contains(it));
         let pending: Vec<_> = pending.collect();
-        text += &format!("\n  {name} alone: {coins:?} {pending:?}");
+        write!(text, "\n  {name} alone: {coins:?} {pending:?}")?;
     }
     Err(format!("the sides would build on different things; {text}").into())
 }

@@ -50,7 +50,8 @@ impl Field<'_, '_> {
                 self.note("blocks");
             }
             25..=44 => {
-                let number = self.random.word() as usize % self.scripts.len();
+                let last = self.scripts.len() as u64 - 1;
+                let number = usize::try_from(self.random.between(0, last))?;
                 let value = Amount::from_sat(self.random.between(20_000, 400_000));
                 let script = self.scripts[number].clone();
                 // The coin may have gone with a reorganisation.
