@@ -163,7 +163,7 @@ pub(super) fn replace(
     let is_there = in_states(pair, &[PaymentState::InMempool])?.contains(&txid);
     let is_cancel = random.once_in(3);
     let rate = FeeRate::from_sat_per_vb(random.between(5, 80));
-    let build = |drops: &[Txid]| {
+    let attempt = |drops: &[Txid]| {
         if is_cancel {
             return pair.wallet.cancel(txid, None, drops);
         }
@@ -179,7 +179,7 @@ pub(super) fn replace(
         }
     };
     let lost = lost_with(node, pair, txid, is_there)?;
-    let mut built = build(&[]);
+    let mut built = attempt(&[]);
     let named = built
         .as_ref()
         .err()
@@ -192,7 +192,7 @@ pub(super) fn replace(
         }
         tally.live.descendants += 1;
         if random.once_in(2) {
-            built = build(&drops.into_iter().collect::<Vec<_>>());
+            built = attempt(&drops.into_iter().collect::<Vec<_>>());
             tally.live.drops += u64::from(built.is_ok());
         }
     } else if built.is_ok() && !lost.is_empty() {
