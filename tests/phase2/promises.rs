@@ -68,8 +68,8 @@ impl Promises {
             }
             Said::Refused(_) => self.refused += 1,
             Said::Failed(text) => return Err(format!("a call failed: {text}").into()),
-            // The first three are those of the other kind of process.
-            Said::Built(..) | Said::Handing(_) | Said::Abandoned(_) | Said::Open | Said::Done => {}
+            // The middle ones are of the other kind of process.
+            Said::Open | Said::Built(..) | Said::Handing(_) | Said::Abandoned(_) | Said::Done => {}
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 //! was said.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use btc::bitcoin::Txid;

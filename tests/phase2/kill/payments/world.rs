@@ -50,6 +50,8 @@ impl Field<'_, '_> {
                 self.note("blocks");
             }
             25..=44 => {
+                let last = self.scripts.len() as u64 - 1;
+                let number = usize::try_from(self.random.between(0, last))?;
                 let value = Amount::from_sat(self.random.between(20_000, 400_000));
                 let count = u64::try_from(self.scripts.len())?;
                 let number = usize::try_from(self.random.word() % count)?;

@@ -141,10 +141,22 @@ fn move_chain(
         }
         3..=4 | 18..=19 => spend(pair, random, tally),
         10..=11 => own::forget(chain, random, counts),
-        12 => own::again(pair, random, counts),
-        13 => own::give_up(pair, random, counts),
-        14 => own::child(pair, random, tally),
-        15..=17 => own::replace(chain.node(), pair, random, tally),
+        12 => {
+            own::make_missing(chain, pair, random, tally)?;
+            own::again(pair, random, &mut tally.live)
+        }
+        13 => {
+            own::make_missing(chain, pair, random, tally)?;
+            own::give_up(pair, random, &mut tally.live)
+        }
+        14 => {
+            own::make_open(chain, pair, random, tally)?;
+            own::child(pair, random, tally)
+        }
+        15..=17 => {
+            own::make_open(chain, pair, random, tally)?;
+            own::replace(chain.node(), pair, random, tally)
+        }
         5..=6 => {
             let blocks = random.between(1, 3);
             chain.mine(u32::try_from(blocks).unwrap_or(1))?;

@@ -16,7 +16,7 @@ use btc_regtest::{Chain, Node};
 use serde_json::{Value, json};
 
 use super::super::{Pair, Tally};
-use super::{Counts, difference, send};
+use super::{Counts, difference, next_address, send, spend};
 use crate::exit::{Code, Failure};
 
 /// What the node is told, so that its mempool can be made to forget.
@@ -48,6 +48,41 @@ pub(super) fn forget(
     sent?;
     counts.forgotten += 1;
     Ok("a mempool that forgot")
+}
+
+/// Sees to it that there is an open payment if there can be one; often with a descendant.
+pub(super) fn make_open(
+    chain: &mut Chain<'_>,
+    pair: &Pair,
+    random: &mut Random,
+    tally: &mut Tally,
+) -> Result<(), Failure> {
+    if in_states(pair, &OPEN)?.is_empty() {
+        let outputs = (0..2)
+            .map(|_| Ok((next_address(pair, random)?, Amount::from_sat(500_000))))
+            .collect::<BitcoinResult<Vec<_>>>()?;
+        chain.pay(&outputs, 3)?;
+        chain.mine(1)?;
+        spend(pair, random, tally)?;
+        if random.once_in(2) {
+            child(pair, random, tally)?;
+        }
+    }
+    Ok(())
+}
+
+/// Sees to it that a payment is missing if one can be.
+pub(super) fn make_missing(
+    chain: &mut Chain<'_>,
+    pair: &Pair,
+    random: &mut Random,
+    tally: &mut Tally,
+) -> Result<(), Failure> {
+    make_open(chain, pair, random, tally)?;
+    if in_states(pair, &[PaymentState::Missing])?.is_empty() {
+        forget(chain, random, &mut tally.live)?;
+    }
+    Ok(())
 }
 
 /// Missing payments are sent again: by a user, or by either side when their time has come.
@@ -128,7 +163,7 @@ pub(super) fn replace(
     let is_there = in_states(pair, &[PaymentState::InMempool])?.contains(&txid);
     let is_cancel = random.once_in(3);
     let rate = FeeRate::from_sat_per_vb(random.between(5, 80));
-    let try_with = |drops: &[Txid]| {
+    let attempt = |drops: &[Txid]| {
         if is_cancel {
             return pair.wallet.cancel(txid, None, drops);
         }
@@ -144,7 +179,7 @@ pub(super) fn replace(
         }
     };
     let lost = lost_with(node, pair, txid, is_there)?;
-    let mut built = try_with(&[]);
+    let mut built = attempt(&[]);
     let named = built
         .as_ref()
         .err()
@@ -157,7 +192,7 @@ pub(super) fn replace(
         }
         tally.live.descendants += 1;
         if random.once_in(2) {
-            built = try_with(&drops.into_iter().collect::<Vec<_>>());
+            built = attempt(&drops.into_iter().collect::<Vec<_>>());
             tally.live.drops += u64::from(built.is_ok());
         }
     } else if built.is_ok() && !lost.is_empty() {
