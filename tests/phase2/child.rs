@@ -1,5 +1,8 @@
 //! This program as a process that works on a wallet, and says on standard output what it promised.
 
+mod actor;
+mod payer;
+
 use std::env;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
@@ -10,17 +13,17 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use btc::bitcoin::hex::DisplayHex;
 use btc::bitcoin::{Address, Network, OutPoint, ScriptBuf};
 use btc::rust::RustBitcoin;
 use btc::rust::wallet::RustWallet;
 use btc::shadow::parity::Random;
-use btc::{
-    AddressType, BitcoinInterface, BitcoinResult, Credentials, ErrorKind, NodeConfig,
-    WalletInterface,
-};
+use btc::{AddressType, BitcoinInterface, BitcoinResult, Credentials, NodeConfig};
 use btc_tests::{Backend, Outcome, wallet_config};
 use serde::{Deserialize, Serialize};
+
+use self::actor::Actor;
+pub(crate) use self::payer::Orders;
+use self::payer::Payer;
 
 /// What makes the program one of these, in place of a suite.
 const ROLE: &str = "work-on-a-wallet";
@@ -38,6 +41,8 @@ pub(crate) struct Work {
     pub(crate) calls: Option<u32>,
     /// Whether coins are locked and unlocked, which takes a wallet that nobody else works on.
     pub(crate) locks: bool,
+    /// What is done with own payments, by a process that does nothing else.
+    pub(crate) orders: Option<Orders>,
 }
 
 /// One line of what a process says, with the thread's number.
@@ -51,8 +56,15 @@ pub(crate) enum Said {
     Address(AddressType, u32, String),
     /// A transaction was built, in hex, to these addresses.
     Created(String, Vec<String>),
+    /// A transaction was built and signed, in hex: it pays this new order, or replaces or helps
+    /// a payment.
+    Built(String, Option<String>),
+    /// A transaction is about to be handed over.
+    Handing(String),
     /// The network has a transaction.
     Sent(String),
+    /// These payments were given up.
+    Abandoned(Vec<String>),
     /// A coin was locked.
     Locked(OutPoint),
     /// A coin is about to be unlocked.
@@ -99,17 +111,37 @@ fn carry_out(work: &Work) -> Outcome {
         for (number, name) in work.backends.iter().enumerate() {
             let handle = handles.iter().find(|(open, _)| open == name);
             let handle = handle.expect("opened above").1.clone();
-            let mut actor = Actor {
-                handle,
-                number,
-                random: Random::new(work.seed ^ (number as u64) << 48),
-                own: Vec::new(),
-                locks: work.locks,
+            let random = Random::new(work.seed ^ (number as u64) << 48);
+            let mut act: Box<dyn FnMut() + Send> = match &work.orders {
+                Some(orders) => {
+                    let mut payer = Payer {
+                        handle,
+                        number,
+                        random,
+                        orders: orders.clone(),
+                    };
+                    // Each transaction is one thread's.
+                    if number > 0 {
+                        payer.orders.unfinished.clear();
+                        payer.orders.unpaid.clear();
+                    }
+                    Box::new(move || payer.act())
+                }
+                None => {
+                    let mut actor = Actor {
+                        handle,
+                        number,
+                        random,
+                        own: Vec::new(),
+                        locks: work.locks,
+                    };
+                    Box::new(move || actor.act())
+                }
             };
             scope.spawn(move || {
                 let mut left = work.calls;
                 while left != Some(0) {
-                    actor.act();
+                    act();
                     left = left.map(|left| left - 1);
                 }
             });
@@ -156,127 +188,8 @@ impl Handle {
     }
 }
 
-/// A thread that calls at random.
-struct Actor {
-    handle: Handle,
-    number: usize,
-    random: Random,
-    own: Vec<String>,
-    locks: bool,
-}
-
-impl Actor {
-    fn act(&mut self) {
-        match self.random.between(0, 9) {
-            0 => self.check_balance(),
-            1..=3 => self.address(),
-            4..=7 => self.pay(),
-            _ => match &self.handle.rust {
-                Some(wallet) if self.locks => self.lock(&Arc::clone(wallet)),
-                _ => self.pay(),
-            },
-        }
-    }
-
-    fn say(&self, said: &Said) {
-        say(self.number, said);
-    }
-
-    fn begin(&self, what: &str) {
-        self.say(&Said::Begin(what.to_owned()));
-    }
-
-    /// The answer, or a word about the failure.
-    fn heard<T>(&self, what: &str, result: BitcoinResult<T>) -> Option<T> {
-        let error = match result {
-            Ok(answer) => return Some(answer),
-            Err(error) => error,
-        };
-        let causes: Vec<_> = error.causes().map(ToString::to_string).collect();
-        let text = format!("{what}: {error}; {causes:?}");
-        // Too few coins, too many unconfirmed transactions in a row, a worker that was killed.
-        let may_be = match error.kind() {
-            ErrorKind::Rejected => what == "create" || text.contains("too-l"),
-            ErrorKind::Unavailable => text.contains("Python worker ended during the call"),
-            _ => false,
-        };
-        self.say(&if may_be {
-            Said::Refused(text)
-        } else {
-            Said::Failed(text)
-        });
-        None
-    }
-
-    fn check_balance(&self) {
-        self.begin("balance");
-        self.heard("balance", self.handle.bitcoin.get_balance());
-    }
-
-    fn address(&mut self) {
-        let address_type = self.random.pick(&AddressType::ALL);
-        self.begin("address");
-        let answer = self.handle.bitcoin.generate_address(address_type);
-        if let Some(given) = self.heard("address", answer) {
-            let index = given.index.unwrap_or(u32::MAX);
-            self.say(&Said::Address(address_type, index, given.address.clone()));
-            self.own.push(given.address);
-        }
-    }
-
-    fn pay(&mut self) {
-        let mut outputs = vec![(
-            foreign(&mut self.random),
-            self.random.between(1_000, 90_000),
-        )];
-        if let Some(own) = self.own.last()
-            && self.random.once_in(2)
-        {
-            outputs.push((own.clone(), self.random.between(20_000, 60_000)));
-        }
-        let addresses = outputs.iter().map(|(address, _)| address.clone()).collect();
-        let fee_rate = self.random.between(1, 5);
-        self.begin("create");
-        let built = self.handle.bitcoin.create_transaction(outputs, fee_rate);
-        let Some(transaction) = self.heard("create", built) else {
-            return;
-        };
-        let bytes = btc::rust::encode_transaction(&transaction).expect("a whole transaction");
-        self.say(&Said::Created(bytes.to_lower_hex_string(), addresses));
-        if self.random.once_in(4) {
-            return;
-        }
-        self.begin("broadcast");
-        let sent = self.handle.bitcoin.broadcast_transaction(&transaction);
-        if let Some(txid) = self.heard("broadcast", sent) {
-            self.say(&Said::Sent(txid));
-        }
-    }
-
-    fn lock(&mut self, wallet: &RustWallet) {
-        self.begin("lock");
-        let Some(coins) = self.heard("coins", wallet.unspent()) else {
-            return;
-        };
-        let is_to_lock = self.random.once_in(2);
-        let reason = (!is_to_lock).then_some("locked");
-        let coin = coins.iter().find(|it| it.reserved_for.as_deref() == reason);
-        let Some(coin) = coin.map(|coin| coin.outpoint) else {
-            return;
-        };
-        if is_to_lock {
-            if self.heard("lock", wallet.lock(coin)).is_some() {
-                self.say(&Said::Locked(coin));
-            }
-        } else {
-            self.say(&Said::Unlocking(coin));
-            self.heard("unlock", wallet.unlock(coin));
-        }
-    }
-}
-
 /// The address of somebody else.
-fn foreign(random: &mut Random) -> String {
+pub(crate) fn foreign(random: &mut Random) -> String {
     use btc::bitcoin::hashes::Hash;
     let hash = btc::bitcoin::WPubkeyHash::from_byte_array(random.bytes());
     Address::from_script(&ScriptBuf::new_p2wpkh(&hash), Network::Regtest)

@@ -285,6 +285,7 @@ fn open_elsewhere(backend: Backend, chain: &mut Chain<'_>, node: &NodeConfig) ->
         backends: vec![backend.name().to_owned()],
         calls: None,
         locks: false,
+        orders: None,
     })?;
     let said = worker.line(std::time::Duration::from_mins(1));
     assert!(matches!(said, Ok(Some((_, Said::Open)))), "{said:?}");

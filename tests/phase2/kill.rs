@@ -1,5 +1,10 @@
 //! Processes that are killed with SIGKILL at random moments, again and again: the books balance.
 
+mod moments;
+pub(crate) mod payments;
+mod said;
+mod truth;
+
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -135,6 +140,7 @@ impl Field<'_, '_> {
             backends: turn.iter().map(|&name| name.to_owned()).collect(),
             calls: None,
             locks: turn.len() == 1,
+            orders: None,
         };
         self.promises.begin_life();
         let mut worker = Worker::spawn(&work)?;

@@ -109,6 +109,10 @@ fn main() -> ExitCode {
             lab.with(move |chain, node| part.run(chain, &node))
         });
     }
+    let kills = kill::payments::kills();
+    suite.add(format!("kill::payments_{kills}_times"), move || {
+        kill::payments::run(kills)
+    });
     let backends = reorg::BACKENDS.map(|backend| (backend, false));
     for (backend, is_plain) in backends.into_iter().chain([(Backend::Rust, true)]) {
         let suffix = if is_plain { "-without-filters" } else { "" };

@@ -68,6 +68,8 @@ impl Promises {
             }
             Said::Refused(_) => self.refused += 1,
             Said::Failed(text) => return Err(format!("a call failed: {text}").into()),
+            // Of the other kind of process.
+            Said::Built(..) | Said::Handing(_) | Said::Abandoned(_) => {}
             Said::Open | Said::Done => {}
         }
         Ok(())

@@ -81,6 +81,7 @@ impl Crowd {
                 backends: backends.iter().map(|&name| name.to_owned()).collect(),
                 calls: Some(self.calls),
                 locks: false,
+                orders: None,
             })
         };
         let workers = (0..).zip(self.processes).map(start);

@@ -33,20 +33,23 @@ impl Session {
         output::note(
             "no node is configured: a private regtest node serves, and is removed at the end",
         );
-        Self::with_private(config)
+        Self::with_private(config, &[])
     }
 
-    /// Starts a private node whatever is configured.
-    pub(crate) fn private() -> Result<Self, Failure> {
+    /// Starts a private node whatever is configured, with these further arguments.
+    pub(crate) fn private(arguments: &[&str]) -> Result<Self, Failure> {
         let config = Config::load()?;
         output::note("a private regtest node serves, and is removed at the end");
-        Self::with_private(config)
+        Self::with_private(config, arguments)
     }
 
-    fn with_private(mut config: Config) -> Result<Self, Failure> {
+    fn with_private(mut config: Config, arguments: &[&str]) -> Result<Self, Failure> {
         let mut builder = Node::builder();
         if let Some(exe) = &config.bitcoind_exe {
             builder = builder.exe(exe);
+        }
+        for argument in arguments {
+            builder = builder.arg(argument);
         }
         let node = builder.start()?;
         config.node = Some(node_config(&node));

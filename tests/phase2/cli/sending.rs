@@ -18,7 +18,7 @@ fn rivals(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
     purse.receive(chain, AddressType::P2wpkh, &[90_000])?;
     let coin = text(&purse.json(&["utxo"])[0]["outpoint"]);
     let payment = format!("{SOMEBODY}=30000sat");
-    let psbt = ["psbt", "create", &payment, "--fee-rate", "20"];
+    let psbt = ["psbt", "create", &payment, "--fee-rate", "10"];
     let psbt = purse.run(&psbt).code(0).stdout;
     purse.run(&["utxo", "unlock", &coin]).code(0);
     let first = text(&purse.json(&["send", &payment, "--fee-rate", "2"])["txid"]);

@@ -21,7 +21,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// SIGTERM or the node.
 pub(super) fn run(output: Output) -> Done {
     let stop = Stop::on_signals()?;
-    let session = Session::private()?;
+    let session = Session::private(&[])?;
     let (Some(node), Some(config)) = (&session.private, &session.config.node) else {
         return Err(gone("the private node is gone"));
     };

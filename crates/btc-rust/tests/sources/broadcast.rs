@@ -9,7 +9,7 @@ use btc_rust::wallet::source::Follower as _;
 use btc_rust::wallet::source::p2p::P2pSource;
 use serde_json::{Value, json};
 
-use crate::setup::{config, node, pay, peer, source};
+use crate::setup::{config, connect, node, pay, peer, source};
 use crate::wallet::Pocket;
 
 fn mempool(node: &Node) -> Vec<String> {
@@ -41,26 +41,33 @@ fn a_transaction_reaches_the_mempool_and_may_be_sent_twice() {
 }
 
 #[test]
-fn what_the_peer_does_not_keep_is_rejected() {
-    let node = node();
+fn what_two_peers_do_not_keep_is_rejected() {
+    let (node, second) = (node(), node());
     let mut chain = Chain::new(&node, 2).expect("a chain");
     chain.mine(103).expect("blocks");
+    connect(&node, &second);
     let good = chain.spend_one().expect("a transaction");
-    let source = source(&node);
+    let both = config(vec![peer(&node), peer(&second)]);
+    let both = P2pSource::start(both).expect("a right configuration");
+    let one = source(&node);
+    let refused = |transaction: &Transaction| {
+        let error = both.broadcast(transaction).expect_err("both refuse");
+        assert_eq!(error.kind(), ErrorKind::Rejected, "{error}");
+        // One alone may have relayed it.
+        let error = one.broadcast(transaction).expect_err("the node refuses");
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    };
     let mut broken = good.clone();
     broken.output[0].value -= bitcoin::Amount::ONE_SAT;
     let mut homeless = good.clone();
     homeless.input[0].previous_output.vout = 77;
-    for bad in [&broken, &homeless] {
-        let error = source.broadcast(bad).expect_err("the node refuses");
-        assert_eq!(error.kind(), ErrorKind::Rejected, "{error}");
-    }
-    source.broadcast(&good).expect("the node takes it");
+    refused(&broken);
+    refused(&homeless);
+    both.broadcast(&good).expect("the nodes take it");
     // A double spend that does not pay for its replacement.
     let mut rival = good.clone();
     rival.output.truncate(1);
-    let error = source.broadcast(&rival).expect_err("the node refuses");
-    assert_eq!(error.kind(), ErrorKind::Rejected, "{error}");
+    refused(&rival);
     assert_eq!(mempool(&node), [good.compute_txid().to_string()]);
 }
 

@@ -303,8 +303,10 @@ fn p2p_a_peer_that_hands_out_no_blocks_is_replaced() {
         }),
     );
     let mute = Scripted::start(story, instead("block", |_| Vec::new()));
-    for liar in [refusing, mute] {
-        assert_harmless("refuses", &node, &liar, 1);
-        assert_refused("refuses", &liar, ErrorKind::Unavailable);
-    }
+    std::thread::scope(|scope| {
+        for liar in [&refusing, &mute] {
+            scope.spawn(|| assert_harmless("refuses", &node, liar, 1));
+            scope.spawn(|| assert_refused("refuses", liar, ErrorKind::Unavailable));
+        }
+    });
 }

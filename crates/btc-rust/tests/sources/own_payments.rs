@@ -15,23 +15,25 @@ use btc_rust::wallet::folder::{NewWallet, Origin, create};
 use btc_rust::wallet::secret::Protection;
 use btc_rust::wallet::source::ChainSource;
 use btc_rust::wallet::source::core::CoreSource;
+use btc_rust::wallet::source::p2p::P2pSource;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::setup::{node, source};
+use crate::setup::{config, connect, node, peer, source};
 use crate::wallet::Pocket;
 
 const WORDS: &str = "legal winner thank year wave sausage worth useful legal winner thank yellow";
 const PAID_SAT: u64 = 70_000;
 
 /// A wallet's folder, paid three times on the node's chain.
-struct Home {
+pub(crate) struct Home {
     dir: PathBuf,
     _parent: TempDir,
 }
 
 impl Home {
-    fn new(node: &Node, chain: &mut Chain<'_>) -> Self {
+    /// The wallet's folder alone.
+    pub(crate) fn empty() -> Self {
         let parent = tempfile::tempdir().expect("a folder");
         let dir = parent.path().join("wallet");
         let new = NewWallet {
@@ -46,10 +48,14 @@ impl Home {
             },
         };
         create(&dir, &new).expect("a new wallet");
-        let home = Self {
+        Self {
             dir,
             _parent: parent,
-        };
+        }
+    }
+
+    fn new(node: &Node, chain: &mut Chain<'_>) -> Self {
+        let home = Self::empty();
         chain.mine(103).expect("blocks");
         let wallet = home.over_p2p(node);
         for value_sat in [100_000, 200_000, 300_000] {
@@ -62,7 +68,7 @@ impl Home {
         home
     }
 
-    fn over(&self, source: Arc<dyn ChainSource>) -> RustWallet {
+    pub(crate) fn over(&self, source: Arc<dyn ChainSource>) -> RustWallet {
         let selection = btc_iface::CoinSelection::LargestFirst;
         RustWallet::open(&self.dir, None, selection, source).expect("the wallet")
     }
@@ -71,7 +77,7 @@ impl Home {
         self.over(Arc::new(source(node)))
     }
 
-    fn over_core(&self, node: &Node) -> RustWallet {
+    pub(crate) fn over_core(&self, node: &Node) -> RustWallet {
         let config = NodeConfig {
             url: node.rpc_url(),
             credentials: Credentials::CookieFile(node.cookie_file().expect("a cookie")),
@@ -81,7 +87,7 @@ impl Home {
     }
 }
 
-fn pay(wallet: &RustWallet, fee_rate: u64) -> BitcoinTransaction {
+pub(crate) fn pay(wallet: &RustWallet, fee_rate: u64) -> BitcoinTransaction {
     let to = Pocket::new("payee").script(0);
     let to = bitcoin::Address::from_script(&to, Network::Regtest).expect("an address");
     let built = wallet.create_transaction(vec![(to.to_string(), PAID_SAT)], fee_rate);
@@ -101,7 +107,7 @@ fn bump(wallet: &RustWallet, txid: bitcoin::Txid, fee_rate: u64) -> BitcoinResul
     wallet.broadcast_transaction(&bumped)
 }
 
-fn state(wallet: &RustWallet, txid: bitcoin::Txid) -> Option<PaymentState> {
+pub(crate) fn state(wallet: &RustWallet, txid: bitcoin::Txid) -> Option<PaymentState> {
     let history = wallet.history().expect("a history");
     history
         .into_iter()
@@ -159,7 +165,7 @@ fn a_payment_whose_block_is_undone_is_pending_and_its_coin_spent() {
     assert_eq!(state(&wallet, payment.txid), Some(PaymentState::Confirmed));
 }
 
-fn bcrt() -> String {
+pub(crate) fn bcrt() -> String {
     let to: ScriptBuf = Pocket::new("payee").script(1);
     let to = bitcoin::Address::from_script(&to, Network::Regtest);
     to.expect("an address").to_string()
@@ -167,10 +173,14 @@ fn bcrt() -> String {
 
 #[test]
 fn a_bump_that_is_refused_leaves_the_original() {
-    let node = node();
+    let (node, second) = (node(), node());
     let mut chain = Chain::new(&node, 2).expect("a chain");
     let home = Home::new(&node, &mut chain);
-    let wallet = home.over_p2p(&node);
+    connect(&node, &second);
+    // One peer alone would not be believed.
+    let both = config(vec![peer(&node), peer(&second)]);
+    let both = P2pSource::start(both).expect("a right configuration");
+    let wallet = home.over(Arc::new(both));
     let payment = pay(&wallet, 2);
     wallet.sync().expect("it follows");
     // The payee spends it at a high fee, which a replacement would have to pay for as well: only
@@ -184,9 +194,11 @@ fn a_bump_that_is_refused_leaves_the_original() {
     let coin = payee.coins().into_keys().next().expect("a coin");
     let onward = payee.spend(coin, payee.script(5), 30_000);
     let hex = bitcoin::consensus::encode::serialize_hex(&onward);
-    let _: String = node
-        .call("sendrawtransaction", &[json!(hex)])
-        .expect("the node takes it");
+    for node in [&node, &second] {
+        // One may have it from the other.
+        let sent = node.call::<String>("sendrawtransaction", &[json!(hex)]);
+        sent.expect("the node takes it");
+    }
     let before = account(&wallet);
     let error = bump(&wallet, payment.txid, 5).expect_err("it pays too little");
     assert_eq!(error.kind(), ErrorKind::Rejected, "{error}");

@@ -36,12 +36,17 @@ pub(crate) fn config(peers: Vec<String>) -> P2pConfig {
 }
 
 /// How long a peer may be silent where that is what is tested.
-pub(crate) const SHORT: Duration = Duration::from_secs(3);
+pub(crate) const SHORT: Duration = Duration::from_millis(1_500);
 
 /// A source over scripted peers, in this order.
 pub(crate) fn over(peers: &[&Scripted], required_peers: u8) -> P2pSource {
+    over_within(SHORT, peers, required_peers)
+}
+
+/// The same, with peers that may be silent for so long.
+pub(crate) fn over_within(timeout: Duration, peers: &[&Scripted], required_peers: u8) -> P2pSource {
     let config = P2pConfig {
-        timeout: SHORT,
+        timeout,
         required_peers,
         ..config(peers.iter().map(|peer| peer.host()).collect())
     };

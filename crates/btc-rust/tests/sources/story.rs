@@ -78,9 +78,35 @@ impl Story {
     /// With empty blocks on top, each with the work that it needs.
     pub(crate) fn mine(mut self, blocks: usize) -> Self {
         for _ in 0..blocks {
-            self = self.mine_with(Vec::new());
+            let mut block = self.template(Vec::new());
+            work(&mut block.header);
+            self.blocks.push(block);
         }
-        self
+        Self {
+            mempool: self.mempool,
+            ..Self::from_blocks(self.blocks)
+        }
+    }
+
+    /// The genesis block, with so many empty ones on top.
+    pub(crate) fn empty(blocks: usize) -> Self {
+        let genesis = bitcoin::constants::genesis_block(bitcoin::Network::Regtest);
+        Self::from_blocks(vec![genesis]).mine(blocks)
+    }
+
+    /// With a block on top that pays these scripts 100,000 sat each, out of nothing.
+    pub(crate) fn pay(self, scripts: &[ScriptBuf]) -> Self {
+        let outputs = scripts.iter().map(|script| TxOut {
+            value: Amount::from_sat(100_000),
+            script_pubkey: script.clone(),
+        });
+        let mut payment = coinbase(self.blocks.len());
+        payment.input[0].previous_output = OutPoint {
+            txid: payment.compute_txid(),
+            vout: 0,
+        };
+        payment.output = outputs.collect();
+        self.mine_with(vec![payment])
     }
 
     /// With a block on top that holds these transactions, which no one has checked.

@@ -65,7 +65,7 @@ fn strangers_that_refuse_filters_or_blocks_are_replaced() {
         Scripted::honest(story.clone()),
         Scripted::honest(story.clone()),
     ];
-    for command in ["cfheaders", "cfilter", "block", "headers", "verack"] {
+    let replace = |command| {
         let refusing: Vec<_> = (0..4).map(|_| refuse(command)).collect();
         let all: Vec<_> = refusing.iter().chain(&honest).collect();
         let source = over(&all);
@@ -82,7 +82,12 @@ fn strangers_that_refuse_filters_or_blocks_are_replaced() {
         let begun = Instant::now();
         pocket.follow(&source).expect(command);
         assert!(begun.elapsed() < SHORT, "{command}: {:?}", begun.elapsed());
-    }
+    };
+    std::thread::scope(|scope| {
+        for command in ["cfheaders", "cfilter", "block", "headers", "verack"] {
+            scope.spawn(move || replace(command));
+        }
+    });
     let refusing: Vec<_> = (0..4).map(|_| refuse("cfheaders")).collect();
     let all: Vec<_> = refusing.iter().collect();
     let mut pocket = Pocket::new("strangers");
@@ -103,15 +108,45 @@ fn a_stranger_that_lies_is_replaced() {
         Scripted::honest(story.clone()),
         Scripted::honest(story.clone()),
     ];
-    for liar in [&hiding, &short] {
-        // The order is random.
-        for _ in 0..4 {
-            let mut pocket = Pocket::new("strangers");
-            let source = over(&[liar, &honest[0], &honest[1]]);
-            pocket.follow(&source).expect("two serve");
-            pocket.assert_agrees(&node);
-            assert_eq!(pocket.coins().len(), 1);
+    let replace = |liar| {
+        let mut pocket = Pocket::new("strangers");
+        let source = over(&[liar, &honest[0], &honest[1]]);
+        pocket.follow(&source).expect("two serve");
+        assert_eq!(pocket.coins().len(), 1);
+    };
+    std::thread::scope(|scope| {
+        for liar in [&hiding, &short] {
+            // The order is random.
+            for _ in 0..4 {
+                scope.spawn(move || replace(liar));
+            }
         }
+    });
+}
+
+#[test]
+fn what_another_process_has_heard_of_is_gone_and_an_own_payment_stays() {
+    let name = "restarted";
+    let story = Story::empty(20).pay(&[Pocket::new(name).script(0)]).mine(2);
+    let peers = [
+        Scripted::honest(story.clone()),
+        Scripted::honest(story.clone()),
+    ];
+    let mut pocket = Pocket::new(name);
+    pocket
+        .follow(&over(&[&peers[0], &peers[1]]))
+        .expect("both serve");
+    let coin = *pocket.coins().keys().next().expect("a coin");
+    let own = pocket.spend(coin, pocket.script(2), 500);
+    let mut gift = own.clone();
+    gift.input[0].previous_output.vout = 7;
+    pocket.remember(&own);
+    pocket.remember(&gift);
+    let source = over(&[&peers[0], &peers[1]]);
+    for _ in 0..2 {
+        pocket.follow(&source).expect("both serve");
+        assert!(pocket.counts(own.compute_txid()));
+        assert!(!pocket.counts(gift.compute_txid()));
     }
 }
 

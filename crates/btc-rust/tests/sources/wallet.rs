@@ -1,6 +1,7 @@
 //! A wallet in memory that follows a source, and says what the node should say, too.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bdk_chain::indexed_tx_graph::IndexedTxGraph;
@@ -140,6 +141,8 @@ impl Pocket<'_> {
             .keychains()
             .map(|(_, it)| json!({"desc": it.to_string(), "range": 200}))
             .collect();
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _one = ONE_AT_A_TIME.lock();
         let answer: Answer = node
             .call("scantxoutset", &[json!("start"), json!(descriptors)])
             .expect("the node scans");
@@ -300,6 +303,15 @@ impl Follower for Pocket<'_> {
             .filter(|it| !it.chain_position.is_confirmed())
             .map(|it| it.tx_node.txid)
             .collect()
+    }
+
+    fn unconfirmed_spends(&self) -> Vec<Txid> {
+        let spends = |txid: &Txid| {
+            let transaction = self.graph.graph().get_tx(*txid).expect("it counts");
+            let mut spent = transaction.input.iter().map(|it| it.previous_output);
+            spent.any(|outpoint| self.graph.index.txout(outpoint).is_some())
+        };
+        self.unconfirmed().into_iter().filter(spends).collect()
     }
 
     fn confirmed(&self) -> Vec<(Txid, BlockRef)> {

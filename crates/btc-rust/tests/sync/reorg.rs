@@ -1,7 +1,11 @@
 //! Blocks taken back: what was in them counts where it turns up again, and nowhere else.
 
+use std::sync::Arc;
+
+use bitcoin::{Address, Network};
 use btc_regtest::{Chain, Node};
 use btc_rust::wallet::source::Follower;
+use serde_json::{Value, json};
 
 use crate::wallet::{RECEIVE, Wallet, nodes, pay, receive, stranger};
 
@@ -165,4 +169,41 @@ fn what_the_other_branch_confirms_before_the_birthday_does_not_count() {
     chain.mine(4).expect("blocks");
     let view = wallet.sync_right(&node);
     assert_eq!(view.balance.spendable_sat(), 20_000);
+}
+
+#[test]
+fn a_reorganisation_while_blocks_are_read_again_leaves_nothing_of_the_old_branch() {
+    for (name, node) in nodes() {
+        let node = Arc::new(node);
+        let mut chain = Chain::new(&node, 5).expect("regtest");
+        chain.mine(257).expect("blocks");
+        pay(&mut chain, receive(0), 70_000);
+        chain.mine(3).expect("blocks");
+        let mut wallet = Wallet::new(&node, 0);
+        assert_eq!(wallet.sync().balance.confirmed_sat, 70_000, "{name}");
+        wallet.ledger.read_again_from(0).expect("a file");
+        let other = Arc::clone(&node);
+        let mut is_done = false;
+        wallet.ledger.on_progress(Some(Box::new(move |_, _| {
+            if !std::mem::replace(&mut is_done, true) {
+                replace_three(&other);
+            }
+        })));
+        // The payment waits again, and the block that it was in has no other.
+        let view = wallet.sync_right(&node);
+        assert_eq!(view.balance.confirmed_sat, 0, "{name}");
+        assert_eq!(view.balance.untrusted_pending_sat, 70_000, "{name}");
+    }
+}
+
+/// Four empty blocks in place of the last three.
+fn replace_three(node: &Node) {
+    let hash: Value = node.call("getblockhash", &[json!(258)]).expect("a block");
+    let _: Value = node.call("invalidateblock", &[hash]).expect("its end");
+    let address = Address::from_script(&stranger(), Network::Regtest).expect("an address");
+    for _ in 0..4 {
+        let none: [String; 0] = [];
+        let block = node.call::<Value>("generateblock", &[json!(address), json!(none)]);
+        block.expect("an empty block");
+    }
 }

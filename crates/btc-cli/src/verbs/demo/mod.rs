@@ -56,7 +56,7 @@ struct Planted {
 }
 
 pub(super) fn run(output: Output, options: &Demo) -> Done {
-    let session = Session::private()?;
+    let session = Session::private(&[])?;
     let plan = if options.quick {
         Plan::small()
     } else {

@@ -1,7 +1,9 @@
 //! `btc parity`: both wallets on random words and payments, and on a chain that moves.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use btc::rust::RustBitcoin;
+use btc::rust::wallet::RustWallet;
 use btc::rust::wallet::folder::{self, NewWallet, Origin};
 use btc::rust::wallet::keys::words_from_entropy;
 use btc::rust::wallet::secret::Protection;
@@ -50,7 +52,7 @@ impl Tally {
 }
 
 pub(super) fn run(output: Output, options: &Parity) -> Done {
-    let session = Session::private()?;
+    let session = Session::private(&live::own::FORGETFUL)?;
     let home = tempfile::tempdir()
         .map_err(|cause| Failure::Other(Code::Failed, format!("no temporary folder: {cause}")))?;
     let mut random = Random::new(options.seed);
@@ -124,6 +126,9 @@ fn plans(
 struct Pair {
     rust: std::sync::Arc<dyn btc::ObservedWallet>,
     python: std::sync::Arc<dyn btc::ObservedWallet>,
+    /// What the Rust wallet alone can do.
+    wallet: std::sync::Arc<RustWallet>,
+    dir: PathBuf,
 }
 
 impl Pair {
@@ -156,9 +161,15 @@ impl Pair {
             max_fee_rate: None,
             source: btc::config::WalletSource::Core,
         });
+        let python = btc::connect_observed(&config, BitcoinImplementationType::Python)?;
+        let wallet = btc::connect_wallet(&config)?;
+        let node = config.node.as_ref().expect("of a private node");
+        let rust = RustBitcoin::connect(node)?.with_wallet(std::sync::Arc::clone(&wallet));
         Ok(Self {
-            rust: btc::connect_observed(&config, BitcoinImplementationType::Rust)?,
-            python: btc::connect_observed(&config, BitcoinImplementationType::Python)?,
+            rust: std::sync::Arc::new(rust),
+            python,
+            wallet,
+            dir: dir.to_owned(),
         })
     }
 }

@@ -47,6 +47,17 @@ impl Follower for Ledger {
         self.view().unconfirmed().collect()
     }
 
+    fn unconfirmed_spends(&self) -> Vec<Txid> {
+        let spends = |txid: &Txid| {
+            let transaction = self.graph.graph().get_tx(*txid);
+            transaction.is_some_and(|it| {
+                let mut spent = it.input.iter().map(|input| input.previous_output);
+                spent.any(|outpoint| self.owns(outpoint))
+            })
+        };
+        self.view().unconfirmed().filter(spends).collect()
+    }
+
     fn confirmed(&self) -> Vec<(Txid, BlockRef)> {
         self.view().confirmed().collect()
     }

@@ -296,6 +296,10 @@ impl Follower for Follow<'_> {
         self.wallet.ledger().unconfirmed()
     }
 
+    fn unconfirmed_spends(&self) -> Vec<Txid> {
+        self.wallet.ledger().unconfirmed_spends()
+    }
+
     fn confirmed(&self) -> Vec<(Txid, BlockRef)> {
         self.wallet.ledger().confirmed()
     }

@@ -16,7 +16,7 @@ use crate::wallet::build::{self, ChangePlace, Draft, Funds};
 use crate::wallet::ledger::{Ledger, View};
 use crate::wallet::reservations::{self, Booking};
 use crate::wallet::source::Relatives;
-use crate::wallet::{labels, message};
+use crate::wallet::{fault, labels, message};
 
 impl RustWallet {
     pub(super) fn prepare_labels(&self) -> BitcoinResult<()> {
@@ -293,6 +293,12 @@ impl WalletInterface for RustWallet {
             return Err(
                 not_found("not an unspent output of the wallet").with_context("coin", outpoint)
             );
+        }
+        if let Some(payment) = view.held.get(&outpoint) {
+            let message = "the coin is that of a payment that is not confirmed";
+            return Err(fault::invalid(message)
+                .with_context("coin", outpoint)
+                .with_context("payment", payment));
         }
         self.reservations().lock(outpoint)
     }

@@ -1,6 +1,7 @@
 //! Own payments that are stuck: sending them again, giving them up, settling them.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use bitcoin::{OutPoint, Transaction, Txid};
 use btc_iface::{BitcoinError, BitcoinResult, ErrorKind, PaymentState};
@@ -205,27 +206,40 @@ impl RustWallet {
             let Some(transaction) = self.claim(*txid)? else {
                 continue;
             };
-            let sent = self.send_or_package(&transaction);
-            if sent.is_ok() {
-                let mut ledger = self.ledger();
-                let mut reservations = self.reservations();
-                let booking = reservations.begin(reservations::now_ms())?;
-                booking.set_accepted(*txid)?;
-                booking.commit()?;
-                drop(reservations);
-                if ledger.concerns(&transaction) {
-                    let now_secs = reservations::now_ms() / 1_000;
-                    ledger.insert_unconfirmed(transaction.clone(), now_secs)?;
+            let outcome = match self.send_or_package(&transaction) {
+                Ok(taken) => {
+                    self.note_taken(&taken)?;
+                    None
                 }
-                self.publish_change(&ledger);
-            }
-            outcomes.push((*txid, sent.err()));
+                Err(error) => Some(error),
+            };
+            outcomes.push((*txid, outcome));
         }
         Ok(outcomes)
     }
 
+    /// Writes down that a node has taken these payments.
+    fn note_taken(&self, taken: &[Arc<Transaction>]) -> BitcoinResult<()> {
+        let mut ledger = self.ledger();
+        let mut reservations = self.reservations();
+        let booking = reservations.begin(reservations::now_ms())?;
+        for transaction in taken {
+            booking.set_accepted(transaction.compute_txid())?;
+        }
+        booking.commit()?;
+        drop(reservations);
+        let now_secs = reservations::now_ms() / 1_000;
+        for transaction in taken {
+            if ledger.concerns(transaction) {
+                ledger.insert_unconfirmed(Transaction::clone(transaction), now_secs)?;
+            }
+        }
+        self.publish_change(&ledger);
+        Ok(())
+    }
+
     /// Takes on to send a payment, so that no other does; none if it is no longer to be sent.
-    fn claim(&self, txid: Txid) -> BitcoinResult<Option<Transaction>> {
+    fn claim(&self, txid: Txid) -> BitcoinResult<Option<Arc<Transaction>>> {
         let settled_below = self.ledger().settled_below();
         let mut reservations = self.reservations();
         let booking = reservations.begin(reservations::now_ms())?;
@@ -235,13 +249,17 @@ impl RustWallet {
         let transaction = booking.payment_transaction(txid)?;
         booking.set_next_broadcast(txid, next_broadcast_ms(booking.now_ms()))?;
         booking.commit()?;
-        Ok(Some(transaction))
+        Ok(Some(Arc::new(transaction)))
     }
 
-    /// Sends a payment, and with it a child that pays for it if it is too cheap by itself.
-    fn send_or_package(&self, transaction: &Transaction) -> BitcoinResult<()> {
+    /// Sends a payment, and with it a child that pays for it if it is too cheap by itself; returns
+    /// what was taken.
+    fn send_or_package(
+        &self,
+        transaction: &Arc<Transaction>,
+    ) -> BitcoinResult<Vec<Arc<Transaction>>> {
         let Err(refusal) = self.source.broadcast(transaction) else {
-            return Ok(());
+            return Ok(vec![Arc::clone(transaction)]);
         };
         let is_cheap = TOO_CHEAP.iter().any(|it| refusal.message().contains(it));
         if !is_cheap || refusal.kind() != ErrorKind::Rejected {
@@ -255,14 +273,15 @@ impl RustWallet {
                 let mut inputs = ledger.payments()[child].transaction.input.iter();
                 inputs.any(|input| input.previous_output.txid == txid)
             };
-            let children = all.into_iter().filter(spends);
-            children
-                .map(|child| ledger.payments()[&child].transaction.clone())
-                .collect()
+            all.into_iter().filter(spends).collect()
         };
         for child in children {
+            // It may have been given up meanwhile.
+            let Some(child) = self.claim(child)? else {
+                continue;
+            };
             match self.source.submit_package(transaction, &child) {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(vec![Arc::clone(transaction), child]),
                 Err(error) if error.kind() == ErrorKind::Unsupported => break,
                 Err(error) => {
                     tracing::debug!(%txid, %error, "a package is refused, too");

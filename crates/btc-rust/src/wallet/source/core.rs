@@ -82,6 +82,9 @@ impl CoreSource {
             let Some(last) = blocks.last().copied() else {
                 return Ok(false);
             };
+            if Self::drop_stale(&blocks, tip, follower)? {
+                return Ok(false);
+            }
             scan.batch(&blocks, follower, &mut |follower, height| {
                 let done = height - first + 1;
                 if done.is_multiple_of(PROGRESS_STEP) || done == total {
@@ -118,6 +121,35 @@ impl CoreSource {
             }
         }
         disconnect(follower, known.get(active).copied())
+    }
+
+    /// Undoes what the follower knows otherwise than these blocks of the node's chain; true if there
+    /// was anything. Where blocks are read again, the chain may have moved above them since
+    /// [`find_fork`](Self::find_fork), and the new branch need not have a block of the wallet's at
+    /// the height of an old one.
+    fn drop_stale(
+        blocks: &[BlockRef],
+        tip: BlockRef,
+        follower: &mut dyn Follower,
+    ) -> BitcoinResult<bool> {
+        let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else {
+            return Ok(false);
+        };
+        let known = follower.checkpoints();
+        let is_stale = |it: &BlockRef| {
+            if it.height > last.height {
+                return last.height == tip.height;
+            }
+            let place = it.height.checked_sub(first.height);
+            let block = place.and_then(|place| blocks.get(place as usize));
+            block.is_some_and(|block| block.hash != it.hash)
+        };
+        // The highest first: what is above the lowest stale one goes with it.
+        let Some(lowest) = known.iter().rposition(is_stale) else {
+            return Ok(false);
+        };
+        disconnect(follower, known.get(lowest + 1).copied())?;
+        Ok(true)
     }
 
     /// Undoes what a server has said: above the blocks that were read, and from the lowest block

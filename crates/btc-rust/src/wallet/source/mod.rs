@@ -19,6 +19,7 @@ pub mod scan;
 mod server;
 #[cfg(any(feature = "electrum", feature = "esplora"))]
 mod tls;
+mod verdict;
 pub mod work;
 
 use std::sync::Arc;
@@ -106,6 +107,9 @@ pub trait Follower {
 
     /// The unconfirmed transactions that count now.
     fn unconfirmed(&self) -> Vec<Txid>;
+
+    /// Those of the unconfirmed transactions that count now which spend coins of the wallet.
+    fn unconfirmed_spends(&self) -> Vec<Txid>;
 
     /// The transactions that count as confirmed, with their blocks.
     fn confirmed(&self) -> Vec<(Txid, BlockRef)>;

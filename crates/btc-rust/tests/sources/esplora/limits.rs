@@ -172,3 +172,21 @@ fn a_broadcast_is_sent_once() {
     assert!(error.message().contains("outcome is unknown"), "{error}");
     assert_eq!(sent.load(std::sync::atomic::Ordering::SeqCst), 1);
 }
+
+#[test]
+fn a_server_that_drips_over_many_answers_ends_in_an_error() {
+    let node = node();
+    let server = EsploraServer::start_with(&node, move |path, honest| {
+        if path.starts_with("/scripthash") {
+            std::thread::sleep(SHORT / 2);
+        }
+        honest
+    });
+    let server = server.expect("a server");
+    let esplora = attempt(&server.url(), None, None).expect("it answers");
+    let begun = Instant::now();
+    let error = Pocket::new("drips").follow(&esplora).expect_err("too slow");
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    assert!(error.message().contains("so slowly"), "{error}");
+    assert!(begun.elapsed() < SHORT * 5, "{:?}", begun.elapsed());
+}

@@ -12,7 +12,7 @@ use btc_regtest::ElectrumServer;
 use btc_regtest::electrum::script_hash;
 use serde_json::{Value, json};
 
-use super::forge::Lies;
+use super::forge::{Lies, Swallow};
 
 /// Stands before the server; says what `lies` hold at the time. Returns its URL.
 pub(crate) fn liar(honest: &ElectrumServer, lies: Arc<Mutex<Lies>>) -> String {
@@ -36,11 +36,16 @@ fn serve(client: &TcpStream, honest: &str, lies: &Mutex<Lies>) -> Option<()> {
     }
     let mut answers = BufReader::new(&server).lines();
     for request in BufReader::new(client).lines() {
-        let request = request.ok()?;
-        (&server)
-            .write_all(format!("{request}\n").as_bytes())
-            .ok()?;
-        let request: Value = serde_json::from_str(&request).ok()?;
+        let text = request.ok()?;
+        let request: Value = serde_json::from_str(&text).ok()?;
+        if let Some(told) = swallow(lies, &request) {
+            let mut answer = told;
+            answer["id"] = request["id"].clone();
+            let mut client = client;
+            client.write_all(format!("{answer}\n").as_bytes()).ok()?;
+            continue;
+        }
+        (&server).write_all(format!("{text}\n").as_bytes()).ok()?;
         let mut answer = loop {
             let line = answers.next()?.ok()?;
             let answer: Value = serde_json::from_str(&line).ok()?;
@@ -57,6 +62,20 @@ fn serve(client: &TcpStream, honest: &str, lies: &Mutex<Lies>) -> Option<()> {
         client.write_all(format!("{answer}\n").as_bytes()).ok()?;
     }
     Some(())
+}
+
+/// The answer to a transaction that is handed over, if the server keeps such to itself.
+fn swallow(lies: &Mutex<Lies>, request: &Value) -> Option<Value> {
+    let lies = lies.lock().unwrap_or_else(PoisonError::into_inner);
+    if request["method"] != "blockchain.transaction.broadcast" {
+        return None;
+    }
+    if lies.swallows? == Swallow::AsKnown {
+        return Some(json!({"error": {"code": 1, "message": "txn-already-in-mempool"}}));
+    }
+    let bytes = Vec::from_hex(request["params"][0].as_str()?).ok()?;
+    let transaction: bitcoin::Transaction = deserialize(&bytes).ok()?;
+    Some(json!({"result": transaction.compute_txid()}))
 }
 
 /// The answer instead of the honest one, if it is another.
@@ -87,6 +106,14 @@ fn tell(lies: &Lies, method: &str, params: &Value, honest: &Value) -> Option<Val
                 count += 1;
             }
             Some(json!({"hex": told, "count": count, "max": 2016}))
+        }
+        "blockchain.scripthash.get_history" if !lies.hidden.is_empty() => {
+            let is_told = |entry: &&Value| {
+                let txid = entry["tx_hash"].as_str().and_then(|it| it.parse().ok());
+                let is_hidden = txid.is_some_and(|txid: Txid| lies.hidden.contains(&txid));
+                entry["height"].as_i64() > Some(0) || !is_hidden
+            };
+            Some(honest.as_array()?.iter().filter(is_told).cloned().collect())
         }
         "blockchain.scripthash.get_history" => {
             let mut histories = lies.histories.iter();

@@ -16,9 +16,24 @@ use super::forge::Lies;
 pub(crate) fn liar(node: &Node, lies: Arc<Mutex<Lies>>) -> EsploraServer {
     let server = EsploraServer::start_with(node, move |path, honest| {
         let lies = lies.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if path.starts_with("/scripthash") && !lies.hidden.is_empty() {
+            return without(&lies, &honest).unwrap_or(honest);
+        }
         tell(&lies, path).unwrap_or(honest)
     });
     server.expect("a server")
+}
+
+/// A history without what is hidden.
+fn without(lies: &Lies, honest: &Answer) -> Option<Answer> {
+    let history: Vec<Value> = serde_json::from_slice(&honest.body).ok()?;
+    let is_told = |entry: &Value| {
+        let txid = entry["txid"].as_str().and_then(|it| it.parse().ok());
+        let is_hidden = txid.is_some_and(|txid: Txid| lies.hidden.contains(&txid));
+        entry["status"]["confirmed"] == true || !is_hidden
+    };
+    let told: Vec<Value> = history.into_iter().filter(is_told).collect();
+    Some(Answer::ok(json!(told).to_string()))
 }
 
 /// The answer instead of the honest one, if it is another.

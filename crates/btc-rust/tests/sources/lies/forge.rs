@@ -1,6 +1,6 @@
 //! What a lying server tells instead of the truth, and how it makes it up.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bitcoin::block::{Header, Version};
 use bitcoin::hashes::Hash;
@@ -24,8 +24,21 @@ pub(crate) struct Lies {
     pub(crate) transactions: HashMap<Txid, Transaction>,
     /// Merkle branches with positions.
     pub(crate) proofs: HashMap<Txid, (Vec<TxMerkleNode>, u64)>,
+    /// Unconfirmed transactions that no history has.
+    pub(crate) hidden: HashSet<Txid>,
+    /// Whether what is handed over is kept, and answered as if it had been relayed, now or before.
+    pub(crate) swallows: Option<Swallow>,
     /// The true headers from the genesis block on, for a server that has to tell them in between.
     pub(crate) honest: Vec<Header>,
+}
+
+/// What a server says of a payment that it keeps to itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Swallow {
+    /// Its txid.
+    AsSent,
+    /// That it is known.
+    AsKnown,
 }
 
 /// A payment to this script by a stranger; nobody has signed it.

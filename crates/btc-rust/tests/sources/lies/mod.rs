@@ -22,6 +22,8 @@ mod electrum;
 mod esplora;
 mod forge;
 mod headers;
+mod hidden;
 mod payments;
 pub(crate) mod scene;
+mod sent;
 mod strangers;

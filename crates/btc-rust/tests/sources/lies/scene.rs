@@ -19,7 +19,7 @@ use crate::setup;
 
 const WORDS: &str = "legal winner thank year wave sausage worth useful legal winner thank yellow";
 /// What an answer may take; contradictions are looked at again as long.
-const TIMEOUT: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_millis(1_200);
 /// Below the first payment.
 const BIRTHDAY: u32 = 20;
 

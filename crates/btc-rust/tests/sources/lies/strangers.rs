@@ -1,7 +1,10 @@
 //! Answers that no Electrum server gives, and programs that are none.
 
+use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bitcoin::consensus::encode::serialize_hex;
@@ -46,6 +49,25 @@ fn serve(treat: impl Fn(TcpStream) + Send + Sync + 'static) -> String {
         }
     });
     format!("tcp://{address}")
+}
+
+/// An honest server that answers one method with this instead, besides the request's number.
+pub(super) fn refusing(refused: &'static str, answer: Value) -> String {
+    serve(move |stream| {
+        let mut writer = stream.try_clone().expect("a second handle");
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            let request: Value = serde_json::from_str(&line).expect("JSON");
+            let method = request["method"].as_str().expect("a method");
+            let mut told = json!({"result": honest(method, &request["params"])});
+            if method == refused {
+                told = answer.clone();
+            }
+            told["id"] = request["id"].clone();
+            if writer.write_all(format!("{told}\n").as_bytes()).is_err() {
+                return;
+            }
+        }
+    })
 }
 
 /// What an honest server of an empty chain answers.
@@ -191,6 +213,101 @@ fn servers_that_are_none_do_not_hang() {
         let error = setup::electrum(&url, Network::Regtest, SHORT).err();
         let error = error.expect("no server");
         assert_eq!(error.kind(), kind, "{error}");
+    }
+}
+
+/// A server that sends this line before its answers to one method.
+fn with_a_line(line: &'static str, before: &'static str) -> String {
+    serve(move |stream| {
+        let mut writer = stream.try_clone().expect("a second handle");
+        for asked in BufReader::new(stream).lines().map_while(Result::ok) {
+            let request: Value = serde_json::from_str(&asked).expect("JSON");
+            let method = request["method"].as_str().expect("a method");
+            let result = honest(method, &request["params"]);
+            let answer = json!({"jsonrpc": "2.0", "id": request["id"], "result": result});
+            let mut told = format!("{answer}\n");
+            if method == before {
+                told.insert_str(0, &format!("{line}\n"));
+            }
+            if writer.write_all(told.as_bytes()).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+#[test]
+fn a_line_that_is_no_object_is_refused_at_any_time() {
+    for line in ["[]", "5", "\"x\"", "true", "null", "", "[{}]"] {
+        let url = with_a_line(line, "server.version");
+        let error = setup::electrum(&url, Network::Regtest, SHORT).err();
+        let error = error.expect("no server");
+        assert_eq!(error.kind(), ErrorKind::InvalidResponse, "{line}: {error}");
+        for method in [
+            "blockchain.headers.subscribe",
+            "blockchain.scripthash.get_history",
+        ] {
+            let url = with_a_line(line, method);
+            let electrum = setup::electrum(&url, Network::Regtest, SHORT).expect("so far");
+            let error = Pocket::new("lines").follow(&electrum).expect_err("a lie");
+            assert_eq!(error.kind(), ErrorKind::InvalidResponse, "{line}: {error}");
+        }
+        let url = with_a_line(line, "blockchain.transaction.broadcast");
+        let electrum = setup::electrum(&url, Network::Regtest, SHORT).expect("so far");
+        let transaction = genesis_block(Network::Regtest).txdata[0].clone();
+        let error = electrum.broadcast(&transaction).expect_err("a lie");
+        assert_eq!(error.kind(), ErrorKind::InvalidResponse, "{line}: {error}");
+    }
+}
+
+#[test]
+fn unconfirmed_transactions_without_end_are_fetched_in_part_and_once() {
+    let coinbase = genesis_block(Network::Regtest).txdata[0].clone();
+    let pool: Vec<bitcoin::Transaction> = (0..2_500)
+        .map(|number| {
+            let mut made_up = coinbase.clone();
+            made_up.input[0].previous_output.vout = number;
+            made_up
+        })
+        .collect();
+    let txids: Vec<String> = pool
+        .iter()
+        .map(|it| it.compute_txid().to_string())
+        .collect();
+    let hexes: Vec<String> = pool.iter().map(serialize_hex).collect();
+    let by_txid: HashMap<String, String> = txids.iter().cloned().zip(hexes).collect();
+    let history: Vec<Value> = txids
+        .iter()
+        .map(|txid| json!({"height": 0, "tx_hash": txid}))
+        .collect();
+    let fetched = Arc::new(AtomicUsize::new(0));
+    let (count, first) = (Arc::clone(&fetched), AtomicBool::new(true));
+    let url = fake(move |method, params| match method {
+        // One script has them all.
+        "blockchain.scripthash.get_history" => {
+            let is_first = first.swap(false, Ordering::SeqCst);
+            Some(json!(if is_first {
+                history.clone()
+            } else {
+                Vec::new()
+            }))
+        }
+        "blockchain.headers.subscribe" => {
+            first.store(true, Ordering::SeqCst);
+            honest(method, params)
+        }
+        "blockchain.transaction.get" => {
+            count.fetch_add(1, Ordering::SeqCst);
+            Some(json!(by_txid[params[0].as_str()?]))
+        }
+        _ => honest(method, params),
+    });
+    let electrum = setup::electrum(&url, Network::Regtest, SHORT).expect("it answers");
+    let mut pocket = Pocket::new("without end");
+    for expected in [2_000, 2_500, 2_500] {
+        pocket.follow(&electrum).expect("the scan ends");
+        assert!(pocket.coins().is_empty());
+        assert_eq!(fetched.load(Ordering::SeqCst), expected);
     }
 }
 

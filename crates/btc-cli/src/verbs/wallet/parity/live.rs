@@ -1,4 +1,7 @@
-//! Both wallets on a chain with payments, reorganisations, replacements and evictions.
+//! Both wallets on a chain with payments, reorganisations, replacements and evictions, and on a node
+//! that forgets.
+
+pub(super) mod own;
 
 use std::fmt;
 use std::path::Path;
@@ -18,6 +21,9 @@ use crate::exit::Failure;
 /// Steps with one pair of wallets.
 const STEPS_PER_WALLET: u64 = 25;
 
+/// Core's code for a transaction whose inputs are not there.
+const GONE: i32 = -25;
+
 /// What happened on the moving chain.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Counts {
@@ -29,19 +35,48 @@ pub(super) struct Counts {
     reorganisations: u64,
     replacements: u64,
     evictions: u64,
+    /// Restarts of the node without its mempool.
+    restarts: u64,
+    /// Mempools that became too old.
+    forgotten: u64,
+    /// Missing payments that a node has again.
+    sent_again: u64,
+    given_up: u64,
+    children: u64,
+    bumps: u64,
+    cancels: u64,
+    /// Replacements that were refused for the payments that would be lost.
+    descendants: u64,
+    /// Replacements that dropped those.
+    drops: u64,
+    /// Payments of which both sides said whether they may be sent.
+    judged: u64,
 }
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} payments, {} spends, {} blocks, {} reorganisations, {} replacements, {} evictions",
+            "{} payments, {} spends, {} blocks, {} reorganisations, {} replacements, {} evictions\n\
+             of own payments: {} mempools forgotten and {} restarts, {} sent again, {} given up, {} \
+             bumps, {} cancels, {} children, {} refusals for descendants and {} drops, {} words \
+             compared",
             self.payments,
             self.spends,
             self.blocks,
             self.reorganisations,
             self.replacements,
-            self.evictions
+            self.evictions,
+            self.forgotten,
+            self.restarts,
+            self.sent_again,
+            self.given_up,
+            self.bumps,
+            self.cancels,
+            self.children,
+            self.descendants,
+            self.drops,
+            self.judged,
         )
     }
 }
@@ -66,8 +101,16 @@ pub(super) fn run(
             pair = Some(Pair::open(config, &dir, random)?);
         }
         let pair = pair.as_ref().expect("opened at the first step");
-        let what = move_chain(&mut chain, pair, random, tally)?;
-        let found = compare_states(pair)?;
+        let what = match move_chain(&mut chain, pair, random, tally) {
+            Err(Failure::Node(error)) if error.rpc_code() == Some(GONE) => {
+                // The payer's coin has gone with a block whose transactions were forgotten.
+                chain.mine(1)?;
+                "a payment of a coin that is gone"
+            }
+            moved => moved?,
+        };
+        let mut found = compare_states(pair)?;
+        found.extend(own::compare(pair, &mut tally.live)?);
         tally.add(&format!("step {step}, after {what}"), found);
         tally.live.steps += 1;
         bar.inc(1);
@@ -83,7 +126,7 @@ fn move_chain(
     tally: &mut Tally,
 ) -> Result<&'static str, Failure> {
     let counts = &mut tally.live;
-    match random.between(0, 9) {
+    match random.between(0, 19) {
         0..=2 => {
             let outputs = (0..random.between(1, 4))
                 .map(|_| {
@@ -96,7 +139,12 @@ fn move_chain(
             counts.payments += 1;
             Ok("a payment")
         }
-        3..=4 => spend(pair, random, tally),
+        3..=4 | 18..=19 => spend(pair, random, tally),
+        10..=11 => own::forget(chain, random, counts),
+        12 => own::again(pair, random, counts),
+        13 => own::give_up(pair, random, counts),
+        14 => own::child(pair, random, tally),
+        15..=17 => own::replace(chain.node(), pair, random, tally),
         5..=6 => {
             let blocks = random.between(1, 3);
             chain.mine(u32::try_from(blocks).unwrap_or(1))?;

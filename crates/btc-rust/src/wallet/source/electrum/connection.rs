@@ -12,7 +12,7 @@ use electrum_client::{ElectrumApi, Error, GetMerkleRes, Param};
 
 use super::guard::Guard;
 use super::place::Place;
-use crate::wallet::source::server::{Entry, HistoryServer, Proof};
+use crate::wallet::source::server::{Entry, HistoryServer, Pace, Proof};
 
 /// Scripts, transactions or proofs asked for at once.
 const BATCH: usize = 50;
@@ -27,6 +27,7 @@ pub(super) struct Connection {
     pub(super) software: String,
     place: Place,
     is_lost: AtomicBool,
+    pace: Pace,
 }
 
 impl Connection {
@@ -36,6 +37,7 @@ impl Connection {
             software,
             place,
             is_lost: AtomicBool::new(false),
+            pace: Pace::default(),
         }
     }
 
@@ -66,6 +68,7 @@ impl Connection {
 impl HistoryServer for Connection {
     const KIND: &'static str = "Electrum server";
     const HEADERS: u32 = 2016;
+    const HISTORIES: usize = BATCH;
 
     fn network(&self) -> Network {
         self.place.network
@@ -76,6 +79,7 @@ impl HistoryServer for Connection {
             .client
             .block_headers_subscribe()
             .map_err(|cause| self.tell(cause))?;
+        self.pace.count(self, 1)?;
         let height = u32::try_from(found.height).map_err(|_| self.lied("a height beyond all"))?;
         Ok((height, found.header))
     }
@@ -87,6 +91,7 @@ impl HistoryServer for Connection {
             .client
             .raw_call("blockchain.block.headers", params)
             .map_err(|cause| self.tell(cause))?;
+        self.pace.count(self, 1)?;
         let hex = answer.get("hex").and_then(|it| it.as_str());
         let headers = hex.and_then(|hex| {
             let (chunks, rest) = hex.as_bytes().as_chunks::<{ 2 * HEADER_BYTES }>();
@@ -106,6 +111,7 @@ impl HistoryServer for Connection {
             .client
             .batch_block_header(heights)
             .map_err(|cause| self.tell_missing(cause))?;
+        self.pace.count(self, heights.len())?;
         if headers.len() != heights.len() {
             return Err(self.lied("another number of headers"));
         }
@@ -124,6 +130,7 @@ impl HistoryServer for Connection {
                 .client
                 .batch_script_get_history(some.iter().copied())
                 .map_err(|cause| self.tell(cause))?;
+            self.pace.count(self, some.len())?;
             for history in found {
                 let entries = history.into_iter().map(|entry| Entry {
                     txid: entry.tx_hash,
@@ -144,6 +151,7 @@ impl HistoryServer for Connection {
         for some in txids.chunks(BATCH) {
             let found = self.client.batch_transaction_get(some.iter());
             transactions.extend(found.map_err(|cause| self.tell_missing(cause))?);
+            self.pace.count(self, some.len())?;
         }
         Ok(transactions)
     }
@@ -157,9 +165,14 @@ impl HistoryServer for Connection {
                 .collect();
             let found = self.client.batch_transaction_get_merkle(some.iter());
             let found = found.map_err(|cause| self.tell_missing(cause))?;
+            self.pace.count(self, some.len())?;
             proofs.extend(found.into_iter().map(proof));
         }
         Ok(proofs)
+    }
+
+    fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     fn error(&self, kind: ErrorKind, message: String) -> BitcoinError {

@@ -3,6 +3,10 @@
 //! The client of the library reads whole lines without end, and goes on as long as something
 //! comes. This bounds both, for each request. Time and bytes are counted below TLS, so that
 //! records in small pieces, or without content, count as well.
+//!
+//! The client panics at a line of JSON that is no object, and keeps every notification that comes.
+//! So it is handed whole lines only: one that is no object ends the connection, and what is no
+//! answer is dropped.
 
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::TcpStream;
@@ -11,6 +15,8 @@ use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 /// The longest line, in bytes: a history of some 300,000 transactions.
 const MAX_LINE: usize = 32 << 20;
@@ -18,12 +24,27 @@ const MAX_LINE: usize = 32 << 20;
 const MAX_ANSWER: u64 = 256 << 20;
 /// A server that sends at least so many bytes in a second may take longer than the timeout.
 const MIN_RATE: u64 = 64 << 10;
+/// How much longer, in seconds.
+const MAX_EARNED: u64 = 600;
+
+/// How much is read at once.
+const STEP: usize = 16 << 10;
 
 /// A stream of lines with limits.
 #[derive(Debug)]
 pub(super) struct Guard {
     line: Line,
-    length: usize,
+    /// What has come of the next line.
+    begun: Vec<u8>,
+    /// Whole lines, and how much of them the client has.
+    whole: Vec<u8>,
+    taken: usize,
+}
+
+/// What shows whether a line is an answer: those do not name a method.
+#[derive(Deserialize)]
+struct Kind {
+    method: Option<IgnoredAny>,
 }
 
 #[derive(Debug)]
@@ -43,10 +64,7 @@ struct Paced {
 
 impl Guard {
     pub(super) fn plain(stream: TcpStream, timeout: Duration) -> Self {
-        Self {
-            line: Line::Plain(Paced::new(stream, timeout)),
-            length: 0,
-        }
+        Self::over(Line::Plain(Paced::new(stream, timeout)))
     }
 
     /// Agrees on TLS with the server.
@@ -62,10 +80,17 @@ impl Guard {
         while session.is_handshaking() {
             session.complete_io(&mut paced)?;
         }
-        Ok(Self {
-            line: Line::Tls(Box::new(StreamOwned::new(session, paced))),
-            length: 0,
-        })
+        let stream = StreamOwned::new(session, paced);
+        Ok(Self::over(Line::Tls(Box::new(stream))))
+    }
+
+    const fn over(line: Line) -> Self {
+        Self {
+            line,
+            begun: Vec::new(),
+            whole: Vec::new(),
+            taken: 0,
+        }
     }
 
     fn paced(&mut self) -> &mut Paced {
@@ -78,19 +103,51 @@ impl Guard {
 
 impl Read for Guard {
     fn read(&mut self, into: &mut [u8]) -> Result<usize> {
-        let count = match &mut self.line {
-            Line::Plain(paced) => paced.read(into)?,
-            Line::Tls(stream) => stream.read(into)?,
-        };
-        let end = into[..count].iter().rposition(|byte| *byte == b'\n');
-        self.length = match end {
-            Some(at) => count - at - 1,
-            None => self.length + count,
-        };
-        if self.length > MAX_LINE {
+        if self.taken == self.whole.len() {
+            self.whole.clear();
+            self.taken = 0;
+        }
+        let mut step = vec![0; STEP];
+        while self.whole.is_empty() {
+            let count = match &mut self.line {
+                Line::Plain(paced) => paced.read(&mut step)?,
+                Line::Tls(stream) => stream.read(&mut step)?,
+            };
+            if count == 0 {
+                return Ok(0);
+            }
+            for piece in step[..count].split_inclusive(|byte| *byte == b'\n') {
+                self.add(piece)?;
+            }
+        }
+        let waiting = &self.whole[self.taken..];
+        let count = waiting.len().min(into.len());
+        into[..count].copy_from_slice(&waiting[..count]);
+        self.taken += count;
+        Ok(count)
+    }
+}
+
+impl Guard {
+    /// Adds to the line that has begun, and puts it to the others when it is whole and an answer.
+    fn add(&mut self, piece: &[u8]) -> Result<()> {
+        self.begun.extend_from_slice(piece);
+        if self.begun.len() > MAX_LINE {
             return Err(too_much());
         }
-        Ok(count)
+        let first = self.begun.iter().find(|it| !it.is_ascii_whitespace());
+        if first.is_some_and(|first| *first != b'{') {
+            return Err(no_answer());
+        }
+        if !piece.ends_with(b"\n") {
+            return Ok(());
+        }
+        let line = std::mem::take(&mut self.begun);
+        let kind: Kind = serde_json::from_slice(&line).map_err(|_| no_answer())?;
+        if kind.method.is_none() {
+            self.whole.extend_from_slice(&line);
+        }
+        Ok(())
     }
 }
 
@@ -129,7 +186,7 @@ impl Paced {
     }
 
     fn time_left(&self) -> Result<Duration> {
-        let earned = Duration::from_secs(self.received / MIN_RATE);
+        let earned = Duration::from_secs((self.received / MIN_RATE).min(MAX_EARNED));
         let left = (self.timeout + earned).saturating_sub(self.asked.elapsed());
         if left.is_zero() {
             Err(Error::new(ErrorKind::TimedOut, "no answer in time"))
@@ -162,7 +219,50 @@ impl Write for Paced {
     }
 }
 
+fn no_answer() -> Error {
+    let message = "a line that is no object of JSON";
+    Error::new(ErrorKind::InvalidData, message)
+}
+
 fn too_much() -> Error {
     let message = "the server sends more than any answer holds";
     Error::new(ErrorKind::InvalidData, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use super::*;
+
+    /// What the client reads of this.
+    fn read(sent: &str) -> Result<String> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let stream = TcpStream::connect(listener.local_addr()?)?;
+        listener.accept()?.0.write_all(sent.as_bytes())?;
+        let mut text = String::new();
+        let mut guard = Guard::plain(stream, Duration::from_secs(5));
+        guard.read_to_string(&mut text)?;
+        Ok(text)
+    }
+
+    #[test]
+    fn notifications_are_dropped_and_answers_are_not() {
+        let news = r#"{"jsonrpc":"2.0","method":"blockchain.headers.subscribe","params":[]}"#;
+        let long = format!(r#" {{"id":2,"result":"{}"}}"#, "a".repeat(5 * STEP));
+        let answers = [r#"{"id":1,"result":null}"#, &long];
+        let sent = format!("{news}\n{}\n{news}\n{}\n{news}\n", answers[0], answers[1]);
+        let told = read(&sent).expect("all is well");
+        assert_eq!(told, format!("{}\n{}\n", answers[0], answers[1]));
+    }
+
+    #[test]
+    fn a_line_that_is_no_object_is_an_error() {
+        for line in [
+            "[]", "5", "\"x\"", "true", "null", "", " [", "{\"a\"", "[{}]",
+        ] {
+            let error = read(&format!("{{}}\n{line}\n")).expect_err(line);
+            assert_eq!(error.kind(), ErrorKind::InvalidData, "{line}");
+        }
+    }
 }

@@ -24,16 +24,8 @@ use self::connection::Connection;
 pub use self::place::ElectrumConfig;
 use self::place::{Place, reason};
 use super::server::{self, HistoryServer as _, Memory};
+use super::verdict::Verdict;
 use super::{ChainSource, Follower, Peer};
-
-/// Answers to a broadcast that say that the transaction is known: Bitcoin Core's, and older
-/// ones.
-const KNOWN: [&str; 4] = [
-    "already in utxo set",
-    "already in block chain",
-    "txn-already-in-mempool",
-    "txn-already-known",
-];
 
 /// An Electrum server.
 ///
@@ -120,15 +112,9 @@ impl ChainSource for ElectrumSource {
             Ok(answer) if answer == txid => Ok(txid),
             Ok(_) => Err(connection.lied("txid of the broadcast").during(here)),
             Err(Error::Protocol(answer)) => {
+                let code = answer.get("code").and_then(serde_json::Value::as_i64);
                 let reason = reason(&answer);
-                let lower = reason.to_lowercase();
-                if KNOWN.iter().any(|known| lower.contains(known)) {
-                    return Ok(txid);
-                }
-                let message = "the node refuses the transaction";
-                Err(BitcoinError::new(ErrorKind::Rejected, here, message)
-                    .with_context("reason", reason)
-                    .with_context("txid", txid))
+                Verdict::of(code, &reason).outcome(txid, &reason)
             }
             Err(cause) => {
                 let error = self.place.tell(cause);

@@ -11,6 +11,7 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body, Error, Proxy, ProxyProtocol};
 
 use super::EsploraConfig;
+use crate::wallet::source::server::Pace;
 use crate::wallet::source::tls;
 
 /// The most that an answer may have, in bytes: some of the largest transactions.
@@ -33,6 +34,7 @@ pub(super) struct Client {
     authority: String,
     pub(super) network: Network,
     pub(super) timeout: Duration,
+    pub(super) pace: Pace,
 }
 
 /// What became of a request that must not be repeated.
@@ -72,6 +74,7 @@ impl Client {
             authority,
             network: config.network,
             timeout: config.timeout,
+            pace: Pace::default(),
         })
     }
 
@@ -92,6 +95,7 @@ impl Client {
             error => Err(error),
         });
         let answer = answer.map_err(|cause| self.tell(cause))?;
+        self.pace.count(self, 1)?;
         match answer.status().as_u16() {
             200 => self.body(answer, MAX_ANSWER),
             status => Err(self.refused(status, &self.reason(answer))),

@@ -26,15 +26,8 @@ use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, Network, Opera
 
 use self::client::{Client, Sent};
 use super::server::{self as histories, HistoryServer as _, Memory};
+use super::verdict::Verdict;
 use super::{ChainSource, Follower, Peer};
-
-/// Reasons of a refused broadcast that say that the transaction is known.
-const KNOWN: [&str; 4] = [
-    "already in utxo set",
-    "already in block chain",
-    "txn-already-in-mempool",
-    "txn-already-known",
-];
 
 /// How an Esplora server is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,16 +138,7 @@ impl ChainSource for EsploraSource {
         match sent.map_err(|error| error.during(here))? {
             Sent::Answer(answer) if answer.trim() == txid.to_string() => Ok(txid),
             Sent::Answer(_) => Err(self.client.lied("txid of the broadcast").during(here)),
-            Sent::Refused(reason) => {
-                let lower = reason.to_lowercase();
-                if KNOWN.iter().any(|known| lower.contains(known)) {
-                    return Ok(txid);
-                }
-                let message = "the node refuses the transaction";
-                Err(BitcoinError::new(ErrorKind::Rejected, here, message)
-                    .with_context("reason", reason)
-                    .with_context("txid", txid))
-            }
+            Sent::Refused(reason) => Verdict::of(None, &reason).outcome(txid, &reason),
             Sent::Unknown(cause) => {
                 let message = "there was no answer; the outcome is unknown, look for the \
                                transaction before sending it again";

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::client::Client;
 use crate::wallet::source::pool::{Weighed, in_order};
-use crate::wallet::source::server::{Entry, HistoryServer, Proof};
+use crate::wallet::source::server::{Entry, HistoryServer, Pace, Proof};
 
 /// Blocks in one answer.
 const BLOCKS: u32 = 10;
@@ -148,6 +148,7 @@ fn all<I: Sync, T: Send>(
 impl HistoryServer for Client {
     const KIND: &'static str = "Esplora server";
     const HEADERS: u32 = 20 * BLOCKS;
+    const HISTORIES: usize = 16;
 
     fn network(&self) -> Network {
         self.network
@@ -221,6 +222,10 @@ impl HistoryServer for Client {
             Ok((proof, size))
         };
         all(confirmed, ask, &mut |_| {})
+    }
+
+    fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     fn error(&self, kind: ErrorKind, message: String) -> BitcoinError {

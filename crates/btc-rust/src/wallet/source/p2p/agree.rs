@@ -40,6 +40,9 @@ pub(super) enum Accepted {
 pub(super) struct Agreement {
     start: u32,
     accepted: Vec<Accepted>,
+    /// The last block whose filter at least two peers have told, where one of several has not come
+    /// further yet.
+    pub(super) sure: Option<BlockRef>,
 }
 
 /// What is compared: blocks of one chain, for a wallet.
@@ -68,7 +71,8 @@ impl Agreement {
 }
 
 impl Question<'_> {
-    /// Asks all of these peers. Those that lie or fall silent are dropped from the list.
+    /// Asks all of these peers, each up to the end of its chain, which is in this one: those that
+    /// have it all come first. Those that lie or fall silent are dropped from the list.
     ///
     /// # Errors
     /// Fewer than needed are left, or they contradict each other without end.
@@ -76,6 +80,7 @@ impl Question<'_> {
         let mut agreement = Agreement {
             start: self.start,
             accepted: Vec::new(),
+            sure: None,
         };
         if serving.len() == 1 && self.need == 1 {
             return Ok(agreement);
@@ -99,10 +104,24 @@ impl Question<'_> {
             }
             start = stop.height.saturating_add(1);
         }
+        if self.leading(serving) < 2 {
+            let others = serving.iter().filter(|peer| !self.leads(peer));
+            agreement.sure = others.map(|it| it.claim.tip).max_by_key(|tip| tip.height);
+        }
         Ok(agreement)
     }
 
-    /// The filter hashes of this range from each peer, in the peers' order.
+    fn leads(&self, peer: &Serving) -> bool {
+        peer.claim.tip == self.tip
+    }
+
+    /// How many have the whole chain.
+    fn leading(&self, serving: &[Serving]) -> usize {
+        serving.iter().filter(|peer| self.leads(peer)).count()
+    }
+
+    /// The filter hashes of this range from each peer, in the peers' order; from one whose chain
+    /// ends below, fewer or none.
     fn ask(
         &self,
         serving: &mut Vec<Serving>,
@@ -113,7 +132,12 @@ impl Question<'_> {
             let asked: Vec<_> = serving
                 .iter_mut()
                 .map(|peer| {
+                    let end = peer.claim.tip.height.min(stop.height);
+                    let end = (self.block_at)(end).filter(|end| end.height >= start);
                     scope.spawn(move || {
+                        let Some(stop) = end else {
+                            return Ok(Vec::new());
+                        };
                         peer.open.renew();
                         peer.open.filter_hashes(start, stop)
                     })
@@ -138,8 +162,8 @@ impl Question<'_> {
             }
         }
         told.reverse();
-        if serving.len() < self.need {
-            return Err(self.too_few(serving.len(), &failures));
+        if self.leading(serving) < self.need {
+            return Err(self.too_few(self.leading(serving), &failures));
         }
         Ok(told)
     }
@@ -152,11 +176,11 @@ impl Question<'_> {
         height: u32,
         at: usize,
     ) -> Result<Accepted, Stop> {
-        let first = told.first().and_then(|hashes| hashes.get(at));
-        let Some(first) = first.copied() else {
+        let mut all = told.iter().filter_map(|hashes| hashes.get(at));
+        let Some(first) = all.next().copied() else {
             return Ok(Accepted::None);
         };
-        if told.iter().all(|hashes| hashes.get(at) == Some(&first)) {
+        if all.all(|other| *other == first) {
             return Ok(Accepted::Only(first));
         }
         let Some(block_ref) = (self.block_at)(height) else {
@@ -191,8 +215,8 @@ impl Question<'_> {
             let failure = self.peers.blame(&peer.address, failure);
             failures.push((peer.address, failure));
         }
-        if serving.len() < self.need {
-            return Err(self.too_few(serving.len(), &failures));
+        if self.leading(serving) < self.need {
+            return Err(self.too_few(self.leading(serving), &failures));
         }
         let mut left = told.iter().filter_map(|hashes| hashes.get(at));
         let first = left.next();

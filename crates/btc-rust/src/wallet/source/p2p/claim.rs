@@ -15,14 +15,18 @@ use crate::wallet::source::work::Branch;
 /// How often a peer is asked whether it has built a filter.
 const POLL: Duration = Duration::from_millis(20);
 
+/// How often one peer is asked for more headers, which is more than any chain has.
+const MAX_MORE: usize = 2_000;
+
 /// A peer that answers, with what it says.
 pub(super) struct Serving {
     /// As it was named.
     pub(super) address: String,
     pub(super) open: Conversation,
     pub(super) claim: Claim,
-    /// The work of its chain above a block that all peers share, up to 2,000 blocks of it.
-    pub(super) weight: Work,
+    /// Its chain above a block that all peers share, for its work. It is followed as far as it
+    /// takes to see which chain has the most.
+    pub(super) above: Option<Branch>,
 }
 
 /// Where a peer's chain parts from blocks that are known, and what is above.
@@ -32,9 +36,9 @@ pub(super) struct Claim {
     pub(super) shared: BlockRef,
     /// The end of the peer's chain, or a block 2,000 above the shared one.
     pub(super) tip: BlockRef,
-    /// The work of the headers from the one to the other: connected, with their proof of work, at
-    /// the difficulty of the network.
-    pub(super) work: Work,
+    /// The headers from the one to the other: connected, with their proof of work, at the
+    /// difficulty of the network. None where there are none.
+    branch: Option<Branch>,
     /// Whether the chain may go on above the tip.
     pub(super) goes_on: bool,
 }
@@ -108,7 +112,7 @@ impl Claim {
         Ok(Self {
             shared: tip,
             tip,
-            work: zero(),
+            branch: None,
             goes_on: false,
         })
     }
@@ -126,13 +130,42 @@ impl Claim {
         Ok(Self {
             shared: below,
             tip: branch.tip(),
-            work: branch.work(),
+            branch: Some(branch),
             goes_on: headers.len() >= MAX_HEADERS,
         })
     }
 }
 
 impl Serving {
+    /// The work of its chain above the block that all peers share.
+    pub(super) fn weight(&self) -> Work {
+        self.above.as_ref().map_or_else(zero, Branch::work)
+    }
+
+    /// Follows the headers to the end of the peer's chain. None is kept.
+    fn follow_to_end(&mut self) -> Result<(), Failure> {
+        let Some(branch) = &mut self.above else {
+            return Ok(());
+        };
+        for _ in 0..MAX_MORE {
+            if !self.claim.goes_on {
+                break;
+            }
+            self.open.renew();
+            let headers = self.open.headers_after(&[branch.tip().hash])?;
+            let first = headers.first();
+            if first.is_some_and(|it| it.prev_blockhash != branch.tip().hash) {
+                // Its chain is another one since.
+                return Err(Failure::Closed);
+            }
+            let flawed = |flaw| Failure::Lie(format!("{flaw}"));
+            branch.extend(&headers).map_err(flawed)?;
+            self.claim.tip = branch.tip();
+            self.claim.goes_on = headers.len() >= MAX_HEADERS;
+        }
+        Ok(())
+    }
+
     /// Waits until the peer has built the filter of this block: Bitcoin Core does so some time
     /// after it has connected it, and does not answer before.
     pub(super) fn await_filter(&mut self, block: BlockRef) -> Result<(), Failure> {
@@ -148,10 +181,10 @@ impl Serving {
     }
 }
 
-/// Weighs all chains above the same block, the highest that all peers share. Peers that do not
-/// answer any more are handed to `lost`.
+/// Weighs all chains above the same block, the highest that all peers share: to their ends, unless
+/// all have the same next blocks. Peers that do not answer any more are handed to `lost`.
 pub(super) fn align(
-    peers: Vec<Serving>,
+    mut peers: Vec<Serving>,
     network: Network,
     mut lost: impl FnMut(&str, Failure),
 ) -> Vec<Serving> {
@@ -159,27 +192,43 @@ pub(super) fn align(
     let Some(lowest) = lowest.min_by_key(|shared| shared.height) else {
         return peers;
     };
-    let aligned = peers.into_iter().filter_map(|mut peer| {
-        if peer.claim.shared == lowest {
-            peer.weight = peer.claim.work;
-            return Some(peer);
-        }
-        peer.open.renew();
-        let headers = peer.open.headers_after(&[lowest.hash]);
-        let claim =
-            headers.and_then(|headers| Claim::above(&mut peer.open, network, lowest, &headers));
-        match claim {
-            Ok(claim) => {
-                peer.weight = claim.work;
-                Some(peer)
-            }
-            Err(failure) => {
-                lost(&peer.address, failure);
-                None
-            }
+    let first = peers.first().map(|peer| peer.claim.tip);
+    let are_one = peers.iter().all(|peer| Some(peer.claim.tip) == first);
+    peers.retain_mut(|peer| match weigh(peer, network, lowest, are_one) {
+        Ok(()) => true,
+        Err(failure) => {
+            lost(&peer.address, failure);
+            false
         }
     });
-    aligned.collect()
+    peers
+}
+
+fn weigh(
+    peer: &mut Serving,
+    network: Network,
+    lowest: BlockRef,
+    are_one: bool,
+) -> Result<(), Failure> {
+    peer.above = peer.claim.branch.take();
+    if are_one {
+        return Ok(());
+    }
+    let before = peer.claim.tip;
+    if peer.claim.shared != lowest {
+        peer.open.renew();
+        let headers = peer.open.headers_after(&[lowest.hash])?;
+        let claim = Claim::above(&mut peer.open, network, lowest, &headers)?;
+        peer.claim.tip = claim.tip;
+        peer.claim.goes_on = claim.goes_on;
+        peer.above = claim.branch;
+    }
+    peer.follow_to_end()?;
+    if peer.claim.tip != before {
+        peer.open.renew();
+        peer.await_filter(peer.claim.tip)?;
+    }
+    Ok(())
 }
 
 pub(super) fn zero() -> Work {

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use bitcoin::pow::Work;
 use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, Network, Operation};
 
 use super::claim::{Serving, align, zero};
@@ -20,8 +21,22 @@ const POLL: Duration = Duration::from_millis(100);
 /// How many headers of undone blocks are asked for, one at a time.
 const MAX_ASKED: u32 = 288;
 
-/// The peers that have the chain with the most work, which is the same for all of them; the
-/// session's, if it is one of them, first.
+/// Who has which chain.
+pub(super) struct Council {
+    /// The peers that have the chain with the most work, which is the same for all of them; the
+    /// session's, if it is one of them, first.
+    pub(super) leading: Vec<Serving>,
+    /// The others.
+    pub(super) trailing: Vec<Serving>,
+}
+
+/// Asks the peers for their chains.
+///
+/// # Behavior
+/// - A peer that is alone with the chain is believed only when the others have been waited for.
+///   Each is waited for once, until it has something new.
+/// - Peers found by DNS that have less work are held to be behind, and replaced. Those that were
+///   named are asked again each time: what they have is compared.
 ///
 /// # Errors
 /// As [`Peers::survey`]; `Unavailable`: too few peers have that chain.
@@ -32,32 +47,32 @@ pub(super) fn consult(
     need: usize,
     current: Option<&str>,
     timeout: Duration,
-) -> BitcoinResult<Vec<Serving>> {
+) -> BitcoinResult<Council> {
     let begun = Instant::now();
     loop {
         let serving = peers.survey(known, need)?;
-        let mut lost = |address: &str, failure| drop(peers.blame(address, failure));
-        let serving = align(serving, network, &mut lost);
+        let lost = |address: &str, failure| drop(peers.blame(address, failure));
+        let serving = align(serving, network, lost);
         let total = serving.len();
-        let tip = best(&serving, known);
-        let (mut leading, behind): (Vec<_>, Vec<_>) = serving
+        let (tip, most) = best(&serving, known);
+        let (mut leading, trailing): (Vec<_>, Vec<_>) = serving
             .into_iter()
             .partition(|it| Some(it.claim.tip) == tip);
         let is_enough = leading.len() >= need;
-        let is_compared = leading.len() >= 2 || behind.is_empty();
-        if is_enough && (is_compared || begun.elapsed() >= PROPAGATION) {
-            if !is_compared {
-                for it in &behind {
-                    lost(&it.address, Failure::Behind);
+        let is_over = begun.elapsed() >= PROPAGATION.min(timeout / 2);
+        let is_late = |it: &Serving| peers.candidates.is_late(&it.address, it.claim.tip);
+        let is_compared = leading.len() >= 2 || trailing.iter().all(is_late);
+        if is_over && !(is_enough && is_compared) {
+            for it in &trailing {
+                peers.candidates.note_late(&it.address, it.claim.tip);
+                if peers.are_found() && it.weight() < most {
+                    peers.blame(&it.address, Failure::Behind);
                 }
             }
-            leading.sort_by_key(|it| Some(it.address.as_str()) != current);
-            return Ok(leading);
         }
-        if !is_enough && begun.elapsed() >= PROPAGATION && peers.are_found() {
-            for it in &behind {
-                lost(&it.address, Failure::Behind);
-            }
+        if is_enough && (is_compared || is_over) {
+            leading.sort_by_key(|it| Some(it.address.as_str()) != current);
+            return Ok(Council { leading, trailing });
         }
         if begun.elapsed() >= timeout {
             let message = format!(
@@ -74,16 +89,15 @@ pub(super) fn consult(
     }
 }
 
-/// The tip with the most work; of several, one that is known already, then one that most have.
-fn best(serving: &[Serving], known: &[BlockRef]) -> Option<BlockRef> {
+/// The tip with the most work, and that work; of several, one that is known already, then one that
+/// most have, then the first.
+fn best(serving: &[Serving], known: &[BlockRef]) -> (Option<BlockRef>, Work) {
     let count = |tip: BlockRef| serving.iter().filter(|it| it.claim.tip == tip).count();
-    let best = serving.iter().max_by_key(|it| {
+    let best = serving.iter().rev().max_by_key(|it| {
         let tip = it.claim.tip;
-        // Beyond what was weighed, the height decides which is looked at first.
-        let height = if it.claim.goes_on { tip.height } else { 0 };
-        (it.weight, height, known.contains(&tip), count(tip))
+        (it.weight(), known.contains(&tip), count(tip))
     });
-    best.map(|it| it.claim.tip)
+    best.map_or((None, zero()), |it| (Some(it.claim.tip), it.weight()))
 }
 
 /// Compares the work of the session's chain, up to this tip, to that of the wallet's blocks which it

@@ -12,7 +12,7 @@ use btc_iface::{BitcoinError, BlockRef, ErrorKind, Operation};
 use super::agree::Question;
 use super::blocks::Fetcher;
 use super::claim::Serving;
-use super::council::{PROPAGATION, consult, weigh};
+use super::council::{Council, PROPAGATION, consult, weigh};
 use super::errors::failed;
 use super::failure::Failure;
 use super::headers::{Headers, Undone};
@@ -26,6 +26,8 @@ use crate::wallet::source::{Follower, Piece};
 const POLL: Duration = Duration::from_millis(200);
 /// How long a node that runs may take to hear of what its peer has.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How many blocks a peer may be late for its word about them to be waited for.
+const LATE: u32 = 36;
 /// How often peers may have more than they have told.
 const MAX_ROUNDS: usize = 10;
 
@@ -48,7 +50,8 @@ impl P2pSource {
     ) -> Result<bool, Stop> {
         let begun = Instant::now();
         loop {
-            let mut serving = self.reach(slot, &follower.checkpoints(), lowest_block(follower))?;
+            let council = self.reach(slot, &follower.checkpoints(), lowest_block(follower))?;
+            let (mut serving, trailing) = (council.leading, council.trailing);
             let Some(session) = &slot.session else {
                 return Err(Loss::Ended.into());
             };
@@ -57,10 +60,20 @@ impl P2pSource {
                 continue;
             };
             match part(session, &slot.past, &mut serving, tip, follower)? {
-                Parting::At(fork) => return self.scan(session, serving, fork, tip, follower),
+                Parting::At(fork) => {
+                    // What these have to say about filters counts, up to where they are.
+                    let is_part = |peer: &Serving| {
+                        let end = peer.claim.tip;
+                        end.height < tip.height && session.headers(|it| it.has(end))
+                    };
+                    serving.extend(trailing.into_iter().filter(is_part));
+                    return self.scan(session, serving, fork, tip, follower);
+                }
                 Parting::AsGood => return Ok(false),
                 Parting::Behind if begun.elapsed() < self.config.timeout => {
-                    if self.peers.are_found() && begun.elapsed() >= PROPAGATION {
+                    if self.peers.are_found()
+                        && begun.elapsed() >= PROPAGATION.min(self.config.timeout / 2)
+                    {
                         let all = serving.iter();
                         all.for_each(|it| drop(self.peers.blame(&it.address, Failure::Behind)));
                     }
@@ -83,7 +96,6 @@ impl P2pSource {
         // Without a reorganisation, the block after the last one examined.
         let start = next_block(follower).min(shared.height + 1);
         let start = start.max(first_block(follower));
-        let addresses: Vec<_> = serving.iter().map(|it| it.address.clone()).collect();
         let owned: HashSet<_> = follower.owned().into_iter().collect();
         let question = Question {
             network: self.config.network,
@@ -96,6 +108,8 @@ impl P2pSource {
             watched: follower.watched(),
         };
         let agreement = question.settle(&mut serving)?;
+        serving.retain(|it| it.claim.tip == tip);
+        let addresses: Vec<_> = serving.iter().map(|it| it.address.clone()).collect();
         if !serving.iter().any(|it| it.address == session.peer) {
             // Another one's filters are read.
             return Err(Loss::Ended.into());
@@ -120,17 +134,32 @@ impl P2pSource {
             return Err(stop);
         }
         follower.take(Piece::Scanned(tip))?;
-        Ok(follower.at_tip()?)
+        let goes_on = follower.at_tip()?;
+        // Blocks that one peer alone has spoken for are looked at again when another has them, too.
+        let sure = agreement
+            .sure
+            .map(|it| it.height.max(start.saturating_sub(1)));
+        let is_late = |sure: &u32| (tip.height.saturating_sub(LATE)..tip.height).contains(sure);
+        let sure = sure.filter(is_late);
+        let sure = sure.and_then(|sure| session.headers(|headers| headers.at(sure)));
+        if let (Some(sure), false) = (sure, goes_on) {
+            tracing::debug!(
+                height = sure.height,
+                "one peer alone has told of the blocks above"
+            );
+            follower.take(Piece::Scanned(sure))?;
+        }
+        Ok(goes_on)
     }
 
-    /// Makes a session have the whole chain with the most work. Returns the peers that have it,
-    /// the session's among them.
+    /// Makes a session have the whole chain with the most work. Among the peers that have it is the
+    /// session's.
     pub(super) fn reach(
         &self,
         slot: &mut Slot,
         checkpoints: &[BlockRef],
         start: u32,
-    ) -> Result<Vec<Serving>, Stop> {
+    ) -> Result<Council, Stop> {
         let genesis = genesis(self.config.network);
         let mut known = checkpoints.to_vec();
         if let (true, Some(session)) = (checkpoints.is_empty(), &slot.session) {
@@ -140,7 +169,7 @@ impl P2pSource {
         known.dedup();
         for _ in 0..MAX_ROUNDS {
             let current = slot.session.as_ref().filter(|session| !session.is_over());
-            let mut serving = consult(
+            let mut council = consult(
                 &self.peers,
                 self.config.network,
                 &known,
@@ -148,6 +177,7 @@ impl P2pSource {
                 current.map(|session| session.peer.as_str()),
                 self.config.timeout,
             )?;
+            let serving = &mut council.leading;
             let Some(claim) = serving.first().map(|it| it.claim.clone()) else {
                 continue;
             };
@@ -161,7 +191,7 @@ impl P2pSource {
             };
             if !slot.session.as_ref().is_some_and(is_of_use) {
                 slot.end();
-                slot.session = Some(self.open(&mut serving, base)?);
+                slot.session = Some(self.open(serving, base)?);
             }
             let Some(session) = &slot.session else {
                 continue;
@@ -181,7 +211,7 @@ impl P2pSource {
                 settled => settled?,
             };
             if !claim.goes_on {
-                return Ok(serving);
+                return Ok(council);
             }
             known = session.headers(Headers::locator);
             known.extend(

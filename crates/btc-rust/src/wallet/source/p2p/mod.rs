@@ -28,6 +28,7 @@ mod agree;
 mod blocks;
 mod board;
 mod broadcast;
+mod candidates;
 mod claim;
 mod config;
 mod council;
@@ -45,6 +46,7 @@ mod session;
 mod sieve;
 mod wire;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bitcoin::{Transaction, Txid};
@@ -93,6 +95,8 @@ pub struct P2pSource {
     peers: Arc<Peers>,
     slot: Mutex<Slot>,
     gossip: Option<Gossip>,
+    /// Whether unconfirmed transactions were told in this process.
+    has_told: AtomicBool,
 }
 
 impl P2pSource {
@@ -116,16 +120,20 @@ impl P2pSource {
             peers,
             slot: Mutex::default(),
             gossip,
+            has_told: AtomicBool::new(false),
         })
     }
 
     /// Tells what is unconfirmed: of the transactions that count, those that a peer still has, and
-    /// those that were announced and pay the wallet.
+    /// those that were announced and pay the wallet. What others have paid was heard of by another
+    /// process, or told by another source, when this one begins: where no peer can be asked for it,
+    /// it is gone until it is heard of again.
     fn tell_pending(&self, follower: &mut dyn Follower) -> BitcoinResult<()> {
         let heard = match &self.gossip {
             None => Heard::default(),
             Some(gossip) => gossip.heard(follower.watched(), follower.owned()),
         };
+        let is_first = !self.has_told.swap(true, Ordering::Relaxed);
         let counted = follower.unconfirmed();
         if counted.is_empty() && heard.fresh.is_empty() {
             return Ok(());
@@ -133,11 +141,12 @@ impl P2pSource {
         let mut all = counted.clone();
         all.extend(heard.fresh.keys().filter(|txid| !counted.contains(txid)));
         let present = self.peers.present(&all);
+        let own = follower.unconfirmed_spends();
         let is_present = |txid: &Txid| match &present {
             _ if heard.expired.contains(txid) => false,
             Some(present) => present.contains(txid),
             // Strangers are not asked, and those that were named are away.
-            None => true,
+            None => !is_first || own.contains(txid) || heard.fresh.contains_key(txid),
         };
         let (kept, gone) = counted.iter().copied().partition(is_present);
         let arrived = heard.fresh.iter();
@@ -274,10 +283,10 @@ impl ChainSource for P2pSource {
         let mut tries = Tries::default();
         loop {
             match self.reach(&mut slot, &[], u32::MAX) {
-                Ok(serving) => {
+                Ok(council) => {
                     let session = slot.session.as_ref();
                     let tip = session.map(|session| session.headers(Headers::tip));
-                    let claimed = serving.first().map(|it| it.claim.tip);
+                    let claimed = council.leading.first().map(|it| it.claim.tip);
                     if let Some(tip) = tip.or(claimed) {
                         return Ok(tip);
                     }

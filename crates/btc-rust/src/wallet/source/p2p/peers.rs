@@ -1,13 +1,15 @@
 //! The peers that may be used: named by the user or found by DNS, and what is held against them.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::Arc;
+use std::sync::mpsc::{self, SendError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use bitcoin::Txid;
 use btc_iface::{BitcoinResult, BlockRef, Network};
 
+use super::candidates::{Candidate, Candidates};
 use super::claim::Serving;
 use super::errors::shortage;
 use super::failure::Failure;
@@ -24,30 +26,13 @@ const AT_ONCE: usize = 8;
 const MAX_ASKED: usize = 64;
 /// How many found by DNS are kept in mind.
 const MAX_FOUND: usize = 1_000;
-/// How long a peer that took the whole timeout is asked after the others only.
-const SLOW: Duration = Duration::from_mins(10);
-/// How long a peer that lied is not asked.
-const LIED: Duration = Duration::from_hours(24);
-
 /// The peers, in the order in which they are asked.
 pub(super) struct Peers {
     network: Network,
     timeout: Duration,
     /// Where more come from; none when the user named them.
     seeds: Option<Seeds>,
-    candidates: Mutex<Vec<Candidate>>,
-}
-
-struct Candidate {
-    address: String,
-    /// Whether it served the last time.
-    has_served: bool,
-    blame: Option<Blame>,
-}
-
-struct Blame {
-    until: Instant,
-    failure: Arc<Failure>,
+    pub(super) candidates: Arc<Candidates>,
 }
 
 /// What asking one peer came to.
@@ -69,18 +54,12 @@ impl Peers {
         addresses: impl Iterator<Item = String>,
     ) -> Self {
         let mut seen = HashSet::new();
-        let candidates = addresses
-            .filter(|address| seen.insert(address.clone()))
-            .map(|address| Candidate {
-                address,
-                has_served: false,
-                blame: None,
-            });
+        let addresses = addresses.filter(|address| seen.insert(address.clone()));
         Self {
             network,
             timeout,
             seeds,
-            candidates: Mutex::new(candidates.collect()),
+            candidates: Arc::new(Candidates::new(addresses)),
         }
     }
 
@@ -110,7 +89,8 @@ impl Peers {
             self.add_blamed(&mut failures);
             return Err(shortage(self.network, serving.len(), need, &failures));
         }
-        self.prefer(&serving);
+        let serves = |address: &str| serving.iter().any(|it| it.address == address);
+        self.candidates.prefer(serves);
         Ok(serving)
     }
 
@@ -122,62 +102,39 @@ impl Peers {
     /// Holds a failure against a peer, so that others are asked before it. After a lie it is not
     /// asked at all.
     pub(super) fn blame(&self, address: &str, failure: Failure) -> Arc<Failure> {
-        tracing::debug!(peer = address, %failure, "a peer fails");
-        let failure = Arc::new(failure);
-        let time = if failure.is_lie() { LIED } else { SLOW };
-        if !failure.is_lie() && !failure.is_slow() {
-            return failure;
-        }
-        let mut candidates = self.candidates();
-        if let Some(at) = candidates.iter().position(|it| it.address == address) {
-            let mut candidate = candidates.remove(at);
-            // A lie is not forgotten for being slow afterwards.
-            let has_lied = candidate
-                .blame
-                .as_ref()
-                .is_some_and(|blame| blame.failure.is_lie() && blame.until > Instant::now());
-            if !has_lied {
-                candidate.blame = Some(Blame {
-                    until: Instant::now() + time,
-                    failure: Arc::clone(&failure),
-                });
-            }
-            candidates.push(candidate);
-        }
-        failure
+        self.candidates.blame(address, failure)
     }
 
     /// All that may be asked, the best first.
     pub(super) fn in_order(&self) -> Vec<String> {
-        let now = Instant::now();
-        let candidates = self.candidates();
-        let usable = candidates.iter().filter(|it| !it.has_lied(now));
-        let (good, slow): (Vec<_>, Vec<_>) = usable.partition(|it| !it.is_blamed(now));
-        good.into_iter()
-            .chain(slow)
-            .map(|it| it.address.clone())
-            .collect()
+        self.candidates.in_order()
     }
 
     /// How many there are.
     pub(super) fn count(&self) -> usize {
-        self.candidates().len()
+        self.candidates.list().len()
     }
 
     /// Those of the transactions that a peer has in its mempool. `None`: none could be asked; peers
-    /// that the user did not name are not, since it would tell them whose the transactions are.
+    /// that the user did not name are not, since it would tell them whose the transactions are. One
+    /// that does not answer is not asked again for some time.
     pub(super) fn present(&self, txids: &[Txid]) -> Option<HashSet<Txid>> {
         let mut lacking = txids.to_vec();
         let mut is_asked = false;
-        for address in self.in_order() {
+        for address in self.candidates.not_mute() {
             if self.are_found() || (is_asked && lacking.is_empty()) {
                 break;
             }
-            let open = self.open(&address).ok().filter(|open| open.hello.relays);
-            let answer = open.and_then(|mut open| open.lacking(&lacking).ok());
-            if let Some(answer) = answer {
-                is_asked = true;
-                lacking = answer;
+            let Some(mut open) = self.open(&address).ok().filter(|open| open.hello.relays) else {
+                continue;
+            };
+            match open.lacking(&lacking) {
+                Ok(answer) => {
+                    is_asked = true;
+                    lacking = answer;
+                }
+                Err(Failure::Silent | Failure::Nonsense(_)) => self.candidates.note_mute(&address),
+                Err(_) => {}
             }
         }
         let all = txids.iter().copied();
@@ -209,7 +166,7 @@ impl Peers {
         }
         let now = Instant::now();
         let mut groups: HashSet<_> = serving.iter().filter_map(|it| group(&it.address)).collect();
-        let candidates = self.candidates();
+        let candidates = self.candidates.list();
         let is_known = |it: &&Candidate| it.has_served && !it.is_blamed(now);
         let has_friends = candidates.iter().filter(is_known).count() >= need;
         let only_friends = self.are_found() && asked.is_empty() && has_friends;
@@ -247,21 +204,17 @@ impl Peers {
         };
         let now = Instant::now();
         let is_fresh = |it: &Candidate| !it.is_blamed(now) && !asked.contains(&it.address);
-        if self.candidates().iter().any(is_fresh) {
+        if self.candidates.list().iter().any(is_fresh) {
             return;
         }
         let found = seeds.look_up(self.network, self.timeout);
-        let mut candidates = self.candidates();
+        let mut candidates = self.candidates.list();
         for address in found.into_iter().map(|address| address.to_string()) {
             if candidates.len() >= MAX_FOUND {
                 break;
             }
             if candidates.iter().all(|it| it.address != address) {
-                candidates.push(Candidate {
-                    address,
-                    has_served: false,
-                    blame: None,
-                });
+                candidates.push(Candidate::new(address));
             }
         }
     }
@@ -281,10 +234,13 @@ impl Peers {
         for address in batch {
             let (answer, known) = (answer.clone(), Arc::clone(&known));
             let (network, timeout) = (self.network, self.timeout);
+            let candidates = Arc::clone(&self.candidates);
             thread::spawn(move || {
                 let found = probe::serve(&address, network, timeout, &known);
-                // The receiver may have enough.
-                let _ = answer.send((address, found));
+                // When it was not waited for, being late is nothing against it, and failing is.
+                if let Err(SendError((address, Err(failure)))) = answer.send((address, found)) {
+                    candidates.blame(&address, failure);
+                }
             });
         }
         drop(answer);
@@ -312,12 +268,6 @@ impl Peers {
                 grace = Some(Instant::now() + grace_time);
             }
         }
-        if !self.are_found() {
-            let has_told = |address: &&String| told.iter().any(|(it, _)| it == *address);
-            for address in order.iter().filter(|address| !has_told(address)) {
-                self.blame(address, Failure::Silent);
-            }
-        }
         told.sort_by_key(|(address, _)| order.iter().position(|it| it == address));
         told
     }
@@ -325,42 +275,11 @@ impl Peers {
     /// Those that were not even asked, for what they did before.
     fn add_blamed(&self, failures: &mut Vec<(String, Arc<Failure>)>) {
         let now = Instant::now();
-        for candidate in self.candidates().iter().filter(|it| it.is_blamed(now)) {
+        for candidate in self.candidates.list().iter() {
             let is_told = failures.iter().any(|(it, _)| *it == candidate.address);
-            if let (false, Some(blame)) = (is_told, &candidate.blame) {
-                failures.push((candidate.address.clone(), Arc::clone(&blame.failure)));
+            if let (false, Some(failure)) = (is_told, candidate.blamed_for(now)) {
+                failures.push((candidate.address.clone(), failure));
             }
         }
-    }
-
-    /// Those that serve are asked first next time, and nothing but a lie is held against them.
-    fn prefer(&self, serving: &[Serving]) {
-        let now = Instant::now();
-        let mut candidates = self.candidates();
-        for candidate in candidates.iter_mut() {
-            let serves = serving.iter().any(|it| it.address == candidate.address);
-            candidate.has_served = serves;
-            if serves && !candidate.has_lied(now) {
-                candidate.blame = None;
-            }
-        }
-    }
-
-    fn candidates(&self) -> MutexGuard<'_, Vec<Candidate>> {
-        // Each change leaves a list of sound entries.
-        self.candidates
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Candidate {
-    fn is_blamed(&self, now: Instant) -> bool {
-        self.blame.as_ref().is_some_and(|blame| blame.until > now)
-    }
-
-    fn has_lied(&self, now: Instant) -> bool {
-        let blame = self.blame.as_ref();
-        blame.is_some_and(|blame| blame.until > now && blame.failure.is_lie())
     }
 }

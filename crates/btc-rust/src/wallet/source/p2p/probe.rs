@@ -7,7 +7,7 @@ use std::time::Duration;
 use bitcoin::p2p::ServiceFlags;
 use btc_iface::{BitcoinResult, BlockRef, Network};
 
-use super::claim::{Claim, Serving, zero};
+use super::claim::{Claim, Serving};
 use super::errors::failed;
 use super::failure::Failure;
 use super::wire::{Conversation, Hello};
@@ -32,7 +32,7 @@ pub(super) fn serve(
         address: address.to_owned(),
         open,
         claim,
-        weight: zero(),
+        above: None,
     };
     serving.await_filter(serving.claim.tip)?;
     Ok(serving)

@@ -7,12 +7,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bdk_chain::bdk_core::spk_client::FullScanResponse;
 use bdk_chain::{BlockId, CheckPoint, ConfirmationBlockTime, TxUpdate};
 use bitcoin::block::Header;
-use bitcoin::secp256k1::Secp256k1;
-use bitcoin::{OutPoint, ScriptBuf, Transaction, Txid};
+use bitcoin::{OutPoint, ScriptBuf, Txid};
 use btc_iface::BlockRef;
 
 use super::chain::Chain;
-use super::{Entry, HistoryServer, Memory, Trouble, ask, signed};
+use super::fetch::fetch;
+use super::{Entry, HistoryServer, Memory, Trouble, ask};
 use crate::wallet::keys::Keychain;
 use crate::wallet::source::Follower;
 
@@ -20,6 +20,8 @@ use crate::wallet::source::Follower;
 /// reorganisation begins.
 const SUFFIX: u32 = 8;
 
+/// The most transactions that all histories together may have.
+const MAX_ENTRIES: usize = 500_000;
 /// What one look at some scripts has found, on one state of the chain.
 #[derive(Debug)]
 pub(super) struct Findings {
@@ -41,12 +43,22 @@ impl Findings {
         })?;
         let total = u32::try_from(scripts.len()).unwrap_or(u32::MAX);
         follower.progress(0, total);
-        let histories = server.histories(scripts, &mut |done| {
-            follower.progress(u32::try_from(done).unwrap_or(u32::MAX), total);
-        });
-        let histories = ask(server, histories)?;
-        if histories.len() != scripts.len() {
-            return Err(server.lied("another number of histories").into());
+        let mut histories: Vec<Vec<Entry>> = Vec::with_capacity(scripts.len());
+        let mut entries = 0;
+        for some in scripts.chunks(S::HISTORIES.max(1)) {
+            let before = histories.len();
+            let told = server.histories(some, &mut |done| {
+                follower.progress(u32::try_from(before + done).unwrap_or(u32::MAX), total);
+            });
+            let told = ask(server, told)?;
+            if told.len() != some.len() {
+                return Err(server.lied("another number of histories").into());
+            }
+            entries += told.iter().map(Vec::len).sum::<usize>();
+            if entries > MAX_ENTRIES {
+                return Err(server.lied("histories without end").into());
+            }
+            histories.extend(told);
         }
         let listed = listed(server, &histories)?;
         let confirmed = follower.confirmed();
@@ -97,6 +109,7 @@ impl Findings {
                 Some(height) => *height >= birthday && !known.contains_key(txid),
                 None => true,
             })
+            .filter(|(txid, _)| !memory.foreign.contains(txid))
             .collect();
         fetch(server, memory, &mut wanted, follower)?;
 
@@ -188,104 +201,6 @@ fn check_known<S: HistoryServer>(
             let what = "a transaction that the wallet knows to be confirmed is left out";
             return Err(contradiction(server, what, *txid));
         }
-    }
-    Ok(())
-}
-
-/// Fetches the transactions that the wallet does not have, and takes those out that have nothing
-/// to do with it: such as spend what was paid before the birthday, or were made up.
-fn fetch<S: HistoryServer>(
-    server: &S,
-    memory: &mut Memory,
-    wanted: &mut Vec<(Txid, Option<u32>)>,
-    follower: &dyn Follower,
-) -> Result<(), Trouble> {
-    let counted: HashSet<Txid> = follower.unconfirmed().into_iter().collect();
-    let missing = wanted.iter().map(|(txid, _)| *txid);
-    let missing: Vec<Txid> = missing.filter(|txid| !counted.contains(txid)).collect();
-    fetch_missing(server, memory, missing)?;
-    let watched: HashSet<&ScriptBuf> = follower.watched().iter().collect();
-    let mut owned: HashSet<OutPoint> = follower.owned().into_iter().collect();
-    for (txid, _) in &*wanted {
-        let transaction = memory.transactions.get(txid);
-        let outputs = transaction.iter().flat_map(|it| (0..).zip(&it.output));
-        let paid = outputs.filter(|(_, output)| watched.contains(&output.script_pubkey));
-        owned.extend(paid.map(|(vout, _)| OutPoint { txid: *txid, vout }));
-    }
-    let concerns = |transaction: &Transaction| {
-        let mut outputs = transaction.output.iter();
-        outputs.any(|output| watched.contains(&output.script_pubkey)) || spends(transaction, &owned)
-    };
-    wanted.retain(|(txid, _)| memory.transactions.get(txid).is_none_or(|it| concerns(it)));
-    leave_out_unsigned(server, memory, wanted, &owned)
-}
-
-/// Takes out unconfirmed transactions that spend coins of the wallet's without their signatures.
-fn leave_out_unsigned<S: HistoryServer>(
-    server: &S,
-    memory: &mut Memory,
-    wanted: &mut Vec<(Txid, Option<u32>)>,
-    owned: &HashSet<OutPoint>,
-) -> Result<(), Trouble> {
-    let unconfirmed = wanted.iter().filter(|(_, height)| height.is_none());
-    let spending: Vec<Arc<Transaction>> = unconfirmed
-        .filter_map(|(txid, _)| memory.transactions.get(txid))
-        .filter(|transaction| spends(transaction, owned))
-        .map(Arc::clone)
-        .collect();
-    if spending.is_empty() {
-        return Ok(());
-    }
-    let inputs = spending.iter().flat_map(|it| &it.input);
-    let parents: BTreeSet<Txid> = inputs.map(|input| input.previous_output.txid).collect();
-    fetch_missing(server, memory, parents)?;
-    let secp = Secp256k1::verification_only();
-    let mut unsigned = HashSet::new();
-    for transaction in spending {
-        let spent = transaction.input.iter().map(|input| {
-            let OutPoint { txid, vout } = input.previous_output;
-            let parent = memory.transactions.get(&txid)?;
-            parent.output.get(vout as usize).cloned()
-        });
-        let spent: Option<Vec<_>> = spent.collect();
-        let is_signed =
-            spent.is_some_and(|spent| signed::is_signed(&secp, &transaction, &spent, owned));
-        if !is_signed {
-            let txid = transaction.compute_txid();
-            tracing::warn!(%txid, server = S::KIND, "a spend that the wallet's keys did not sign");
-            unsigned.insert(txid);
-        }
-    }
-    wanted.retain(|(txid, _)| !unsigned.contains(txid));
-    Ok(())
-}
-
-fn spends(transaction: &Transaction, owned: &HashSet<OutPoint>) -> bool {
-    let mut inputs = transaction.input.iter();
-    inputs.any(|input| owned.contains(&input.previous_output))
-}
-
-/// Fetches those of these transactions that are not in memory.
-fn fetch_missing<S: HistoryServer>(
-    server: &S,
-    memory: &mut Memory,
-    txids: impl IntoIterator<Item = Txid>,
-) -> Result<(), Trouble> {
-    let missing = txids.into_iter();
-    let missing: Vec<Txid> = missing
-        .filter(|txid| !memory.transactions.contains_key(txid))
-        .collect();
-    let fetched = ask(server, server.transactions(&missing))?;
-    if fetched.len() != missing.len() {
-        return Err(server.lied("another number of transactions").into());
-    }
-    for (txid, transaction) in missing.into_iter().zip(fetched) {
-        if transaction.compute_txid() != txid {
-            return Err(server
-                .lied("another transaction than the one asked for")
-                .into());
-        }
-        memory.transactions.insert(txid, Arc::new(transaction));
     }
     Ok(())
 }

@@ -10,6 +10,7 @@
 //! - Each confirmation, by a Merkle proof against a header of that chain. Heights below the
 //!   followed headers are proven by the headers up to the next known block.
 //! - The signatures of unconfirmed transactions that spend coins of the wallet's.
+//! - How much it is, and how fast it comes, over all the requests of one look.
 //! - That histories are complete, as far as it shows: a confirmed transaction that the wallet
 //!   knows, or that another script's history has, must be in them.
 //!
@@ -23,12 +24,14 @@
 //! and the server learns which scripts belong together. See `docs/wallet.md`, "Sources".
 
 mod chain;
+mod fetch;
 mod histories;
+mod pace;
 mod proof;
 mod run;
 mod signed;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,6 +42,7 @@ use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, Network};
 
 use self::chain::Chain;
 use self::histories::Findings;
+pub(super) use self::pace::Pace;
 pub(super) use self::proof::Proof;
 use self::run::Run;
 use super::{Follower, Piece};
@@ -69,6 +73,8 @@ pub(super) trait HistoryServer {
     const KIND: &'static str;
     /// How many headers one request brings.
     const HEADERS: u32;
+    /// How many histories are asked for at once.
+    const HISTORIES: usize;
 
     /// The network it is asked about.
     fn network(&self) -> Network;
@@ -95,6 +101,9 @@ pub(super) trait HistoryServer {
     /// The proofs that these transactions are in the blocks at these heights.
     fn proofs(&self, confirmed: &[(Txid, u32)]) -> BitcoinResult<Vec<Proof>>;
 
+    /// How fast it answers; it counts its requests there.
+    fn pace(&self) -> &Pace;
+
     /// An error with what is known of the server.
     fn error(&self, kind: ErrorKind, message: String) -> BitcoinError;
 
@@ -113,6 +122,9 @@ pub(super) struct Memory {
     run: Option<Run>,
     transactions: HashMap<Txid, Arc<Transaction>>,
     anchors: HashMap<Txid, ConfirmationBlockTime>,
+    /// Transactions that do not concern the wallet, as long as it has so many scripts and outputs.
+    foreign: HashSet<Txid>,
+    foreign_for: (usize, usize),
 }
 
 /// Why a look came to nothing.
@@ -128,8 +140,12 @@ enum Trouble {
 }
 
 impl Memory {
-    /// Forgets headers that no reorganisation is likely to reach.
-    fn settle(&mut self) {
+    /// Forgets headers that no reorganisation is likely to reach, and transactions that are neither
+    /// confirmed nor among these.
+    fn settle(&mut self, unconfirmed: &BTreeSet<Txid>) {
+        let anchors = &self.anchors;
+        self.transactions
+            .retain(|txid, _| anchors.contains_key(txid) || unconfirmed.contains(txid));
         if let Some(run) = &mut self.run {
             run.keep_last(KEPT);
         }
@@ -164,6 +180,7 @@ pub(super) fn tip<S: HistoryServer>(
 ) -> BitcoinResult<BlockRef> {
     let fixed = super::fixed::newest(server.network(), 0);
     repeat(server, patience, || {
+        let _look = server.pace().begin(patience);
         let chain = Chain::follow(server, memory, &[fixed], &mut |_, _| {})?;
         Ok(chain.tip)
     })
@@ -185,13 +202,14 @@ pub(super) fn follow<S: HistoryServer>(
             break;
         }
         let findings = repeat(server, patience, || {
+            let _look = server.pace().begin(patience);
             Findings::look(server, memory, (&scripts, done == 0), follower)
         })?;
         done += scripts.len();
         present.extend(findings.unconfirmed());
         follower.take(Piece::Update(Box::new(findings.into_update())))?;
     }
-    memory.settle();
+    memory.settle(&present);
     let unconfirmed = follower.unconfirmed();
     if unconfirmed.is_empty() {
         return Ok(());

@@ -10,7 +10,7 @@ use bitcoin::{ScriptBuf, Transaction, TxMerkleNode, Txid};
 use btc_iface::{BitcoinError, BitcoinResult, Operation};
 
 use super::*;
-use crate::wallet::source::server::{Entry, Proof};
+use crate::wallet::source::server::{Entry, Pace, Proof};
 
 /// A server with these headers.
 struct Server {
@@ -20,11 +20,13 @@ struct Server {
     most: usize,
     /// How many headers it was asked for.
     told: Cell<usize>,
+    pace: Pace,
 }
 
 impl HistoryServer for Server {
     const KIND: &'static str = "server";
     const HEADERS: u32 = 10;
+    const HISTORIES: usize = 10;
 
     fn network(&self) -> Network {
         self.network
@@ -73,6 +75,10 @@ impl HistoryServer for Server {
         Ok(Vec::new())
     }
 
+    fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
     fn error(&self, kind: ErrorKind, message: String) -> BitcoinError {
         BitcoinError::new(kind, Operation::Sync, message)
     }
@@ -84,6 +90,7 @@ fn server(headers: &[Header]) -> Server {
         headers: headers.to_vec(),
         most: 10,
         told: Cell::new(0),
+        pace: Pace::default(),
     }
 }
 
@@ -325,3 +332,25 @@ fn a_height_far_below_is_proven_up_to_the_next_known_block() {
 }
 
 mod work;
+
+#[test]
+fn a_server_that_takes_long_over_many_answers_is_too_slow() {
+    let server = server(&[genesis_block(Network::Regtest).header]);
+    // Outside a look there is no hurry.
+    server.pace.count(&server, 1).expect("no look");
+    let timeout = std::time::Duration::from_millis(200);
+    let look = server.pace.begin(timeout);
+    for _ in 0..50 {
+        std::thread::sleep(timeout / 100);
+        server.pace.count(&server, 1).expect("fast enough");
+    }
+    let slow = (0..50).find_map(|_| {
+        std::thread::sleep(timeout / 4);
+        server.pace.count(&server, 1).err()
+    });
+    let error = slow.expect("it is too slow");
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!(error.message().contains("so slowly"), "{error}");
+    drop(look);
+    server.pace.count(&server, 1).expect("no look");
+}
