@@ -214,6 +214,20 @@ impl Payments {
         named
     }
 
+    /// What a payment names and shares no coin with is given up when a node has taken it: it fell
+    /// with what was replaced.
+    pub(crate) fn give_up_dropped(&mut self, payment: &Payment) {
+        let named = self.named(&payment.replaces);
+        let inputs: HashSet<OutPoint> = payment.inputs().collect();
+        for other in &mut self.all {
+            let is_dropped =
+                named.contains(&other.txid) && !other.inputs().any(|it| inputs.contains(&it));
+            if let (true, Phase::Open { due_ms }) = (is_dropped, other.phase) {
+                other.phase = Phase::Abandoned { due_ms };
+            }
+        }
+    }
+
     /// Why a payment that is handed over now must be refused before the node is asked.
     pub(crate) fn refusal(&self, truth: &Truth, payment: &Payment) -> Option<&'static str> {
         let inputs: HashSet<OutPoint> = payment.inputs().collect();

@@ -154,6 +154,9 @@ impl Stage {
             }
             Err(error) => return Err(format!("{txid} was not sent: {error}").into()),
         };
+        if sent.is_ok() {
+            self.houses[house].payments.give_up_dropped(&payment);
+        }
         let is_refused = phase == Phase::LetGo;
         if let Some(payment) = self.houses[house].payments.get_mut(txid) {
             payment.phase = phase;

@@ -132,11 +132,15 @@ impl Stage {
     }
 
     /// Whether a coin that a payment spends is one to a wallet that was opened just now. One that
-    /// others took back is not, and what spends it is no payment of that wallet.
+    /// others took back is not unless it is reserved for it, and what spends it is no payment of
+    /// that wallet.
     fn has_a_coin(&self, house: usize, txid: Txid) -> bool {
         let payments = &self.houses[house].payments;
         let payment = payments.get(txid);
         payment.is_some_and(|payment| {
+            if matches!(payment.phase, Phase::Built { .. }) {
+                return true;
+            }
             payment.inputs().any(|it| {
                 let parent = payments.get(it.txid);
                 self.node.is_waiting(it.txid)

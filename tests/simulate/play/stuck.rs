@@ -117,8 +117,15 @@ impl Stage {
         };
         let payments = &self.houses[house].payments;
         let standing = payments.standing(&truth, &payment);
-        let mut family = payments.open_descendants(&truth, payment.txid);
-        family.insert(payment.txid);
+        // What it replaced would come back.
+        let mut family = payments.named(&BTreeSet::from([payment.txid]));
+        family.retain(|txid| {
+            let replaced = payments.get(*txid).map(|it| payments.standing(&truth, it));
+            matches!(replaced, Some(Standing::Missing | Standing::Replaced))
+        });
+        for txid in family.clone() {
+            family.extend(payments.open_descendants(&truth, txid));
+        }
         let answer = side.verbs()?.abandon(payment.txid);
         self.say(format!(
             "{} gives up {}: {answer:?}",

@@ -27,7 +27,7 @@ pub(crate) struct Scenario {
 }
 
 /// All of them.
-pub(crate) const ALL: [Scenario; 12] = [
+pub(crate) const ALL: [Scenario; 13] = [
     Scenario {
         name: "bump-over-a-child",
         gap_limit: 20,
@@ -87,6 +87,12 @@ pub(crate) const ALL: [Scenario; 12] = [
         gap_limit: 5,
         min_relay: 100,
         play: rivals::lost_replacement_is_replaced,
+    },
+    Scenario {
+        name: "dropped-with-what-it-replaced",
+        gap_limit: 5,
+        min_relay: 100,
+        play: rivals::dropped_with_what_it_replaced,
     },
     Scenario {
         name: "funding-is-taken-back",

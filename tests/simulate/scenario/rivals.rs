@@ -1,7 +1,5 @@
 //! Lives in which the coins of a payment are taken, or gone.
 
-use std::collections::BTreeSet;
-
 use btc::bitcoin::Txid;
 use btc::{AddressType, BitcoinError, ErrorKind, FeeRate};
 use btc_regtest::sim::{Moment, coins};
@@ -53,33 +51,42 @@ pub(super) fn lost_replacement_is_replaced(stage: &mut Stage) -> Result<(), Fail
     stage.open_all()?;
     stage.funded(AddressType::P2wpkh, &[400_000])?;
     let first = stage.paid(Language::Rust, 50_000, 2)?;
-    let side = stage.open(0, Language::Rust)?;
-    let wallet = side.verbs()?;
-    let mut original = first;
-    for (rate, way) in [(10, Way::Disturbed), (20, Way::Clear)] {
-        let psbt = wallet.bump_fee(original, FeeRate::from_sat_per_vb(rate), &[])?;
-        let replacement = take_psbt(&side, psbt)?;
-        let payment = stage.houses[0].payments.get(original);
-        let payment = payment.ok_or("it was handed over")?.clone();
-        let replaces = BTreeSet::from([original]);
-        original = stage.note_replacement(0, &payment, replacement, replaces, Purpose::Bump)?;
-        if way == Way::Disturbed {
-            stage.lose_answers(Moment::Before);
-        }
-        let sent = stage.hand_over(0, Language::Rust, &side, original, way);
-        stage.node.set_tap(None);
-        sent?;
-        stage.check()?;
-        let wanted = match way {
-            Way::Disturbed => Standing::Missing,
-            Way::Clear => Standing::InMempool,
-        };
-        if stage.stands(original)? != wanted {
-            return Err(format!("it is {:?}, not {wanted:?}", stage.stands(original)?).into());
-        }
+    let second = stage.replaced(first, 10, &[], Way::Disturbed)?;
+    if stage.stands(second)? != Standing::Missing {
+        return Err(format!("it is {:?}", stage.stands(second)?).into());
+    }
+    let third = stage.replaced(second, 20, &[], Way::Clear)?;
+    if stage.stands(third)? != Standing::InMempool {
+        return Err(format!("it is {:?}", stage.stands(third)?).into());
     }
     if stage.node.is_waiting(first) {
         return Err("the first payment is there still".into());
+    }
+    stage.node.mine(coins::script(1))?;
+    stage.check()
+}
+
+/// A pays, B pays from A's change, and B is replaced by C. To replace A, C may be lost, and B may be
+/// named with it: it descends from A as well. Both are given up then.
+pub(super) fn dropped_with_what_it_replaced(stage: &mut Stage) -> Result<(), Failure> {
+    stage.open_all()?;
+    stage.funded(AddressType::P2wpkh, &[400_000])?;
+    let first = stage.paid(Language::Rust, 50_000, 2)?;
+    let second = stage.paid(Language::Rust, 60_000, 2)?;
+    let third = stage.replaced(second, 10, &[], Way::Clear)?;
+    let side = stage.open(0, Language::Rust)?;
+    let wallet = side.verbs()?;
+    let rate = FeeRate::from_sat_per_vb(60);
+    for drops in [vec![], vec![second], vec![first, third]] {
+        if wallet.bump_fee(first, rate, &drops).is_ok() {
+            return Err(format!("{first} was replaced when {drops:?} could be lost").into());
+        }
+    }
+    stage.replaced(first, 60, &[second, third], Way::Clear)?;
+    for txid in [second, third] {
+        if stage.stands(txid)? != Standing::Abandoned {
+            return Err(format!("{txid} is {:?}", stage.stands(txid)?).into());
+        }
     }
     stage.node.mine(coins::script(1))?;
     stage.check()
@@ -159,6 +166,32 @@ fn refused_for_parent(error: &BitcoinError, parent: Txid) -> Result<(), Failure>
 }
 
 impl Stage {
+    /// A payment is replaced by one that is handed over, and gets lost on the way or not.
+    fn replaced(
+        &mut self,
+        original: Txid,
+        rate: u64,
+        drops: &[Txid],
+        way: Way,
+    ) -> Result<Txid, Failure> {
+        let side = self.open(0, Language::Rust)?;
+        let rate = FeeRate::from_sat_per_vb(rate);
+        let psbt = side.verbs()?.bump_fee(original, rate, drops)?;
+        let replacement = take_psbt(&side, psbt)?;
+        let payment = self.houses[0].payments.get(original);
+        let payment = payment.ok_or("it was handed over")?.clone();
+        let replaces = drops.iter().copied().chain([original]).collect();
+        let txid = self.note_replacement(0, &payment, replacement, replaces, Purpose::Bump)?;
+        if way == Way::Disturbed {
+            self.lose_answers(Moment::Before);
+        }
+        let sent = self.hand_over(0, Language::Rust, &side, txid, way);
+        self.node.set_tap(None);
+        sent?;
+        self.check()?;
+        Ok(txid)
+    }
+
     fn funding_of(&self, txid: Txid) -> Result<Txid, Failure> {
         let payment = self.houses[0].payments.get(txid).ok_or("it is known")?;
         let mut inputs = payment.inputs();
