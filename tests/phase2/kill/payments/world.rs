@@ -53,8 +53,6 @@ impl Field<'_, '_> {
                 let last = self.scripts.len() as u64 - 1;
                 let number = usize::try_from(self.random.between(0, last))?;
                 let value = Amount::from_sat(self.random.between(20_000, 400_000));
-                let count = u64::try_from(self.scripts.len())?;
-                let number = usize::try_from(self.random.word() % count)?;
                 let script = self.scripts[number].clone();
                 // The coin may have gone with a reorganisation.
                 if self.chain.pay(&[(script, value)], 2).is_ok() {
