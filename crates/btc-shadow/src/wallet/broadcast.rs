@@ -69,9 +69,11 @@ impl KnownTip {
     }
 }
 
-/// What nodes say of a transaction that another chain would take, in lower case: its inputs are not
-/// there, or it is too early for it.
-const BY_CHAIN: [&str; 5] = [
+/// What is said of a transaction that another chain would take, in lower case: its inputs are not
+/// there, it is too early for it, or another payment is not decided yet.
+const BY_CHAIN: [&str; 7] = [
+    "inputs missing or spent",
+    "spends-coins-of-another-payment",
     "missing-inputs",
     "bad-txns-inputs-missingorspent",
     "bad-txns-premature-spend-of-coinbase",
@@ -161,7 +163,8 @@ impl Case for Sent {
     fn last(&mut self, sides: &Sides, finding: Finding) -> Finding {
         match &sides.twins {
             Some(twins)
-                if is_by_chain(self.has_moved(twins), &finding) && self.say_the_same(twins) =>
+                if is_by_chain(self.has_moved(twins), &self.ours, &finding)
+                    && self.say_the_same(twins) =>
             {
                 finding.cannot_say("the chain moved, and both sides' nodes say the same now")
             }
@@ -171,14 +174,15 @@ impl Case for Sent {
 }
 
 /// Whether the two outcomes may be those of two chains.
-fn is_by_chain(moved: Moved, finding: &Finding) -> bool {
+fn is_by_chain(moved: Moved, ours: &BitcoinResult<String>, finding: &Finding) -> bool {
     match moved {
         Moved::Yes => true,
         Moved::No => false,
         Moved::Perhaps => {
             let differences = finding.differences.iter();
-            let mut texts = differences.flat_map(|it| [&it.primary, &it.secondary]);
-            texts.any(|text| {
+            let texts = differences.flat_map(|it| [it.primary.as_str(), it.secondary.as_str()]);
+            let message = ours.as_ref().err().map(BitcoinError::message);
+            texts.chain(message).any(|text| {
                 let text = text.to_lowercase();
                 BY_CHAIN.iter().any(|reason| text.contains(reason))
             })
