@@ -227,7 +227,7 @@ pub(crate) fn read_file(
     let mut payments = Payments::new();
     for (txid, row) in booking.payments(-1)? {
         let payment = Payment {
-            transaction: booking.payment_transaction(txid)?,
+            transaction: booking.payment_transaction(txid)?.ok_or("it has a row")?,
             is_settled: !open.contains_key(&txid),
             row,
         };

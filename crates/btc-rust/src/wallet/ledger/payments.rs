@@ -165,14 +165,14 @@ pub(super) fn holds(
 
 impl Ledger {
     /// Takes over which payments there are now. `fetch` reads the transaction of one that is not
-    /// known here yet.
+    /// known here yet; none where the other side has deleted it since the rows were read.
     ///
     /// # Errors
     /// Those of `fetch`. `Internal`: it cannot be written.
     pub fn set_payments(
         &mut self,
         rows: BTreeMap<Txid, PaymentRow>,
-        mut fetch: impl FnMut(Txid) -> BitcoinResult<Transaction>,
+        mut fetch: impl FnMut(Txid) -> BitcoinResult<Option<Transaction>>,
     ) -> BitcoinResult<()> {
         let is_same = rows.len() == self.payments.len()
             && rows
@@ -188,7 +188,10 @@ impl Ledger {
                 Some(payment) => payment.transaction,
                 None => match self.graph.graph().get_tx(txid) {
                     Some(transaction) => transaction,
-                    None => Arc::new(fetch(txid)?),
+                    None => match fetch(txid)? {
+                        Some(transaction) => Arc::new(transaction),
+                        None => continue,
+                    },
                 },
             };
             if self.graph.graph().get_tx(txid).is_none() {

@@ -154,7 +154,7 @@ impl Reservations {
     }
 
     /// The transaction of a payment.
-    pub fn payment_transaction(&self, txid: Txid) -> BitcoinResult<Transaction> {
+    pub fn payment_transaction(&self, txid: Txid) -> BitcoinResult<Option<Transaction>> {
         self.read(|connection| payments::payment_transaction(connection, txid))
     }
 

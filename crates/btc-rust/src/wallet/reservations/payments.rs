@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bitcoin::consensus::encode;
 use bitcoin::{ScriptBuf, Transaction, Txid, Witness};
 use btc_iface::BitcoinResult;
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 use super::{Booking, clamped, failed, parsed, unreadable};
 
@@ -45,8 +45,8 @@ impl Booking<'_> {
         open_payments(&self.session.connection, above).map_err(|cause| failed(self.path, cause))
     }
 
-    /// The transaction of a payment.
-    pub fn payment_transaction(&self, txid: Txid) -> BitcoinResult<Transaction> {
+    /// The transaction of a payment; none if there is no such payment.
+    pub fn payment_transaction(&self, txid: Txid) -> BitcoinResult<Option<Transaction>> {
         payment_transaction(&self.session.connection, txid)
             .map_err(|cause| failed(self.path, cause))
     }
@@ -227,14 +227,16 @@ pub(super) fn open_payments(
 pub(super) fn payment_transaction(
     connection: &Connection,
     txid: Txid,
-) -> rusqlite::Result<Transaction> {
-    let raw: Vec<u8> = connection
+) -> rusqlite::Result<Option<Transaction>> {
+    let raw: Option<Vec<u8>> = connection
         .prepare_cached("SELECT raw FROM payments WHERE txid = ?1")?
-        .query_row([txid.to_string()], |row| row.get(0))?;
+        .query_row([txid.to_string()], |row| row.get(0))
+        .optional()?;
+    let Some(raw) = raw else { return Ok(None) };
     let transaction: Transaction =
         encode::deserialize(&raw).map_err(|cause| unreadable(0, cause.to_string()))?;
     if transaction.compute_txid() != txid {
         return Err(unreadable(0, "the transaction is another one".to_owned()));
     }
-    Ok(transaction)
+    Ok(Some(transaction))
 }

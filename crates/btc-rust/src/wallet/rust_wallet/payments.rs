@@ -246,7 +246,9 @@ impl RustWallet {
         if !booking.is_to_send(txid, settled_below)? {
             return Ok(None);
         }
-        let transaction = booking.payment_transaction(txid)?;
+        let Some(transaction) = booking.payment_transaction(txid)? else {
+            return Ok(None);
+        };
         booking.set_next_broadcast(txid, next_broadcast_ms(booking.now_ms()))?;
         booking.commit()?;
         Ok(Some(Arc::new(transaction)))

@@ -262,7 +262,7 @@ pub(super) fn compare(pair: &Pair, counts: &mut Counts) -> BitcoinResult<Vec<Dif
     let all: Vec<_> = all.collect::<BitcoinResult<_>>()?;
     // The sides need the file.
     drop(booking);
-    for transaction in all {
+    for transaction in all.into_iter().flatten() {
         counts.judged += 1;
         found.extend(compare_words(pair, &encode::serialize(&transaction))?);
     }
