@@ -69,17 +69,25 @@ impl KnownTip {
     }
 }
 
-/// What is said of a transaction that another chain would take, in lower case: its inputs are not
-/// there, it is too early for it, or another payment is not decided yet.
-const BY_CHAIN: [&str; 7] = [
-    "inputs missing or spent",
-    "spends-coins-of-another-payment",
+/// What is said of a transaction that would be taken on another chain or beside other transactions,
+/// in lower case: its inputs are not there, it is too early for it, or something else has its coins.
+const BY_CHAIN: [&str; 12] = [
     "missing-inputs",
     "bad-txns-inputs-missingorspent",
+    "inputs missing or spent",
     "bad-txns-premature-spend-of-coinbase",
     "non-final",
     "non-bip68-final",
+    "txn-mempool-conflict",
+    "insufficient fee",
+    "too-long-mempool-chain",
+    "too-large-cluster",
+    "spends-coins-of-another-payment",
+    "coin-reserved-for-another-transaction",
 ];
+
+/// Deeper reorganisations do not happen by themselves.
+const YOUNG: u32 = 100;
 
 impl Sent {
     /// `answered_at` is the tip when the primary had answered; none when the secondary is asked at
@@ -107,6 +115,43 @@ impl Sent {
         }
         self.answered_at
             .map_or(Moved::No, |then| then.has_moved(now))
+    }
+
+    /// Whether the two outcomes may be those of two chains.
+    fn is_by_chain(&self, moved: Moved, finding: &Finding) -> bool {
+        match moved {
+            Moved::Yes => true,
+            Moved::No => false,
+            Moved::Perhaps => {
+                let differences = finding.differences.iter();
+                let texts = differences.flat_map(|it| [it.primary.as_str(), it.secondary.as_str()]);
+                let message = self.ours.as_ref().err().map(BitcoinError::message);
+                let has_reason = texts.chain(message).any(|text| {
+                    let text = text.to_lowercase();
+                    BY_CHAIN.iter().any(|reason| text.contains(reason))
+                });
+                // The node would take it, and has not got it.
+                let mut paths = finding.differences.iter().map(|it| it.path.as_str());
+                has_reason || (paths.any(|path| path == "verdict") && self.is_young())
+            }
+        }
+    }
+
+    /// Whether a reorganisation of the usual depth makes the transaction too early for a while, so
+    /// that nodes drop it, and take it again afterwards.
+    fn is_young(&self) -> bool {
+        let lock_time = absolute::LockTime::from_consensus(self.transaction.lock_time);
+        let is_locked = self
+            .transaction
+            .inputs
+            .iter()
+            .any(|input| input.sequence != u32::MAX);
+        match (lock_time, self.answered_at) {
+            (absolute::LockTime::Blocks(at), Some(known)) => {
+                is_locked && at.to_consensus_u32() > known.height.saturating_sub(YOUNG)
+            }
+            _ => false,
+        }
     }
 
     fn check(&self, twin: &dyn WalletTwin) -> BitcoinResult<BroadcastCheck> {
@@ -163,29 +208,12 @@ impl Case for Sent {
     fn last(&mut self, sides: &Sides, finding: Finding) -> Finding {
         match &sides.twins {
             Some(twins)
-                if is_by_chain(self.has_moved(twins), &self.ours, &finding)
+                if self.is_by_chain(self.has_moved(twins), &finding)
                     && self.say_the_same(twins) =>
             {
                 finding.cannot_say("the chain moved, and both sides' nodes say the same now")
             }
             _ => finding,
-        }
-    }
-}
-
-/// Whether the two outcomes may be those of two chains.
-fn is_by_chain(moved: Moved, ours: &BitcoinResult<String>, finding: &Finding) -> bool {
-    match moved {
-        Moved::Yes => true,
-        Moved::No => false,
-        Moved::Perhaps => {
-            let differences = finding.differences.iter();
-            let texts = differences.flat_map(|it| [it.primary.as_str(), it.secondary.as_str()]);
-            let message = ours.as_ref().err().map(BitcoinError::message);
-            texts.chain(message).any(|text| {
-                let text = text.to_lowercase();
-                BY_CHAIN.iter().any(|reason| text.contains(reason))
-            })
         }
     }
 }

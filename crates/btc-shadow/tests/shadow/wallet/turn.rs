@@ -6,8 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use btc_iface::BitcoinImplementationType::{Python, Rust};
-use btc_iface::BroadcastVerdict::Refused;
-use btc_iface::{BitcoinInterface, BlockRef, Operation};
+use btc_iface::BroadcastVerdict::{Acceptable, Refused};
+use btc_iface::{BitcoinInterface, BitcoinTransaction, BlockRef, Operation};
 use btc_shadow::compare::Verdict;
 use btc_shadow::record::Event;
 use btc_shadow::sink::MemorySink;
@@ -65,15 +65,28 @@ fn off_path(shadow: Shadow, look_every: Duration) -> Shadow {
 
 /// What is found when the tip at the secondary's turn is `now`, and both nodes refuse for a reason.
 fn found_at(now: BlockRef, has_built: bool, reason: &'static str) -> Vec<(Verdict, u64)> {
+    found_of(&transaction(), Some(now), has_built, || refusing(reason))
+}
+
+/// The same of a transaction; the nodes say what `twin` does, and no tip if there is none.
+fn found_of(
+    transaction: &BitcoinTransaction,
+    now: Option<BlockRef>,
+    has_built: bool,
+    twin: impl Fn() -> Twin,
+) -> Vec<(Verdict, u64)> {
+    let primary_twin = twin();
     let twin = Twin {
         state: Box::new(move || {
             let mut state = state();
-            state.tip = now;
+            state.tip = now.ok_or_else(|| {
+                crate::double::failure(Operation::GetBalance, btc_iface::ErrorKind::Unavailable)
+            })?;
             Ok(state)
         }),
-        ..refusing(reason)
+        ..twin()
     };
-    let scene = scene_of(2, Primary::honest(), twin, Some(refusing(reason)));
+    let scene = scene_of(2, Primary::honest(), twin, Some(primary_twin));
     let shadow = off_path(scene.shadow, Duration::ZERO);
     let height = shadow.get_block_height().expect("a height");
     assert_eq!(height, snapshot().tip.height);
@@ -82,7 +95,7 @@ fn found_at(now: BlockRef, has_built: bool, reason: &'static str) -> Vec<(Verdic
         let built = shadow.create_transaction(payment(60_000), 2);
         built.expect("enough coins");
     }
-    shadow.broadcast_transaction(&transaction()).expect("sent");
+    shadow.broadcast_transaction(transaction).expect("sent");
     judged(&shadow)
 }
 
@@ -121,6 +134,36 @@ fn where_the_height_alone_was_known_a_reason_that_another_chain_gives_leaves_the
         // No chain makes a transaction dust.
         assert_eq!(found_at(tip, false, "dust"), [(Verdict::Mismatch, 1)]);
     }
+}
+
+#[test]
+fn what_nodes_dropped_for_its_lock_time_may_have_been_sent() {
+    let tip = snapshot().tip;
+    let old = BitcoinTransaction {
+        lock_time: 0,
+        ..transaction()
+    };
+    let young = BitcoinTransaction {
+        lock_time: tip.height,
+        ..transaction()
+    };
+    let dropped = || always(Acceptable, None);
+    let found = found_of(&young, Some(tip), false, dropped);
+    assert_eq!(found, [(Verdict::Inconclusive, 1)]);
+    for (transaction, has_built) in [(&young, true), (&old, true), (&old, false)] {
+        let found = found_of(transaction, Some(tip), has_built, dropped);
+        assert_eq!(found, [(Verdict::Mismatch, 1)], "it was never sent");
+    }
+}
+
+#[test]
+fn a_tip_that_is_not_told_excuses_nothing_by_itself() {
+    let old = BitcoinTransaction {
+        lock_time: 0,
+        ..transaction()
+    };
+    let found = found_of(&old, None, true, || always(Acceptable, None));
+    assert_eq!(found, [(Verdict::Mismatch, 1)]);
 }
 
 #[test]
