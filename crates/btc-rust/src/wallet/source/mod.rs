@@ -19,6 +19,7 @@ pub mod scan;
 mod server;
 #[cfg(any(feature = "electrum", feature = "esplora"))]
 mod tls;
+#[cfg(any(feature = "electrum", feature = "esplora"))]
 mod verdict;
 pub mod work;
 
