@@ -106,14 +106,19 @@ proptest! {
                 }
                 Step::Lock(number) => {
                     let booking = reservations.begin(model.now).expect("free");
-                    booking.lock(coin(number)).expect("sound");
-                    booking.commit().expect("sound");
-                    let lock = Reservation {
-                        until_ms: None,
-                        span_ms: None,
-                        reason: LOCKED.to_owned(),
-                    };
-                    model.reserved.insert(coin(number), lock);
+                    let done = booking.lock(coin(number)).and_then(|()| booking.commit());
+                    model.expire();
+                    let found = model.reserved.get(&coin(number));
+                    let is_free = found.is_none_or(Reservation::is_lock);
+                    prop_assert_eq!(done.is_ok(), is_free);
+                    if is_free {
+                        let lock = Reservation {
+                            until_ms: None,
+                            span_ms: None,
+                            reason: LOCKED.to_owned(),
+                        };
+                        model.reserved.insert(coin(number), lock);
+                    }
                 }
                 Step::Release(number) => {
                     let booking = reservations.begin(model.now).expect("free");
