@@ -1,4 +1,4 @@
-//! Payments that were given up: by name, when another one's fee is raised.
+//! Payments that are given up or raised, and what is left to spend.
 
 use btc::bitcoin::Transaction;
 use btc::bitcoin::consensus::encode::deserialize_hex;
@@ -9,8 +9,12 @@ use serde_json::json;
 
 use super::{Case, Purse, SOMEBODY, mempool, text};
 
-pub(super) const CASES: &[(&str, Case)] =
-    &[("what_is_dropped_by_name_does_not_come_back", dropped)];
+pub(super) const CASES: &[(&str, Case)] = &[
+    ("what_is_dropped_by_name_does_not_come_back", dropped),
+    ("a_rescan_below_the_birthday_is_refused", rescan_below),
+    ("psbt_bump_signs_nothing", unsigned),
+    ("balance_says_what_the_next_payment_can_spend", available),
+];
 
 /// A, B from A's change, A raised with B dropped; then a miner takes the first A.
 fn dropped(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
@@ -38,5 +42,49 @@ fn dropped(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
     };
     assert_eq!(state(&first), Some(json!("confirmed")), "{history}");
     assert_eq!(state(&second), Some(json!("abandoned")), "{history}");
+    Ok(())
+}
+
+fn rescan_below(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
+    let purse = Purse::new(chain, node)?;
+    let birthday = chain.height();
+    purse.receive(chain, AddressType::P2wpkh, &[90_000])?;
+    let below = (birthday - 1).to_string();
+    let run = purse.run(&["rescan", "--from", &below]).code(2);
+    run.says(&["birthday", &birthday.to_string(), "--birthday"]);
+    let read = purse.json(&["rescan", "--from", &birthday.to_string()]);
+    assert_eq!(read["spendable_sat"], 90_000);
+    Ok(())
+}
+
+fn unsigned(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
+    for address_type in [AddressType::P2pkh, AddressType::P2tr] {
+        let purse = Purse::new(chain, node)?;
+        purse.receive(chain, address_type, &[90_000])?;
+        let payment = format!("{SOMEBODY}=20000sat");
+        let sent = text(&purse.json(&["send", &payment, "--fee-rate", "2"])["txid"]);
+        let raised = purse.json(&["psbt", "bump", &sent, "--fee-rate", "9"]);
+        let run = purse.run(&["psbt", "finalize", &text(&raised["psbt"])]);
+        run.code(1).says(&["signatures are missing"]);
+        let signed = purse.run(&["psbt", "sign", &text(&raised["psbt"])]).code(0);
+        purse
+            .run(&["psbt", "finalize", signed.stdout.trim()])
+            .code(0);
+        chain.mine(1)?;
+    }
+    Ok(())
+}
+
+fn available(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
+    let purse = Purse::new(chain, node)?;
+    purse.receive(chain, AddressType::P2wpkh, &[90_000, 60_000])?;
+    let coins = purse.json(&["utxo"]);
+    let coins = coins.as_array().ok_or("a list")?;
+    let large = coins.iter().find(|coin| coin["value_sat"] == 90_000);
+    let large = text(&large.ok_or("it is there")?["outpoint"]);
+    purse.run(&["utxo", "lock", &large]).code(0);
+    let balance = purse.json(&["balance"]);
+    assert_eq!(balance["spendable_sat"], 150_000);
+    assert_eq!(balance["available_sat"], 60_000);
     Ok(())
 }

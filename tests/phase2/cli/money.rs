@@ -29,7 +29,7 @@ fn what_it_owns(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
 
     let balance = purse.json(&["balance"]);
     let expected = json!({
-        "spendable_sat": 200_000, "confirmed_sat": 200_000, "trusted_pending_sat": 0,
+        "spendable_sat": 200_000, "available_sat": 200_000, "confirmed_sat": 200_000, "trusted_pending_sat": 0,
         "untrusted_pending_sat": 30_000, "immature_sat": 0, "held_by_missing_sat": 0, "height": chain.height(),
     });
     assert_eq!(balance, expected);

@@ -27,6 +27,10 @@ fn rivals(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
     let refused = purse.run(&["broadcast", &rival]).code(1);
     refused.says(&["spends-coins-of-another-payment", &first, "--replaces"]);
     assert!(mempool(chain.node())?.contains(&first));
+    // What is allowed to a call that fails is not allowed to the next one.
+    let unknown = "00".repeat(32);
+    let run = purse.run(&["broadcast", &rival, "--replaces", &unknown]);
+    run.code(2).says(&["no payment of the wallet"]);
     let sent = purse.run(&["broadcast", &rival, "--replaces", &first]);
     let second = sent.code(0).stdout.trim().to_owned();
     let waiting = mempool(chain.node())?;

@@ -53,12 +53,30 @@ fn send(
         }
         return Ok(btc::connect(config)?.broadcast_transaction(transaction)?);
     };
-    if !replaces.is_empty() {
-        let unsigned: Transaction = deserialize(bytes)
-            .map_err(|cause| usage(format!("the bytes are no transaction: {cause}")))?;
-        btc::connect_wallet(config)?.allow_replacement(&unsigned, replaces)?;
+    if replaces.is_empty() {
+        return through(config, &wallet.source, transaction);
     }
-    if config.shadow.is_some() || wallet.source == WalletSource::Core {
+    let whole: Transaction = deserialize(bytes)
+        .map_err(|cause| usage(format!("the bytes are no transaction: {cause}")))?;
+    btc::connect_wallet(config)?.allow_replacement(&whole, replaces)?;
+    let sent = through(config, &wallet.source, transaction);
+    if sent.is_err() {
+        // It was allowed to this call. What was handed over all the same has it written with it.
+        let wallet = btc::connect_wallet(config)?;
+        if wallet.is_payment(transaction.txid)? {
+            return sent;
+        }
+        wallet.disallow_replacement(&whole, replaces)?;
+    }
+    sent
+}
+
+fn through(
+    config: &Config,
+    source: &WalletSource,
+    transaction: &BitcoinTransaction,
+) -> Result<String, Failure> {
+    if config.shadow.is_some() || *source == WalletSource::Core {
         return Ok(btc::connect(config)?.broadcast_transaction(transaction)?);
     }
     let txid = btc::connect_wallet(config)?.broadcast_transaction(transaction)?;

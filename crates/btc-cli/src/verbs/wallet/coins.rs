@@ -24,12 +24,18 @@ pub(super) fn balance(output: Output) -> Done {
     };
     let height = follow(&wallet)?;
     let balance = wallet.balance()?;
+    let available_sat = available_sat(&wallet.unspent()?);
     let mut value = json!(balance);
     value["spendable_sat"] = json!(balance.spendable_sat());
+    value["available_sat"] = json!(available_sat);
     value["height"] = json!(height);
     output.show(&value, || {
         fields(&[
             ("spendable", show_sat(balance.spendable_sat())),
+            (
+                "of it neither reserved, locked nor held",
+                show_sat(available_sat),
+            ),
             ("confirmed", show_sat(balance.confirmed_sat)),
             ("pending, own", show_sat(balance.trusted_pending_sat)),
             ("pending, others'", show_sat(balance.untrusted_pending_sat)),
@@ -42,6 +48,18 @@ pub(super) fn balance(output: Output) -> Done {
         ])
     })?;
     Ok(Code::Ok)
+}
+
+/// What the next payment can spend: what is confirmed or comes back to the wallet, and is nothing
+/// else's.
+fn available_sat(coins: &[Coin]) -> u64 {
+    let is_available = |coin: &&Coin| {
+        let is_spendable = matches!(coin.state, CoinState::Confirmed | CoinState::TrustedPending);
+        is_spendable && coin.reserved_for.is_none()
+    };
+    let all = coins.iter().filter(is_available);
+    // No more than all money.
+    all.map(|coin| coin.value_sat).fold(0, u64::saturating_add)
 }
 
 pub(super) fn utxo(output: Output, verb: Option<&UtxoVerb>) -> Done {
@@ -134,7 +152,9 @@ fn entry_line(entry: &HistoryEntry, tip: u32) -> String {
         }
         None => match entry.state {
             PaymentState::InMempool => "unconfirmed".to_owned(),
-            PaymentState::Missing => "MISSING: no node has it (btc rebroadcast)".to_owned(),
+            PaymentState::Missing => {
+                "MISSING: your node does not have it (btc rebroadcast)".to_owned()
+            }
             PaymentState::Conflicted => "conflicted: its coins were spent otherwise".to_owned(),
             state => state.as_str().to_owned(),
         },

@@ -91,7 +91,15 @@ fn bump(output: Output, options: &Raise) -> Done {
     let config = configuration()?;
     let wallet = open(&config)?;
     follow(&wallet)?;
-    let (psbt, replaces) = raised(&wallet, options)?;
+    let (mut psbt, replaces) = raised(&wallet, options)?;
+    // Signing is a step of its own, which shows what it signs, and asks on mainnet.
+    for input in &mut psbt.inputs {
+        input.partial_sigs.clear();
+        input.tap_key_sig = None;
+        input.tap_script_sigs.clear();
+        input.final_script_sig = None;
+        input.final_script_witness = None;
+    }
     promise(output, &wallet, network(&config)?, &psbt, &replaces)
 }
 

@@ -42,12 +42,12 @@ pub(super) fn abandon(output: Output, txid: Txid) -> Done {
     let wallet = open(&configuration()?)?;
     follow(&wallet)?;
     let given_up = wallet.abandon(txid)?;
-    remark(
-        output,
-        "a node elsewhere may still have it, and it may be mined; only spending its coins again \
-         makes sure that it is not",
-    );
-    output.show(&json!({ "abandoned": given_up }), || {
+    let warning = "a node elsewhere may still have it, and it may be mined: a payment from other \
+                   coins may be a second one; only spending its coins again makes sure that it is \
+                   not";
+    remark(output, warning);
+    let value = json!({ "abandoned": given_up, "warnings": [warning] });
+    output.show(&value, || {
         given_up
             .iter()
             .map(|txid| format!("abandoned {txid}\n"))

@@ -84,7 +84,8 @@ pub(super) fn permitted(
             };
             if candidate.hold == Some(Hold::Reserved) {
                 return fail(
-                    "the coin is reserved for another transaction; release it first (btc utxo unlock)",
+                    "the coin is another transaction's; if that one is not sent yet, release the coin \
+                     (btc utxo unlock), if it is missing, see btc rebroadcast, cancel and abandon",
                 );
             }
             if candidate.state == CoinState::Immature {

@@ -62,6 +62,17 @@ impl Booking<'_> {
         Ok(())
     }
 
+    /// Takes that back.
+    pub fn disallow_replacement(&self, token: Txid, replaced: &[Txid]) -> BitcoinResult<()> {
+        for txid in replaced {
+            self.write(
+                "DELETE FROM replaces WHERE token = ?1 AND txid = ?2",
+                (token.to_string(), txid.to_string()),
+            )?;
+        }
+        Ok(())
+    }
+
     /// The payments that the transaction with this token may replace.
     pub fn replaces(&self, token: Txid) -> BitcoinResult<BTreeSet<Txid>> {
         let read = || {

@@ -122,7 +122,8 @@ fn is_open(view: &View, payment: &OwnPayment) -> bool {
 fn conflict(payment: Txid, why: &str) -> BitcoinError {
     let message = format!(
         "spends-coins-of-another-payment: the transaction takes coins from payment {payment}, \
-         {why}; say that it replaces that payment (btc bump, btc cancel), or choose other coins"
+         {why}; say that it replaces that payment (btc bump, btc cancel, btc broadcast \
+         --replaces), or choose other coins"
     );
     refused(&message).with_context("payment", payment)
 }

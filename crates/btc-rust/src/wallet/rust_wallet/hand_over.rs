@@ -8,8 +8,8 @@ use btc_iface::{BitcoinError, BitcoinResult, BitcoinTransaction, ErrorKind, Oper
 use super::RustWallet;
 use super::conflicts::{check, dropped_by, is_promised, spends_own, trespass};
 use crate::convert;
-use crate::wallet::reservations;
 use crate::wallet::source::Follower;
+use crate::wallet::{fault, reservations};
 
 /// When a missing payment is sent again: at a random time within these, so that nodes cannot tell
 /// by the interval whose it is.
@@ -66,7 +66,7 @@ impl RustWallet {
     /// Says that this transaction, signed or not, may replace these payments.
     ///
     /// # Errors
-    /// Those of the reservations.
+    /// `InvalidInput`: one of them is not known. Those of the reservations.
     ///
     /// # Effects
     /// On disk before this returns.
@@ -75,9 +75,46 @@ impl RustWallet {
         transaction: &Transaction,
         replaced: &[Txid],
     ) -> BitcoinResult<()> {
+        let mut ledger = self.ledger();
+        self.read_shared(&mut ledger)?;
+        for txid in replaced {
+            if !ledger.payments().contains_key(txid) && ledger.transaction(*txid).is_none() {
+                let message = "no payment of the wallet to replace; `btc history` lists them";
+                return Err(fault::invalid(message).with_context("payment", txid));
+            }
+        }
         let mut reservations = self.reservations();
         let booking = reservations.begin(reservations::now_ms())?;
         booking.allow_replacement(reservations::token(transaction), replaced)?;
+        booking.commit()
+    }
+
+    /// Whether a transaction was handed over as a payment of the wallet, settled or not.
+    ///
+    /// # Errors
+    /// Those of the reservations.
+    pub fn is_payment(&self, txid: Txid) -> BitcoinResult<bool> {
+        let mut reservations = self.reservations();
+        reservations
+            .begin(reservations::now_ms())?
+            .has_payment(txid)
+    }
+
+    /// Takes back that this transaction may replace these payments.
+    ///
+    /// # Errors
+    /// Those of the reservations.
+    ///
+    /// # Effects
+    /// On disk before this returns.
+    pub fn disallow_replacement(
+        &self,
+        transaction: &Transaction,
+        replaced: &[Txid],
+    ) -> BitcoinResult<()> {
+        let mut reservations = self.reservations();
+        let booking = reservations.begin(reservations::now_ms())?;
+        booking.disallow_replacement(reservations::token(transaction), replaced)?;
         booking.commit()
     }
 

@@ -164,7 +164,18 @@ impl RustWallet {
             let message = format!("height {from_height} is above the tip ({})", tip.height);
             return Err(fault::invalid(message));
         }
-        self.settled_ledger().read_again_from(from_height)?;
+        let mut ledger = self.settled_ledger();
+        let birthday = ledger.birthday();
+        if from_height < birthday {
+            let message = format!(
+                "height {from_height} is below the wallet's birthday ({birthday}), and blocks below \
+                 that are never looked at; restore the words with an earlier birthday (btc wallet \
+                 restore --birthday), or rescan from {birthday} on"
+            );
+            return Err(fault::invalid(message));
+        }
+        ledger.read_again_from(from_height)?;
+        drop(ledger);
         Ok(self.follow()?.height)
     }
 
