@@ -349,14 +349,18 @@ impl BitcoinInterface for Shadow {
     }
 
     fn broadcast_transaction(&self, transaction: &BitcoinTransaction) -> BitcoinResult<String> {
+        // The node decides at some moment of the call: on which block is known only if it is the
+        // same before and after.
+        let before = self.sides.tips.block();
         self.observe(
             Operation::BroadcastTransaction,
             || self.primary.broadcast_transaction(transaction),
             |ours| {
                 let tips = ours.asked().tips.filter(|_| self.off_path.is_some());
-                let known = tips.map(|[_, height]| KnownTip {
-                    height,
-                    block: self.sides.tips.block_at(height),
+                let known = tips.map(|[_, height]| {
+                    let after = self.sides.tips.block_at(height);
+                    let block = after.filter(|block| before == Some(*block));
+                    KnownTip { height, block }
                 });
                 Box::new(Sent::new(transaction.clone(), ours.result.clone(), known))
             },

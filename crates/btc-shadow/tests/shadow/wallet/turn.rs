@@ -1,7 +1,7 @@
 //! Broadcasts whose turn comes later: what the chain did between the primary's answer and then.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use btc_shadow::{OffPath, Policy, Shadow};
 
 use super::broadcast::{OPERATION, always, transaction};
 use super::double::{Primary, Twin};
-use super::honest::{block, payment, snapshot, state};
+use super::honest::{block, payment, plan, snapshot, state};
 use super::scene_of;
 use crate::double::Double;
 
@@ -134,6 +134,48 @@ fn where_the_height_alone_was_known_a_reason_that_another_chain_gives_leaves_the
         // No chain makes a transaction dust.
         assert_eq!(found_at(tip, false, "dust"), [(Verdict::Mismatch, 1)]);
     }
+}
+
+#[test]
+fn a_reorganisation_during_the_call_leaves_the_question_open() {
+    let shadow: Arc<OnceLock<Shadow>> = Arc::default();
+    let during = Arc::clone(&shadow);
+    let built = AtomicU32::new(0);
+    let primary = Primary {
+        create: Box::new(move |outputs, fee_rate| {
+            let planned = plan(outputs, fee_rate, &snapshot())?;
+            let mut after = snapshot();
+            if built.fetch_add(1, Ordering::SeqCst) > 0 {
+                after.tip = rival();
+            }
+            Ok((planned.transaction, after))
+        }),
+        // Another caller sees the new block before the answer is there.
+        send: Box::new(move |transaction| {
+            let shadow = during.get().expect("it is there");
+            shadow.create_transaction(payment(60_000), 2)?;
+            Ok(transaction.txid.to_string())
+        }),
+        ..Primary::honest()
+    };
+    let twin = Twin {
+        state: Box::new(|| {
+            let mut state = state();
+            state.tip = rival();
+            Ok(state)
+        }),
+        ..refusing("non-final")
+    };
+    let scene = scene_of(2, primary, twin, Some(refusing("non-final")));
+    let off_path = off_path(scene.shadow, Duration::ZERO);
+    assert!(shadow.set(off_path).is_ok());
+    let shadow = shadow.get().expect("it is there");
+    shadow.get_block_height().expect("a height");
+    shadow
+        .create_transaction(payment(60_000), 2)
+        .expect("enough coins");
+    shadow.broadcast_transaction(&transaction()).expect("sent");
+    assert_eq!(judged(shadow), [(Verdict::Inconclusive, 1)]);
 }
 
 #[test]
