@@ -18,8 +18,8 @@ use crate::planted;
 use crate::scenario;
 use crate::step::Kind;
 
-/// Far longer than any history takes.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// Far longer than any history takes, also on a machine that does much else.
+const PATIENCE: Duration = Duration::from_mins(10);
 /// Between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(5);
 
@@ -211,7 +211,7 @@ pub(crate) fn play_all(flags: &Flags) -> Result<Report, Failure> {
     let home = shared_memory()?;
     let (sender, receiver) = mpsc::channel();
     let mut workers: Vec<Option<Worker>> = Vec::new();
-    for first in 0..jobs {
+    let spawn = |number: usize, first: u64| -> Result<Worker, Failure> {
         let mut child = Command::new(std::env::current_exe()?)
             .args(flags.for_worker(first, jobs))
             .arg("--home")
@@ -220,7 +220,6 @@ pub(crate) fn play_all(flags: &Flags) -> Result<Report, Failure> {
             .spawn()?;
         let lines = child.stdout.take().ok_or("a worker has an output")?;
         let sender = sender.clone();
-        let number = usize::try_from(first)?;
         thread::spawn(move || {
             for line in BufReader::new(lines).lines().map_while(Result::ok) {
                 // What is no line of ours is shown.
@@ -231,13 +230,16 @@ pub(crate) fn play_all(flags: &Flags) -> Result<Report, Failure> {
             }
             let _ = sender.send((number, None));
         });
-        workers.push(Some(Worker {
+        Ok(Worker {
             child,
-            seed: 0,
+            seed: flags.seed.wrapping_add(first),
             since: Instant::now(),
-        }));
+        })
+    };
+    for first in 0..jobs {
+        workers.push(Some(spawn(usize::try_from(first)?, first)?));
     }
-    drop(sender);
+    let mut running = workers.len();
     let mut report = Report::default();
     let mut shown = Instant::now();
     loop {
@@ -251,17 +253,25 @@ pub(crate) fn play_all(flags: &Flags) -> Result<Report, Failure> {
             Ok((number, None)) => {
                 if let Some(mut worker) = workers[number].take() {
                     let status = worker.child.wait()?;
-                    if !status.success() {
+                    let next = worker.seed.wrapping_sub(flags.seed).saturating_add(jobs);
+                    if status.success() {
+                        running -= 1;
+                    } else {
                         report.fail(worker.seed, format!("the process ended: {status}"));
+                        // Another one plays the rest.
+                        workers[number] = Some(spawn(number, next)?);
                     }
                 }
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
+        if running == 0 {
+            break;
+        }
         for worker in workers.iter_mut().flatten() {
             if worker.since.elapsed() > PATIENCE {
-                report.fail(worker.seed, format!("no end within {PATIENCE:?}"));
+                eprintln!("history {}: no end within {PATIENCE:?}", worker.seed);
                 worker.child.kill()?;
                 worker.since = Instant::now();
             }
