@@ -70,13 +70,15 @@ fuzz_target!(|input: Input| {
     let txid = |byte: u8| Txid::from_byte_array([byte; 32]);
     let pending = input.pending.iter();
     let pending: Vec<_> = pending
-        .map(|(it, is_truc, size_vb, fee_sat, spends)| PendingTransaction {
-            txid: txid(*it),
-            version: if *is_truc { 3 } else { 2 },
-            size_vb: *size_vb,
-            fee_sat: *fee_sat,
-            spends: spends.iter().map(|it| txid(*it)).collect(),
-        })
+        .map(
+            |(it, is_truc, size_vb, fee_sat, spends)| PendingTransaction {
+                txid: txid(*it),
+                version: if *is_truc { 3 } else { 2 },
+                size_vb: *size_vb,
+                fee_sat: *fee_sat,
+                spends: spends.iter().map(|it| txid(*it)).collect(),
+            },
+        )
         .collect();
     let snapshot = WalletSnapshot {
         tip: BlockRef {

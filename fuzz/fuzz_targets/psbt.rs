@@ -4,7 +4,7 @@
 #![no_main]
 
 use btc::rust::wallet::build::{
-    combine_psbts, extract_psbt, finalize_psbt, format_psbt, parse_psbt,
+    DEFAULT_MAX_FEE_RATE, combine_psbts, extract_psbt, finalize_psbt, format_psbt, parse_psbt,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -21,7 +21,7 @@ fuzz_target!(|input: &[u8]| {
     }
     let mut finished = psbt.clone();
     let is_final = finalize_psbt(&mut finished).unwrap_or(false);
-    if let Ok(transaction) = extract_psbt(&finished, true) {
+    if let Ok(transaction) = extract_psbt(&finished, DEFAULT_MAX_FEE_RATE, true) {
         assert!(is_final, "taken out of what is not final");
         assert_eq!(transaction.inputs.len(), psbt.unsigned_tx.input.len());
     }
