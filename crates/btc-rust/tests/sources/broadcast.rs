@@ -83,7 +83,9 @@ fn a_peer_that_is_away_is_passed_over() {
     source.broadcast(&transaction).expect("the second takes it");
     assert_eq!(mempool(&second).len(), 1);
     second.stop().expect("it stops");
-    let error = source.broadcast(&transaction).expect_err("nobody is there");
+    let error = source
+        .broadcast(&transaction)
+        .expect_err("no server is there");
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
 }
 

@@ -172,12 +172,12 @@ fn a_server_that_was_away_is_used_again() {
     let electrum = connect(&server);
     pocket.follow(&electrum).expect("the scan ends");
     server.stop().expect("it stops");
-    let error = pocket.follow(&electrum).expect_err("nobody is there");
+    let error = pocket.follow(&electrum).expect_err("no server is there");
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     let transaction = chain.spend_one().expect("a transaction");
     let error = electrum
         .broadcast(&transaction)
-        .expect_err("nobody is there");
+        .expect_err("no server is there");
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     server.restart().expect("it starts again");
     pay(&mut chain, &pocket, &[0]);

@@ -10,7 +10,7 @@ const TAPROOT_BYTES: usize = 32;
 /// What there is to say about paying this script, in words that follow its address.
 ///
 /// An address of a later witness version is an address (BIP350), and its program has no rules
-/// yet: whoever can have a transaction mined can take it.
+/// yet: any miner can take what is paid to it.
 pub(super) fn about(script: &Script) -> Option<String> {
     if script.as_bytes() == ANCHOR {
         return Some(

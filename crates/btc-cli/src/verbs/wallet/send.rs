@@ -99,7 +99,7 @@ pub(super) fn conclude(
             origin: None,
             spendable: None,
         }]);
-        // It is sent: whoever sees a failure may pay again.
+        // It is sent: a caller that sees a failure may pay again.
         if let Err(error) = labelled {
             output::note(format!(
                 "remark: the payment is sent, and its label was not written: {error}"

@@ -201,7 +201,7 @@ class Booking:
         return found.fetchone() is not None
 
     def set_accepted(self, txid: bytes) -> None:
-        """Remembers that a node has taken a payment, whoever gave it up meanwhile."""
+        """Remembers that a node has taken a payment, and that it is not given up."""
         self._write(
             "UPDATE payments SET outcome = ?, abandoned_ms = NULL WHERE txid = ?",
             (_ACCEPTED, _text(txid)),

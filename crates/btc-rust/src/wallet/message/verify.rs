@@ -65,7 +65,7 @@ pub struct Proof {
 ///
 /// # Behavior
 /// A signature of more than 4 MiB, and a proof of funds of more than 1,000 outputs, is
-/// inconclusive: the work is bounded, whoever sent it.
+/// inconclusive: the work is bounded for every sender.
 ///
 /// # Errors
 /// `InvalidInput`: not an address, or of another network.

@@ -136,7 +136,7 @@ impl Booking<'_> {
         Ok(deleted > 0)
     }
 
-    /// Remembers that a node has taken a payment, whoever gave it up meanwhile; false if there is
+    /// Remembers that a node has taken a payment, and that it is not given up; false if there is
     /// none.
     pub fn set_accepted(&self, txid: Txid) -> BitcoinResult<bool> {
         let sql = "UPDATE payments SET outcome = 'accepted', abandoned_ms = NULL WHERE txid = ?1";

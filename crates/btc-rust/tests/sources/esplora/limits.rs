@@ -67,7 +67,7 @@ fn wrong_addresses_are_told() {
     let error = EsploraSource::connect(&EsploraConfig::new(&server.url(), Network::Signet));
     let error = error.err().expect("another network");
     assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
-    // The node itself is none.
+    // The node itself is not an Esplora server.
     let error = attempt(&node.rpc_url(), None, None).err().expect("refused");
     assert_eq!(error.kind(), ErrorKind::InvalidResponse, "{error}");
 }

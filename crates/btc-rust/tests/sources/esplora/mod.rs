@@ -172,10 +172,10 @@ fn a_server_that_was_away_is_used_again() {
     let transaction = chain.spend_one().expect("a transaction");
     let error = esplora
         .broadcast(&transaction)
-        .expect_err("nobody is there");
+        .expect_err("no server is there");
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error} at {address}");
     let error = attempt(&format!("http://{address}"), None, None).err();
-    let error = error.expect("nobody is there");
+    let error = error.expect("no server is there");
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     // The node behind a server is away, and back.
     let server = EsploraServer::start(&node).expect("a server");

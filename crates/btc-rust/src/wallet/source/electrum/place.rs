@@ -151,7 +151,7 @@ impl Place {
         }
     }
 
-    /// The name goes to the proxy as it is: nobody else is asked for its address.
+    /// The name goes to the proxy as it is: no other server is asked for its address.
     fn dial_through(&self, proxy: &str) -> BitcoinResult<TcpStream> {
         let failed = |cause: std::io::Error| {
             let kind = match cause.kind() {

@@ -122,7 +122,7 @@ pub(super) struct Memory {
     run: Option<Run>,
     transactions: HashMap<Txid, Arc<Transaction>>,
     anchors: HashMap<Txid, ConfirmationBlockTime>,
-    /// Transactions that do not concern the wallet, as long as it has so many scripts and outputs.
+    /// Transactions that do not concern the wallet while it has this number of scripts and outputs.
     foreign: HashSet<Txid>,
     foreign_for: (usize, usize),
 }

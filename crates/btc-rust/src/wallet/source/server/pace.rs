@@ -36,7 +36,7 @@ impl Pace {
         Look(self)
     }
 
-    /// Says that so many requests have been answered.
+    /// Adds this number of answered requests.
     ///
     /// # Errors
     /// `Timeout`: over the look, the server is too slow.

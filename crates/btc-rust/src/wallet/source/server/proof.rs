@@ -20,8 +20,8 @@ impl Proof {
     /// Whether the branch leads from the transaction to this root.
     ///
     /// A node of the tree that could be read as a transaction of 64 bytes is refused: with one of
-    /// those in a block, a branch that is one level longer would prove a transaction that nobody
-    /// has mined.
+    /// those in a block, a branch that is one level longer would prove a transaction that was
+    /// never mined.
     pub(super) fn holds(&self, txid: Txid, root: TxMerkleNode) -> bool {
         let depth = self.siblings.len();
         if depth > MAX_DEPTH || self.position >> depth != 0 {
