@@ -7,7 +7,7 @@ use btc::bitcoin::consensus::encode::deserialize;
 use btc::bitcoin::hex::FromHex;
 use btc::bitcoin::{Transaction, Txid};
 use btc::config::WalletSource;
-use btc::{BitcoinTransaction, Config};
+use btc::{BitcoinResult, BitcoinTransaction, Config};
 use serde_json::json;
 
 use super::Done;
@@ -15,7 +15,7 @@ use crate::confirm;
 use crate::exit::{Code, Failure};
 use crate::flags::Broadcast;
 use crate::node::Session;
-use crate::output::Output;
+use crate::output::{Output, note};
 
 /// A transaction of the largest size consensus allows, in hexadecimal, with some white space.
 const MAX_INPUT_BYTES: u64 = 8_000_000 + 1024;
@@ -60,15 +60,24 @@ fn send(
         .map_err(|cause| usage(format!("the bytes are no transaction: {cause}")))?;
     btc::connect_wallet(config)?.allow_replacement(&whole, replaces)?;
     let sent = through(config, &wallet.source, transaction);
-    if sent.is_err() {
-        // It was allowed to this call. What was handed over all the same has it written with it.
-        let wallet = btc::connect_wallet(config)?;
-        if wallet.is_payment(transaction.txid)? {
-            return sent;
-        }
-        wallet.disallow_replacement(&whole, replaces)?;
+    if sent.is_err()
+        && let Err(error) = take_back(config, &whole, replaces)
+    {
+        // What became of the transaction is what the caller must hear.
+        note(format!(
+            "remark: that it may replace those payments is still allowed: {error}"
+        ));
     }
     sent
+}
+
+/// It was allowed to one call. What was handed over all the same has it written with it.
+fn take_back(config: &Config, transaction: &Transaction, replaces: &[Txid]) -> BitcoinResult<()> {
+    let wallet = btc::connect_wallet(config)?;
+    if wallet.is_payment(transaction.compute_txid())? {
+        return Ok(());
+    }
+    wallet.disallow_replacement(transaction, replaces)
 }
 
 fn through(
