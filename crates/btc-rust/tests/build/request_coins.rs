@@ -87,7 +87,7 @@ fn coins_are_chosen_by_those_who_ask() {
         set(&[1])
     );
 
-    for (named, said) in [(4, "reserved"), (6, "100 confirmations")] {
+    for (named, said) in [(4, "is another transaction's"), (6, "100 confirmations")] {
         let request = TransactionRequest {
             coins: vec![place(named)],
             ..payment()
