@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use btc::bitcoin::{OutPoint, ScriptBuf, Transaction, Txid};
+use btc::rust::wallet::reservations;
 
 use crate::truth::Truth;
 
@@ -68,15 +69,23 @@ impl Payment {
     }
 }
 
+/// A coin that is reserved for a transaction that no one was told of.
+#[derive(Debug, Clone)]
+pub(crate) struct Stray {
+    pub(crate) coin: OutPoint,
+    pub(crate) since_ms: i64,
+    /// The token of the transaction.
+    pub(crate) token: String,
+}
+
 /// The payments of one folder, in the order in which they were built.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Payments {
     pub(crate) all: Vec<Payment>,
     /// Coins that a user has locked.
     pub(crate) locked: BTreeSet<OutPoint>,
-    /// Coins that are reserved, since when, for what a process built that died before it could
-    /// say so.
-    pub(crate) strays: Vec<(OutPoint, i64)>,
+    /// Coins that are reserved for what a process built that died before it could say so.
+    pub(crate) strays: Vec<Stray>,
 }
 
 impl Payments {
@@ -92,7 +101,7 @@ impl Payments {
     /// was set back.
     pub(crate) fn expire(&mut self, now_ms: i64) {
         let is_over = |since_ms: i64| !(since_ms..since_ms + RESERVED_MS).contains(&now_ms);
-        self.strays.retain(|(_, since_ms)| !is_over(*since_ms));
+        self.strays.retain(|stray| !is_over(stray.since_ms));
         for payment in &mut self.all {
             if let Phase::Built { since_ms } = payment.phase
                 && is_over(since_ms)
@@ -173,7 +182,7 @@ impl Payments {
         for outpoint in &self.locked {
             reserved.insert(*outpoint, None);
         }
-        reserved.extend(self.strays.iter().map(|(outpoint, _)| (*outpoint, None)));
+        reserved.extend(self.strays.iter().map(|stray| (stray.coin, None)));
         for payment in &self.all {
             if matches!(payment.phase, Phase::Built { .. }) {
                 reserved.extend(payment.inputs().map(|it| (it, Some(payment.txid))));
@@ -228,6 +237,18 @@ impl Payments {
         }
     }
 
+    /// Whether a payment descends from one that was given up.
+    pub(crate) fn is_built_on_abandoned(&self, truth: &Truth, payment: &Payment) -> bool {
+        payment.inputs().any(|outpoint| {
+            let parent = self.get(outpoint.txid).filter(|it| it.was_handed_over());
+            parent.is_some_and(|it| match self.standing(truth, it) {
+                Standing::Abandoned => true,
+                Standing::Conflicted => self.is_built_on_abandoned(truth, it),
+                _ => false,
+            })
+        })
+    }
+
     /// Why a payment that is handed over now must be refused before the node is asked.
     pub(crate) fn refusal(&self, truth: &Truth, payment: &Payment) -> Option<&'static str> {
         let inputs: HashSet<OutPoint> = payment.inputs().collect();
@@ -243,14 +264,34 @@ impl Payments {
                 return Some("spends-coins-of-another-payment");
             }
         }
+        // What it names and does not make impossible.
+        let rivals: BTreeSet<Txid> = self
+            .open(truth)
+            .filter(|it| it.txid != payment.txid && it.inputs().any(|it| inputs.contains(&it)))
+            .map(|it| it.txid)
+            .collect();
+        let fallen = rivals
+            .iter()
+            .flat_map(|rival| self.open_descendants(truth, *rival))
+            .collect();
+        let fallen = self.named(&fallen);
+        let is_spared = |it: &Payment| {
+            named.contains(&it.txid)
+                && it.txid != payment.txid
+                && !rivals.contains(&it.txid)
+                && !fallen.contains(&it.txid)
+        };
+        if self.open(truth).any(is_spared) {
+            return Some("replaces-no-coin-of-the-payment");
+        }
         let reserved = self.reserved();
         let is_taken = |it: &OutPoint| {
             let by = reserved.get(it).copied().flatten();
             by.is_some_and(|by| by != payment.txid)
         };
-        inputs
-            .iter()
-            .any(is_taken)
+        let token = reservations::token(&payment.transaction).to_string();
+        let is_stray = |it: &Stray| inputs.contains(&it.coin) && it.token != token;
+        (inputs.iter().any(is_taken) || self.strays.iter().any(is_stray))
             .then_some("coin-reserved-for-another-transaction")
     }
 }

@@ -32,6 +32,7 @@ pub(crate) struct Setup {
     pub(crate) min_relay: u64,
     pub(crate) has_rest: bool,
     pub(crate) has_filters: bool,
+    pub(crate) has_txindex: bool,
     /// Whether another folder of the same words takes part.
     pub(crate) has_colleague: bool,
 }
@@ -51,6 +52,7 @@ impl Setup {
             min_relay: random.pick(&[100, 100, 1_000]),
             has_rest: !random.once_in(4),
             has_filters: !random.once_in(4),
+            has_txindex: random.once_in(2),
             has_colleague: random.once_in(3),
         }
     }
@@ -101,6 +103,7 @@ impl Stage {
             .min_relay(setup.min_relay)
             .rest(setup.has_rest)
             .filters(setup.has_filters)
+            .transaction_index(setup.has_txindex)
             .start()?;
         let node = Arc::new(node);
         let mut houses = vec![House::new(setup.shape())?];

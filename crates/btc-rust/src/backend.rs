@@ -141,7 +141,7 @@ impl BitcoinInterface for RustBitcoin {
         }
         let send = || self.core.broadcast(&bytes, transaction.txid);
         match &self.wallet {
-            Some(wallet) => wallet.handing_over(&bytes, |_| send())?,
+            Some(wallet) => wallet.handing_over(&bytes, (), |_| send())?,
             None => send()?,
         }
         Ok(transaction.txid.to_string())

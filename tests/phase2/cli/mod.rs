@@ -10,6 +10,7 @@ mod prompts;
 mod psbt;
 mod raise;
 mod remarks;
+mod restoring;
 mod sending;
 mod setup;
 mod wrong;
@@ -34,10 +35,11 @@ type Failed = Box<dyn std::error::Error + Send + Sync>;
 const SOMEBODY: &str = "bcrt1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqdku202";
 
 pub(crate) fn add(suite: &mut Suite, phase: &Arc<Phase>) {
-    let groups: [&[(&str, Case)]; 10] = [
+    let groups: [&[(&str, Case)]; 11] = [
         birthday::CASES,
         message::CASES,
         remarks::CASES,
+        restoring::CASES,
         giving_up::CASES,
         sending::CASES,
         setup::CASES,

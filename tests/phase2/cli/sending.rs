@@ -1,16 +1,28 @@
 //! `btc broadcast` with a wallet: what it sends is a payment like any other.
 
-use btc::{AddressType, NodeConfig};
+use std::sync::{Arc, Mutex};
+
+use btc::bitcoin::consensus::encode::deserialize_hex;
+use btc::bitcoin::{Amount, Transaction, TxOut};
+use btc::{AddressType, Credentials, Network, NodeConfig};
 use btc_regtest::Chain;
-use btc_tests::Outcome;
+use btc_regtest::sim::{Fate, Moment, SimNode, coins};
+use btc_tests::{Outcome, WalletFolder};
+use rusqlite::Connection;
 use serde_json::json;
 
-use super::{Case, Failed, Purse, SOMEBODY, mempool, text};
+use super::{Case, Failed, Purse, SOMEBODY, error, mempool, script, text};
 
-pub(super) const CASES: &[(&str, Case)] = &[(
-    "broadcast_takes_no_payments_coins_unless_it_is_named",
-    rivals,
-)];
+pub(super) const CASES: &[(&str, Case)] = &[
+    (
+        "broadcast_takes_no_payments_coins_unless_it_is_named",
+        rivals,
+    ),
+    (
+        "broadcast_says_what_the_node_said_whatever_else_fails",
+        refused_over_a_busy_file,
+    ),
+];
 
 /// Two transactions of one coin: the second is sent when it names the first, and is the wallet's.
 fn rivals(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
@@ -39,6 +51,58 @@ fn rivals(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
     assert_eq!(history[0]["txid"], json!(second), "{history}");
     assert_eq!(history[0]["state"], "in_mempool", "{history}");
     chain.mine(1)?;
+    Ok(())
+}
+
+/// The node refuses a replacement, and the shared file cannot be written from that moment on: the
+/// refusal is the error, and that the permission stays is a remark.
+fn refused_over_a_busy_file(_: &mut Chain<'_>, _: &NodeConfig) -> Outcome {
+    let node = SimNode::builder().start()?;
+    let config = NodeConfig {
+        url: node.rpc_url(),
+        credentials: Credentials::CookieFile(node.cookie_file()),
+        ..NodeConfig::new(Network::Regtest)
+    };
+    let purse = Purse {
+        folder: WalletFolder::random(0)?,
+        node: &config,
+    };
+    let address = purse.json(&["address", "new", "--type", "p2wpkh"]);
+    let paid = TxOut {
+        value: Amount::from_sat(90_000),
+        script_pubkey: script(&address["script_pubkey"])?,
+    };
+    node.submit(&coins::spend(&node.open_coins()[..1], vec![paid], 2))?;
+    node.mine(coins::script(1))?;
+    let coin = text(&purse.json(&["utxo"])[0]["outpoint"]);
+    let payment = format!("{SOMEBODY}=30000sat");
+    let psbt = ["psbt", "create", &payment, "--fee-rate", "10"];
+    let psbt = purse.run(&psbt).code(0).stdout;
+    purse.run(&["utxo", "unlock", &coin]).code(0);
+    let first = text(&purse.json(&["send", &payment, "--fee-rate", "2"])["txid"]);
+    let rival = whole(&purse, psbt.trim())?;
+
+    let file = purse.folder.path().join("reservations.sqlite");
+    let busy: Arc<Mutex<Option<Connection>>> = Arc::default();
+    let held = Arc::clone(&busy);
+    node.set_tap(Some(Box::new(move |call, moment| {
+        if call.name != "sendrawtransaction" || moment != Moment::Before {
+            return Fate::Proceed;
+        }
+        let connection = Connection::open(&file).expect("the shared file is there");
+        connection
+            .execute_batch("BEGIN IMMEDIATE")
+            .expect("no other writes");
+        *held.lock().expect("one thread") = Some(connection);
+        Fate::Refuse(-26, "min relay fee not met".to_owned())
+    })));
+    let run = purse.run(&["broadcast", &rival, "--replaces", &first, "--json"]);
+    *busy.lock().expect("one thread") = None;
+    node.set_tap(None);
+    let said = error(&run.says(&["min relay fee not met", "remark"]));
+    assert_eq!(said["kind"], "rejected", "{said}");
+    let rival: Transaction = deserialize_hex(&rival)?;
+    assert!(!node.is_waiting(rival.compute_txid()));
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Payments that are handed over, once or again, with and without an answer.
 
-use btc::ErrorKind;
 use btc::bitcoin::Txid;
+use btc::{BitcoinError, ErrorKind};
 use btc_regtest::sim::{Fate, Moment};
 use btc_tests::to_plain;
 
@@ -96,9 +96,13 @@ impl Stage {
         let payments = &self.houses[house].payments;
         let payment = payments.get(txid).ok_or("a payment that is known")?.clone();
         let truth = self.truth();
-        let refusal = match payment.phase {
-            Phase::Open { .. } => None,
-            _ => payments.refusal(&truth, &payment),
+        let is_open = matches!(payment.phase, Phase::Open { .. });
+        let is_lost = payments.is_built_on_abandoned(&truth, &payment);
+        let standing = payments.standing(&truth, &payment);
+        let refusal = if is_open && !is_lost {
+            None
+        } else {
+            payments.refusal(&truth, &payment)
         };
         let node_says = self.node.would_take(&payment.transaction);
         let knows = truth.height_of(txid).is_some();
@@ -134,14 +138,25 @@ impl Stage {
         let phase = match &sent {
             Ok(_) if is_there => again,
             Ok(_) => return Err(format!("{txid} is said to be sent, and is not there").into()),
-            Err(error) if error.kind() == ErrorKind::Rejected => {
+            Err(error) if error.kind() == ErrorKind::Rejected || is_still_listed(error) => {
                 if node_says.is_ok() || knows {
                     return Err(format!("the node would take {txid}: {error}").into());
                 }
                 self.note("refused by the node");
+                // Who is told that it is refused pays anew: it must not be sent again then.
+                let may_come = matches!(
+                    standing,
+                    Standing::InMempool | Standing::Missing | Standing::Replaced
+                );
+                if is_still_listed(error) != may_come {
+                    return Err(format!("{txid} is {standing:?}, and {error} was said").into());
+                }
                 match payment.phase {
                     Phase::Built { .. } | Phase::LetGo => Phase::LetGo,
-                    _ => again,
+                    Phase::Abandoned { .. } => Phase::Abandoned {
+                        due_ms: self.now_ms + AGAIN_MS,
+                    },
+                    Phase::Open { .. } => again,
                 }
             }
             Err(error) if way == Way::Disturbed && error.kind().is_transport() => {
@@ -226,4 +241,9 @@ impl Stage {
         }
         Ok(())
     }
+}
+
+/// Whether it says that a payment which the node has refused is open still.
+fn is_still_listed(error: &BitcoinError) -> bool {
+    error.kind() == ErrorKind::Unavailable && error.message().contains("it is still listed")
 }

@@ -13,7 +13,7 @@ use crate::Failure;
 use crate::check::AGAIN_MS;
 use crate::house::{Language, Side};
 use crate::identity::copy;
-use crate::payments::{Payment, Phase};
+use crate::payments::{Payment, Phase, Stray};
 use crate::stage::{Stage, who};
 use crate::step::Step;
 
@@ -155,7 +155,11 @@ impl Stage {
         let known = self.houses[house].payments.reserved();
         for (outpoint, reason) in self.houses[house].reserved_rows()? {
             if reason != "locked" && !known.contains_key(&outpoint) {
-                let stray = (outpoint, self.now_ms);
+                let stray = Stray {
+                    coin: outpoint,
+                    since_ms: self.now_ms,
+                    token: reason,
+                };
                 self.houses[house].payments.strays.push(stray);
             }
         }
@@ -296,6 +300,8 @@ impl Stage {
             Some(Done::Built(theirs_built)) => {
                 self.note("built in the middle of a call");
                 self.after_sync_if_sent(there)?;
+                // What was sent again in the middle of the call may be built on.
+                let theirs = self.expected(there, other);
                 self.note_built(there, other, &second, &theirs, *theirs_built, Way::Clear)?;
             }
             Some(Done::Given(address)) => self.note_given(there, other, address?)?,

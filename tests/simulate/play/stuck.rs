@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use btc::bitcoin::{OutPoint, Txid};
+use btc::bitcoin::{OutPoint, Transaction, Txid};
 use btc::{BitcoinError, ErrorKind, FeeRate};
 
 use super::handover::Way;
@@ -60,6 +60,14 @@ impl Stage {
         for output in &transaction.output {
             self.check_change(house, txid, &output.script_pubkey)?;
         }
+        self.note_child(house, transaction);
+        self.note("children built");
+        self.hand_over(house, language, &side, txid, Way::Clear)
+    }
+
+    /// Takes a child down that was built.
+    pub(crate) fn note_child(&mut self, house: usize, transaction: Transaction) -> Txid {
+        let txid = transaction.compute_txid();
         self.houses[house].payments.all.push(Payment {
             txid,
             transaction,
@@ -70,8 +78,7 @@ impl Stage {
             replaces: BTreeSet::new(),
             intent: txid,
         });
-        self.note("children built");
-        self.hand_over(house, language, &side, txid, Way::Clear)
+        txid
     }
 
     pub(super) fn rebroadcast(&mut self, step: &Step) -> Result<(), Failure> {

@@ -1,5 +1,6 @@
 //! Lives that were written down because they went wrong once, each with a name.
 
+mod change;
 mod following;
 mod rivals;
 mod stuck;
@@ -27,7 +28,7 @@ pub(crate) struct Scenario {
 }
 
 /// All of them.
-pub(crate) const ALL: [Scenario; 13] = [
+pub(crate) const ALL: [Scenario; 16] = [
     Scenario {
         name: "bump-over-a-child",
         gap_limit: 20,
@@ -106,6 +107,24 @@ pub(crate) const ALL: [Scenario; 13] = [
         min_relay: 100,
         play: rivals::version_3_is_unconfirmed_again,
     },
+    Scenario {
+        name: "change-beyond-the-window",
+        gap_limit: 3,
+        min_relay: 100,
+        play: change::change_beyond_the_window,
+    },
+    Scenario {
+        name: "change-before-the-first-look",
+        gap_limit: 3,
+        min_relay: 100,
+        play: change::change_before_the_first_look,
+    },
+    Scenario {
+        name: "replacement-of-what-is-gone",
+        gap_limit: 20,
+        min_relay: 100,
+        play: change::replacement_of_what_is_gone,
+    },
 ];
 
 impl Scenario {
@@ -119,6 +138,7 @@ impl Scenario {
             min_relay: self.min_relay,
             has_rest: true,
             has_filters: true,
+            has_txindex: false,
             has_colleague: true,
         };
         let mut stage = Stage::new(setup).map_err(|error| (error, String::new()))?;

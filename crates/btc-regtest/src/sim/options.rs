@@ -20,7 +20,7 @@ pub(super) struct Limits {
 /// | `incremental_relay` | 100 sat/kvB |
 /// | `cluster_limits` | 64 transactions, 101,000 vB |
 /// | `base_blocks` | 110 blocks that pay an output anyone can spend |
-/// | `rest`, `filters` | on |
+/// | `rest`, `filters`, `transaction_index` | on |
 /// | `start_secs` | 1,700,000,000 (November 2023) |
 #[derive(Debug, Clone)]
 #[must_use]
@@ -29,6 +29,7 @@ pub struct SimBuilder {
     pub(super) base_blocks: u32,
     pub(super) rest: bool,
     pub(super) filters: bool,
+    pub(super) transaction_index: bool,
     pub(super) start_secs: u64,
 }
 
@@ -44,6 +45,7 @@ impl Default for SimBuilder {
             base_blocks: 110,
             rest: true,
             filters: true,
+            transaction_index: true,
             start_secs: 1_700_000_000,
         }
     }
@@ -86,6 +88,12 @@ impl SimBuilder {
     /// Whether there are compact filters (`-blockfilterindex`, BIP158).
     pub fn filters(mut self, on: bool) -> Self {
         self.filters = on;
+        self
+    }
+
+    /// Whether confirmed transactions are found by their txid (`-txindex`).
+    pub fn transaction_index(mut self, on: bool) -> Self {
+        self.transaction_index = on;
         self
     }
 

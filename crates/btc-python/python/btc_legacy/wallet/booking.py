@@ -43,6 +43,11 @@ _RELEASE = (
     "DELETE FROM change_index WHERE reason = ?",
 )
 
+_CHANGE_REACH = "change_reach."
+_SET_CHANGE_REACH = """
+    INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value =
+    max(CAST(value AS INTEGER), CAST(excluded.value AS INTEGER))
+"""
 _SET_NEXT = """
     INSERT INTO next_index (address_type, chain, next) VALUES (?, ?, ?)
     ON CONFLICT (address_type, chain) DO UPDATE SET next = max(next, excluded.next)
@@ -77,6 +82,15 @@ class Booking:
         rows = self._database.execute("SELECT address_type, chain, next FROM next_index")
         return {Keychain(address_type, chain): following for address_type, chain, following in rows}
 
+    def change_reach(self) -> dict[Keychain, int]:
+        """The highest change index of each type that was ever reserved."""
+        rows = self._database.execute(
+            "SELECT key, CAST(value AS INTEGER) FROM meta WHERE key LIKE ? || '%'", (_CHANGE_REACH,)
+        )
+        return {
+            Keychain(key.removeprefix(_CHANGE_REACH), "change"): highest for key, highest in rows
+        }
+
     def set_next(self, keychain: Keychain, following: int) -> None:
         """Promises the indices of a chain below this one; a lower one changes nothing."""
         self._write(_SET_NEXT, (*keychain, following))
@@ -107,6 +121,8 @@ class Booking:
             "(address_type, key_index, until_ms, span_ms, reason) VALUES (?, ?, ?, ?, ?)",
             (place.keychain.address_type, place.index, *end, reason),
         )
+        key = _CHANGE_REACH + place.keychain.address_type
+        self._write(_SET_CHANGE_REACH, (key, str(place.index)))
 
     def release(self, reason: str) -> None:
         """Releases the coins and the change index that were reserved for this."""
@@ -231,6 +247,25 @@ class Booking:
         self._write(
             "UPDATE payments SET abandoned_ms = ? WHERE txid = ? AND abandoned_ms IS NULL",
             (self.now_ms, _text(txid)),
+        )
+
+    def give_up_again(self, txid: bytes, at_ms: int, next_broadcast_ms: int) -> bool:
+        """Gives a payment up again that a handing over took up, which was refused.
+
+        Not one that was handed over since that call wrote this time; false then.
+        """
+        changed = self._write(
+            "UPDATE payments SET abandoned_ms = ? WHERE txid = ? AND next_broadcast_ms = ?",
+            (at_ms, _text(txid), next_broadcast_ms),
+        )
+        return changed > 0
+
+    def forget_reverse(self, txid: bytes, replaced: Iterable[bytes]) -> None:
+        """Takes back that these payments may replace this one, which replaces them."""
+        self._database.executemany(
+            "DELETE FROM replaces WHERE txid = ? "
+            "AND token IN (SELECT token FROM payments WHERE txid = ?)",
+            [(_text(txid), _text(other)) for other in replaced],
         )
 
     def settle(self, txid: bytes, height: int) -> None:

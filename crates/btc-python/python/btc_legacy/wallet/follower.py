@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from bitcoin.core import CTransaction
+
 from btc_legacy.errors import BitcoinError, ErrorKind
 from btc_legacy.wallet.booking import Booking
 from btc_legacy.wallet.build import Outpoint
@@ -16,7 +18,7 @@ from btc_legacy.wallet.known_payments import KnownPayments
 from btc_legacy.wallet.mempool import Mempool
 from btc_legacy.wallet.node import BlockRef, Node
 from btc_legacy.wallet.packages import PendingTransaction
-from btc_legacy.wallet.payments import Payments, Standing, holders
+from btc_legacy.wallet.payments import Payments, Standing, holders, spends
 from btc_legacy.wallet.reservations import Reservations
 from btc_legacy.wallet.scripts import StoredScripts
 from btc_legacy.wallet.store import Store
@@ -107,6 +109,12 @@ class Follower:
         if pending is not None and outpoint.vout in pending.ours:
             return True
         return self._known.owns(outpoint)
+
+    def is_confirmed(self, tx: CTransaction) -> bool:
+        """Whether the chain, at the last look, had this transaction of coins of the wallet."""
+        txid = tx.GetTxid()
+        spent = (self._store.spent(outpoint) for outpoint in spends(tx))
+        return self._store.paid(txid) is not None or any(it and it.spender == txid for it in spent)
 
     def follow(self) -> View:
         """Follows chain and mempool until both were seen at the same tip."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -13,18 +13,17 @@ from bitcoin.core import CTransaction
 from btc_legacy import sending
 from btc_legacy.errors import BitcoinError, ErrorKind
 from btc_legacy.rpc import RpcClient
-from btc_legacy.wallet.booking import LOCKED, Booking
-from btc_legacy.wallet.build import Outpoint
+from btc_legacy.wallet.booking import Booking
+from btc_legacy.wallet.conflicts import Refusal, dropped_by, refusal_of, trespass_of
 from btc_legacy.wallet.follower import Follower
 from btc_legacy.wallet.payments import (
     SETTLED_DEPTH,
     OwnPayment,
     Payments,
+    PaymentState,
     Standing,
     missing,
-    named,
     named_in,
-    open_descendants,
     parents_first,
     spends,
     token,
@@ -44,29 +43,18 @@ _FAILURES = (BitcoinError, OSError)
 
 _LOG = logging.getLogger(__name__)
 
-_CONFLICT = "spends-coins-of-another-payment"
-_RESERVED = "coin-reserved-for-another-transaction"
-
-
-class Refusal(NamedTuple):
-    """Why a transaction is not handed over, as the error would say."""
-
-    message: str
-    context: dict[str, str]
-
-    @property
-    def error(self) -> BitcoinError:
-        """The error that a caller gets."""
-        return BitcoinError(ErrorKind.REJECTED, self.message, **self.context)
-
 
 class Handed(NamedTuple):
     """What a transaction is to the wallet when it is handed over."""
 
     tx: CTransaction
     is_own: bool
-    written_ms: int | None = None
-    """The time to send it again that this call wrote, if it wrote the payment down first."""
+    next_ms: int = 0
+    """The time to send it again that this call wrote: another one writes another time."""
+    is_new: bool = False
+    """Whether this call wrote the payment down first."""
+    abandoned_ms: int | None = None
+    """When it was given up before this call, if it was."""
 
 
 class Handover:
@@ -85,7 +73,12 @@ class Handover:
             self._follower.read_payments(booking)
             payment = self._follower.payments.get(txid)
             is_known = booking.has_payment(txid)
-            if not is_known or (payment and payment.row.abandoned_ms is not None):
+            # Of one that was given up, or descends from one, the coins may be another's by now.
+            is_lost = payment is not None and (
+                payment.row.abandoned_ms is not None
+                or self._follower.standings()[txid].state is PaymentState.ABANDONED
+            )
+            if not is_known or is_lost:
                 refusal = refusal_of(tx, booking, self._follower)
                 if refusal:
                     return refusal
@@ -97,7 +90,8 @@ class Handover:
                 booking.set_next_broadcast(txid, next_ms)
             else:
                 booking.add_payment(tx, next_ms)
-        return Handed(tx, is_own=True, written_ms=None if is_known else next_ms)
+        abandoned_ms = payment.row.abandoned_ms if payment else None
+        return Handed(tx, True, next_ms, not is_known, abandoned_ms)
 
     def refusal(self, tx: CTransaction) -> Refusal | None:
         """Why a transaction would not be handed over now. Writes nothing."""
@@ -122,6 +116,8 @@ class Handover:
                 booking.add_payment(tx, _next_broadcast_ms(booking.now_ms), is_accepted=True)
                 booking.set_accepted(tx.GetTxid())
                 if is_handed_over:
+                    replaced = named_in(booking.payments(), booking.replaces(token(tx)))
+                    booking.forget_reverse(tx.GetTxid(), replaced)
                     for txid in dropped_by(tx, booking):
                         booking.give_up(txid)
         except _FAILURES as error:
@@ -134,19 +130,33 @@ class Handover:
         """What the caller is told; None: another caller's handing over was a success.
 
         A payment that was written down just now and is refused is forgotten: its coins are free.
-        With any other end, a node may have it.
+        One that was given up before is given up still. With any other end, a node may have it.
         """
-        if handed.written_ms is None or error.kind is not ErrorKind.REJECTED:
+        if not handed.is_own or error.kind is not ErrorKind.REJECTED:
             return error
         try:
             with self._reservations.booking() as booking:
-                if booking.delete_payment(handed.tx, handed.written_ms):
+                if handed.is_new:
+                    if booking.delete_payment(handed.tx, handed.next_ms):
+                        return error
+                    if booking.is_accepted(handed.tx.GetTxid()):
+                        return None
+                elif self._is_given_up_again(handed, booking):
                     return error
-                if booking.is_accepted(handed.tx.GetTxid()):
-                    return None
         except _FAILURES as failure:
-            return _still_listed(handed.tx, f"that could not be written down ({failure})")
-        return _still_listed(handed.tx, "another caller has handed it over meanwhile")
+            return _still_listed(handed.tx, error, f"that could not be written down ({failure})")
+        if handed.is_new:
+            return _still_listed(handed.tx, error, "another caller has handed it over meanwhile")
+        standing = self._follower.standings().get(handed.tx.GetTxid())
+        # One that is decided by the chain is not sent again.
+        if standing is None or standing.state in (PaymentState.CONFLICTED, PaymentState.CONFIRMED):
+            return error
+        return _still_listed(handed.tx, error, "it was handed over before")
+
+    def _is_given_up_again(self, handed: Handed, booking: Booking) -> bool:
+        return handed.abandoned_ms is not None and booking.give_up_again(
+            handed.tx.GetTxid(), handed.abandoned_ms, handed.next_ms
+        )
 
     def settle(self, tip_height: int, standings: Mapping[bytes, Standing]) -> None:
         """Closes what is deep in the chain, and opens again what was undone.
@@ -242,102 +252,25 @@ class Handover:
         return None
 
     def _is_own(self, tx: CTransaction, booking: Booking) -> bool:
-        """Whether it spends a coin of the wallet; one reserved for it may not be known here yet."""
+        """Whether it spends a coin of the wallet.
+
+        Known here or not, one that is reserved for it is, and so is a coin of a payment that it was
+        said to replace.
+        """
         own_token, reserved = token(tx), booking.reserved()
-        return any(
+        return bool(booking.replaces(own_token)) or any(
             reserved.get(outpoint) == own_token or self._follower.owns(outpoint)
             for outpoint in spends(tx)
         )
 
 
-def refusal_of(tx: CTransaction, booking: Booking, follower: Follower) -> Refusal | None:
-    """Why a transaction must not be handed over, if it must not."""
-    payments, standings = follower.payments, follower.standings()
-    txid, own_token = tx.GetTxid(), token(tx)
-    may_replace = named(payments, booking.replaces(own_token))
-    inputs = set(spends(tx))
-    for other in sorted(payments.keys() - {txid}):
-        if not standings[other].is_open or inputs.isdisjoint(payments[other].spends):
-            continue
-        family = [other, *open_descendants(payments, standings, other)]
-        for lost in family:
-            if lost not in may_replace:
-                return _conflict(lost)
-    return _reserved(inputs, booking, lambda reason: reason == own_token)
-
-
-def trespass_of(payment: OwnPayment, booking: Booking, follower: Follower) -> Refusal | None:
-    """Why a payment should not have been handed over, if it should not.
-
-    Of two open payments that spend one coin, one must have been said to replace the other.
-    """
-    payments, standings = follower.payments, follower.standings()
-    txid = payment.row.txid
-    may_replace = named(payments, payment.row.replaces)
-    inputs = set(payment.spends)
-    for other in sorted(payments.keys() - {txid}):
-        is_rival = standings[other].is_open and not inputs.isdisjoint(payments[other].spends)
-        is_named = other in may_replace or txid in named(payments, payments[other].row.replaces)
-        if is_rival and not is_named:
-            return _conflict(other)
-    return _reserved(
-        inputs,
-        booking,
-        lambda reason: (
-            reason == payment.row.token or txid in named(payments, booking.replaces(reason))
-        ),
-    )
-
-
-def dropped_by(tx: CTransaction, booking: Booking) -> list[bytes]:
-    """The payments that a transaction names and shares no coin with.
-
-    They descend from what it replaces, and fall with it.
-    """
-    replaced = booking.replaces(token(tx))
-    if not replaced:
-        return []
-    rows, inputs = booking.payments(), set(spends(tx))
-    return [
-        txid
-        for txid in sorted(named_in(rows, replaced) & rows.keys())
-        if inputs.isdisjoint(spends(booking.transaction(txid)))
-    ]
-
-
-def _still_listed(tx: CTransaction, why: str) -> BitcoinError:
+def _still_listed(tx: CTransaction, refusal: BitcoinError, why: str) -> BitcoinError:
     return BitcoinError(
         ErrorKind.UNAVAILABLE,
-        f"the node refused the payment, and {why}: it is still listed, and may be sent again; see "
-        "btc history before you pay anew",
+        f"the node refused the payment now ({refusal.message}), and {why}: it is still listed, and "
+        "may be sent again; see btc history before you pay anew",
         payment=_name(tx),
     )
-
-
-def _conflict(payment: bytes) -> Refusal:
-    txid = payment[::-1].hex()
-    return Refusal(
-        f"{_CONFLICT}: it takes coins of payment {txid}, which is not confirmed: say that it "
-        "replaces that payment (btc bump, btc cancel, btc broadcast --replaces), or choose "
-        "other coins",
-        {"payment": txid},
-    )
-
-
-def _reserved(
-    inputs: Collection[Outpoint], booking: Booking, is_permitted: Callable[[str], bool]
-) -> Refusal | None:
-    reserved = booking.reserved()
-    for coin in sorted(inputs):
-        reason = reserved.get(coin)
-        # A user's lock is for what the wallet chooses by itself.
-        if reason is not None and reason != LOCKED and not is_permitted(reason):
-            return Refusal(
-                f"{_RESERVED}: the coin {coin} is reserved: wait until that ends, or release it "
-                "(btc utxo unlock)",
-                {"coin": str(coin), "reserved_for": reason},
-            )
-    return None
 
 
 def _with_parents(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from btc_legacy.wallet.booking import Booking
 from btc_legacy.wallet.build import Outpoint
+from btc_legacy.wallet.keys import Keychain
 from btc_legacy.wallet.payments import (
     SETTLED_DEPTH,
     Decided,
@@ -30,6 +31,7 @@ class KnownPayments:
         self._payments: dict[bytes, OwnPayment] = {}
         # Those whose outputs were not looked for in the window yet.
         self._unseen: set[bytes] = set()
+        self._reach: Mapping[Keychain, int] = {}
         # What the chain says of the coins that payments spend, and of their outputs.
         self._spent: dict[Outpoint, Decided | None] = {}
         self._paid: dict[bytes, int | None] = {}
@@ -59,7 +61,9 @@ class KnownPayments:
     def _note_used(self) -> None:
         """What an own payment pays to is used, whatever becomes of it."""
         for txid in self._unseen & self._payments.keys():
-            self._store.note_used(self._window.find(self._payments[txid].tx.vout).values())
+            outputs = self._payments[txid].tx.vout
+            self._window.find_change(outputs, self._reach)
+            self._store.note_used(self._window.find(outputs).values())
         self._unseen = set()
 
     def _take_over(self, booking: Booking) -> None:
@@ -73,6 +77,7 @@ class KnownPayments:
             self._payments[txid] = OwnPayment(row, tx)
         if new:
             self._facts_of = None
+            self._reach = booking.change_reach()
             self._unseen |= new
 
     def _settled_below(self) -> int:

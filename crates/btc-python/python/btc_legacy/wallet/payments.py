@@ -99,6 +99,13 @@ class Standing:
         return self.state in OPEN
 
 
+_WEIGHT = {
+    PaymentState.CONFIRMED: 3,
+    PaymentState.IN_MEMPOOL: 2,
+    PaymentState.MISSING: 1,
+}
+
+
 def spends(tx: CTransaction) -> list[Outpoint]:
     """The outputs that a transaction spends."""
     return [Outpoint(txin.prevout.hash, txin.prevout.n) for txin in tx.vin]
@@ -123,10 +130,30 @@ def standings(payments: Payments, facts: Facts) -> dict[bytes, Standing]:
     for txid in sorted(payments):
         if known[txid].is_open or known[txid].state is PaymentState.CONFIRMED:
             for replaced in named(payments, payments[txid].row.replaces):
-                if replaced in known and known[replaced].state is not PaymentState.CONFIRMED:
+                if (
+                    replaced in known
+                    and known[replaced].state is not PaymentState.CONFIRMED
+                    and not _is_outdone(payments, known, txid, replaced)
+                ):
                     old = known[replaced]
                     known[replaced] = Standing(old.state, old.height, txid)
     return known
+
+
+def _is_outdone(
+    payments: Payments, known: Mapping[bytes, Standing], txid: bytes, other: bytes
+) -> bool:
+    """Whether of two payments that may replace each other the other one counts.
+
+    The one that the mempool has, else the one that was handed over first later: one of them has to
+    be sent.
+    """
+    is_mutual = txid == other or txid in named(payments, payments[other].row.replaces)
+
+    def rank(of: bytes) -> tuple[int, int, bytes]:
+        return _WEIGHT.get(known[of].state, 0), payments[of].row.handed_over_ms, of[::-1]
+
+    return is_mutual and rank(other) >= rank(txid)
 
 
 def _standing(payment: OwnPayment, facts: Facts, known: Mapping[bytes, Standing]) -> Standing:

@@ -7,6 +7,9 @@ from typing import Any, Protocol
 
 from btc_legacy.wallet.keys import HARDENED, Keychain, Place
 
+_MAX_AHEAD = 1000
+"""How far beyond the window change is looked for at the most: as far as a restored wallet looks."""
+
 
 class Scripts(Protocol):
     """Where the wallet's scripts come from."""
@@ -87,6 +90,22 @@ class Window:
             self.use(found.values())
             if len(self) == size:
                 return found
+
+    def find_change(self, outputs: Sequence[Any], reach: Mapping[Keychain, int]) -> None:
+        """Moves the window with an own payment's change that is beyond it.
+
+        More change may be reserved than the window holds. `reach` is the highest index of each
+        chain that was ever reserved; where none is beyond the window, nothing is derived.
+        """
+        self._extend()
+        paid = {output.scriptPubKey for output in outputs} - self._places.keys()
+        for keychain, highest in reach.items():
+            first = self._watched.get(keychain, HARDENED)
+            end = min(highest + 1, HARDENED, first + _MAX_AHEAD)
+            if first < end and paid:
+                scripts = self._source.scripts(keychain, first, end)
+                ahead = (index for index, script in enumerate(scripts, first) if script in paid)
+                self.use(Place(keychain, index) for index in list(ahead))
 
     def use(self, places: Iterable[Place]) -> None:
         """Moves the window with places that were seen."""

@@ -77,7 +77,10 @@ pub(super) fn index_info(world: &World, params: &Params<'_>) -> Answer {
         None => None,
         Some(_) => Some(params.text(0, "index_name")?),
     };
-    let mut indices = vec!["txindex"];
+    let mut indices = Vec::new();
+    if world.options.transaction_index {
+        indices.push("txindex");
+    }
     if world.options.filters {
         indices.push(FILTER_INDEX);
     }

@@ -179,9 +179,16 @@ pub(super) fn raw_transaction(world: &World, params: &Params<'_>) -> Answer {
         let message = "the simulated node looks a transaction up by its txid alone";
         return Err(RpcError::new(code::INVALID_PARAMETER, message));
     }
-    let Some((transaction, stored)) = world.find(&txid) else {
-        let message = "No such mempool or blockchain transaction. Use gettransaction for wallet \
-                       transactions.";
+    let is_indexed = world.options.transaction_index;
+    let found = world.find(&txid);
+    let Some((transaction, stored)) = found.filter(|(_, stored)| is_indexed || stored.is_none())
+    else {
+        let message = if is_indexed {
+            "No such mempool or blockchain transaction. Use gettransaction for wallet transactions."
+        } else {
+            "No such mempool transaction. Use -txindex or provide a block hash to enable blockchain \
+             transaction queries. Use gettransaction for wallet transactions."
+        };
         return Err(RpcError::new(code::NOT_FOUND, message));
     };
     let bytes = encode::serialize(&transaction);

@@ -7,7 +7,7 @@ use bitcoin::{OutPoint, Transaction, Txid};
 use btc_iface::{BitcoinResult, BlockRef, PaymentState};
 
 use super::{Ledger, View};
-use crate::wallet::reservations::PaymentRow;
+use crate::wallet::reservations::{ChangeReach, PaymentRow};
 use crate::wallet::store::Position;
 
 /// Confirmations from which on a payment is settled. Deeper reorganisations open it again.
@@ -22,6 +22,23 @@ pub struct OwnPayment {
     pub transaction: Arc<Transaction>,
 }
 
+impl OwnPayment {
+    /// Whether it is open by a view of another moment. One that the view does not know, or knows as
+    /// given up and is not any more, was handed over since.
+    pub fn is_open_in(&self, view: &View) -> bool {
+        match view.standing(self.row.txid) {
+            Some(standing) => standing.is_open() || self.is_handed_over_since(view),
+            None => self.is_handed_over_since(view),
+        }
+    }
+
+    /// Whether it was handed over, anew or again, since the moment of the view.
+    pub fn is_handed_over_since(&self, view: &View) -> bool {
+        let standing = view.standing(self.row.txid);
+        self.row.abandoned_ms.is_none() && standing.is_none_or(|it| it.is_given_up)
+    }
+}
+
 /// Where an own payment stands now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
@@ -31,6 +48,8 @@ pub struct Standing {
     pub block: Option<BlockRef>,
     /// The own payment that replaces it, while that one is open or confirmed.
     pub replaced_by: Option<Txid>,
+    /// Whether it was given up itself, not only what it descends from.
+    pub is_given_up: bool,
 }
 
 impl Standing {
@@ -86,6 +105,9 @@ pub(super) fn standings(payments: &Payments, facts: &Facts<'_>) -> HashMap<Txid,
             continue;
         }
         for replaced in named(payments, &payment.row) {
+            if is_outdone(payments, &standings, payment, replaced) {
+                continue;
+            }
             if let Some(standing) = standings.get_mut(&replaced)
                 && standing.state != PaymentState::Confirmed
             {
@@ -96,11 +118,39 @@ pub(super) fn standings(payments: &Payments, facts: &Facts<'_>) -> HashMap<Txid,
     standings
 }
 
+/// Whether of two payments that may replace each other the other one counts: the one that the
+/// mempool has, else the one that was handed over first later. One of them has to be sent.
+fn is_outdone(
+    payments: &Payments,
+    standings: &HashMap<Txid, Standing>,
+    payment: &OwnPayment,
+    replaced: Txid,
+) -> bool {
+    let Some(other) = payments.get(&replaced) else {
+        return false;
+    };
+    let txid = payment.row.txid;
+    let is_mutual = txid == replaced || named(payments, &other.row).contains(&txid);
+    let rank = |it: &OwnPayment| {
+        let standing = standings.get(&it.row.txid);
+        let state = standing.map(|it| it.state);
+        let weight = match state {
+            Some(PaymentState::Confirmed) => 3,
+            Some(PaymentState::InMempool) => 2,
+            Some(PaymentState::Missing) => 1,
+            _ => 0,
+        };
+        (weight, it.row.handed_over_ms, it.row.txid)
+    };
+    is_mutual && rank(other) >= rank(payment)
+}
+
 fn standing(payment: &OwnPayment, facts: &Facts<'_>, known: &HashMap<Txid, Standing>) -> Standing {
     let plain = |state, block| Standing {
         state,
         block,
         replaced_by: None,
+        is_given_up: payment.row.abandoned_ms.is_some(),
     };
     match facts.counted.get(&payment.row.txid) {
         Some(Some((block, _))) => return plain(PaymentState::Confirmed, Some(*block)),
@@ -164,14 +214,16 @@ pub(super) fn holds(
 }
 
 impl Ledger {
-    /// Takes over which payments there are now. `fetch` reads the transaction of one that is not
-    /// known here yet; none where the other side has deleted it since the rows were read.
+    /// Takes over which payments there are now, and which change is theirs: it may be beyond the
+    /// window. `fetch` reads the transaction of one that is not known here yet; none where the other
+    /// side has deleted it since the rows were read.
     ///
     /// # Errors
     /// Those of `fetch`. `Internal`: it cannot be written.
     pub fn set_payments(
         &mut self,
         rows: BTreeMap<Txid, PaymentRow>,
+        reach: &ChangeReach,
         mut fetch: impl FnMut(Txid) -> BitcoinResult<Option<Transaction>>,
     ) -> BitcoinResult<()> {
         let is_same = rows.len() == self.payments.len()
@@ -184,19 +236,21 @@ impl Ledger {
         }
         let mut payments = Payments::new();
         for (txid, row) in rows {
-            let transaction = match self.payments.remove(&txid) {
-                Some(payment) => payment.transaction,
-                None => match self.graph.graph().get_tx(txid) {
+            let transaction = if let Some(payment) = self.payments.remove(&txid) {
+                payment.transaction
+            } else {
+                let known = self.graph.graph().get_tx(txid);
+                let transaction = match known {
                     Some(transaction) => transaction,
                     None => match fetch(txid)? {
                         Some(transaction) => Arc::new(transaction),
                         None => continue,
                     },
-                },
-            };
-            if self.graph.graph().get_tx(txid).is_none() {
+                };
+                self.reveal_change(&transaction, reach);
                 self.insert(&transaction);
-            }
+                transaction
+            };
             payments.insert(txid, OwnPayment { row, transaction });
         }
         self.payments = payments;
@@ -228,11 +282,10 @@ impl Ledger {
             for (child, payment) in &self.payments {
                 let inputs = payment.transaction.input.iter();
                 let mut parents = inputs.map(|input| input.previous_output.txid);
-                let is_open = match view.standing(*child) {
-                    Some(standing) => standing.is_open(),
-                    None => payment.row.abandoned_ms.is_none(),
-                };
-                if is_open && parents.any(|it| it == parent) && !family.contains(child) {
+                if payment.is_open_in(view)
+                    && parents.any(|it| it == parent)
+                    && !family.contains(child)
+                {
                     family.push(*child);
                 }
             }

@@ -2,11 +2,14 @@
 
 use bdk_chain::{Indexer as _, Merge as _};
 use bitcoin::{OutPoint, ScriptBuf, Transaction};
-use btc_iface::BitcoinResult;
+use btc_iface::{BitcoinResult, Chain};
 
 use super::Ledger;
 use crate::wallet::keys::Keychain;
-use crate::wallet::reservations::INDEX_END;
+use crate::wallet::reservations::{ChangeReach, INDEX_END};
+
+/// How far beyond the window change is looked for at the most: as far as a restored wallet looks.
+const MAX_AHEAD: u32 = 1_000;
 
 /// The first index of a chain of keys that is not watched: in whole steps of the gap limit, at
 /// least a gap limit beyond the highest used index, and at least `next` (`docs/wallet.md`).
@@ -97,6 +100,53 @@ impl Ledger {
                 self.staged.index.merge(changes);
             }
         }
+    }
+
+    /// The chain of keys and the index of a script: a watched one, or change up to the highest index
+    /// that was ever reserved and one beyond.
+    pub fn place_of(&self, script: &ScriptBuf, reach: &ChangeReach) -> Option<(Keychain, u32)> {
+        self.index_of(script).or_else(|| {
+            let scripts = std::slice::from_ref(script);
+            let mut ahead = self.change_ahead(scripts, reach);
+            ahead.pop()
+        })
+    }
+
+    /// Derives as far as this own payment's change, so that it is found although more change was
+    /// reserved meanwhile than the window holds.
+    pub(super) fn reveal_change(&mut self, payment: &Transaction, reach: &ChangeReach) {
+        let outputs = payment.output.iter();
+        let unknown: Vec<ScriptBuf> = outputs
+            .map(|output| output.script_pubkey.clone())
+            .filter(|script| self.index_of(script).is_none())
+            .collect();
+        for (keychain, index) in self.change_ahead(&unknown, reach) {
+            if let Some((_, changes)) = self.graph.index.reveal_to_target(keychain, index) {
+                self.staged.index.merge(changes);
+            }
+        }
+    }
+
+    /// Which of these scripts are change beyond the window. Derives nothing where no change was
+    /// ever reserved beyond it.
+    fn change_ahead(&self, scripts: &[ScriptBuf], reach: &ChangeReach) -> Vec<(Keychain, u32)> {
+        let mut found = Vec::new();
+        for (address_type, highest) in reach {
+            let keychain = (*address_type, Chain::Change);
+            let Some(descriptor) = self.graph.index.get_descriptor(keychain) else {
+                continue;
+            };
+            let first = self.watched_of.get(&keychain).copied().unwrap_or(0);
+            let end = highest.saturating_add(2).min(INDEX_END);
+            for index in first..end.min(first.saturating_add(MAX_AHEAD)) {
+                if let Ok(definite) = descriptor.at_derivation_index(index)
+                    && scripts.contains(&definite.script_pubkey())
+                {
+                    found.push((keychain, index));
+                }
+            }
+        }
+        found
     }
 
     pub(super) fn note_foreign(&mut self, transaction: &Transaction) {

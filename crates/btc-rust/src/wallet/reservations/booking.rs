@@ -9,7 +9,8 @@ use rusqlite::OptionalExtension;
 
 use super::schema::Session;
 use super::{
-    HOLD, INDEX_END, LOCKED, Reservation, clamped, failed, next_index, reserved, reserved_change,
+    CHANGE_REACH, ChangeReach, HOLD, INDEX_END, LOCKED, Reservation, change_reach, clamped, failed,
+    next_index, reserved, reserved_change,
 };
 use crate::wallet::fault;
 use crate::wallet::keys::Keychain;
@@ -85,6 +86,11 @@ impl<'a> Booking<'a> {
             .map_err(|cause| failed(self.path, cause))
     }
 
+    /// The highest change index of each type that was ever reserved.
+    pub fn change_reach(&self) -> BitcoinResult<ChangeReach> {
+        change_reach(&self.session.connection).map_err(|cause| failed(self.path, cause))
+    }
+
     /// Stores the next index of a chain; a lower one than is stored changes nothing.
     ///
     /// # Errors
@@ -153,6 +159,11 @@ impl<'a> Booking<'a> {
                 clamped(end.span_ms),
                 token.to_string(),
             ),
+        )?;
+        self.write(
+            "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value =
+             max(CAST(value AS INTEGER), CAST(excluded.value AS INTEGER))",
+            (format!("{CHANGE_REACH}{address_type}"), index.to_string()),
         )?;
         Ok(())
     }

@@ -27,6 +27,10 @@ pub const LOCK: &str = "reservations.lock";
 pub const LOCKED: &str = "locked";
 /// What the reason of a caller's own reservation begins with.
 pub const HOLD: &str = "hold:";
+/// What the key of the highest change index of a type in the table `meta` begins with.
+const CHANGE_REACH: &str = "change_reach.";
+/// The highest change index of each type that was ever reserved.
+pub type ChangeReach = BTreeMap<AddressType, u32>;
 /// One more than the highest index that can be derived without hardening (BIP32).
 pub const INDEX_END: u32 = 1 << 31;
 
@@ -97,6 +101,11 @@ impl Reservations {
     /// The next index of each chain from which one was taken.
     pub fn all_next(&self) -> BitcoinResult<BTreeMap<Keychain, u32>> {
         self.read(all_next)
+    }
+
+    /// The highest change index of each type that was ever reserved.
+    pub fn change_reach(&self) -> BitcoinResult<ChangeReach> {
+        self.read(change_reach)
     }
 
     /// The coins reserved or locked at this time, in milliseconds of Unix time.
@@ -241,6 +250,19 @@ fn reserved_change(
              AND (until_ms IS NULL OR (until_ms > ?2 AND until_ms - span_ms <= ?2 + 60000))",
         )?
         .query_row((address_type.as_str(), clamped(now_ms)), |row| row.get(0))
+}
+
+fn change_reach(connection: &Connection) -> rusqlite::Result<ChangeReach> {
+    let mut statement =
+        connection.prepare_cached("SELECT key, value FROM meta WHERE key LIKE ?1 || '%'")?;
+    let rows = statement.query_map([CHANGE_REACH], |row| {
+        let key: String = row.get(0)?;
+        let kind = key.strip_prefix(CHANGE_REACH).unwrap_or_default();
+        let kind: Option<AddressType> = kind.parse().ok();
+        let kind = kind.ok_or_else(|| unreadable(0, format!("unknown key `{key}`")))?;
+        Ok((kind, in_range(parsed(row, 1)?)?))
+    })?;
+    rows.collect()
 }
 
 /// SQLite's integers are signed; no time that matters exceeds them.

@@ -171,6 +171,37 @@ impl Booking<'_> {
         Ok(())
     }
 
+    /// Gives a payment up again that a handing over took up, which was refused; false where another
+    /// caller has handed it over since that call wrote `next_broadcast_ms`.
+    pub fn give_up_again(
+        &self,
+        txid: Txid,
+        at_ms: u64,
+        next_broadcast_ms: u64,
+    ) -> BitcoinResult<bool> {
+        let changed = self.write(
+            "UPDATE payments SET abandoned_ms = ?2 WHERE txid = ?1 AND next_broadcast_ms = ?3",
+            (txid.to_string(), clamped(at_ms), clamped(next_broadcast_ms)),
+        )?;
+        Ok(changed > 0)
+    }
+
+    /// Takes back that these payments may replace this one, which replaces them.
+    pub fn forget_reverse<'t>(
+        &self,
+        txid: Txid,
+        replaced: impl IntoIterator<Item = &'t Txid>,
+    ) -> BitcoinResult<()> {
+        for other in replaced {
+            self.write(
+                "DELETE FROM replaces WHERE txid = ?1 AND token IN
+                     (SELECT token FROM payments WHERE txid = ?2)",
+                (txid.to_string(), other.to_string()),
+            )?;
+        }
+        Ok(())
+    }
+
     /// Closes a payment that was decided in the block at this height.
     pub fn settle(&self, txid: Txid, height: u32) -> BitcoinResult<()> {
         self.write(

@@ -23,6 +23,8 @@ pub(super) fn check(
 ) -> BitcoinResult<Result<(), BitcoinError>> {
     let token = reservations::token(transaction);
     let named = ledger.named(booking.replaces(token)?);
+    let mut replaced: HashSet<Txid> = HashSet::new();
+    let mut fallen: HashSet<Txid> = HashSet::new();
     for other in rivals(ledger, view, transaction) {
         if !named.contains(&other) {
             return Ok(Err(conflict(other, "which is not confirmed")));
@@ -31,6 +33,19 @@ pub(super) fn check(
         if let Some(lost) = descendants.iter().find(|it| !named.contains(*it)) {
             return Ok(Err(conflict(*lost, "which would be lost with it")));
         }
+        replaced.insert(other);
+        fallen.extend(descendants);
+    }
+    // What it is to replace must not be mined beside it.
+    let fallen = ledger.named(fallen);
+    let txid = transaction.compute_txid();
+    let left = named.iter().find(|it| {
+        let payment = ledger.payments().get(*it);
+        let is_open = payment.is_some_and(|payment| payment.is_open_in(view));
+        is_open && **it != txid && !replaced.contains(*it) && !fallen.contains(*it)
+    });
+    if let Some(left) = left {
+        return Ok(Err(spares(*left)));
     }
     let own = token.to_string();
     let refusal = reserved_for_another(booking, transaction, |reason| Ok(*reason == own))?;
@@ -46,7 +61,7 @@ pub(super) fn trespass(
     payment: &OwnPayment,
 ) -> BitcoinResult<Option<BitcoinError>> {
     let txid = payment.row.txid;
-    if !is_open(view, payment) {
+    if !payment.is_open_in(view) {
         return Ok(None);
     }
     let named = ledger.named(payment.row.replaces.iter().copied());
@@ -76,7 +91,7 @@ fn rivals(ledger: &Ledger, view: &View, transaction: &Transaction) -> Vec<Txid> 
     let inputs: HashSet<OutPoint> = spent(transaction).collect();
     let others = ledger.payments().iter().filter(|(other, payment)| {
         **other != txid
-            && is_open(view, payment)
+            && payment.is_open_in(view)
             && spent(&payment.transaction).any(|coin| inputs.contains(&coin))
     });
     others.map(|(other, _)| *other).collect()
@@ -111,19 +126,20 @@ fn spent(transaction: &Transaction) -> impl Iterator<Item = OutPoint> + '_ {
     transaction.input.iter().map(|input| input.previous_output)
 }
 
-/// Whether a payment is open. One that the view does not know was handed over since.
-fn is_open(view: &View, payment: &OwnPayment) -> bool {
-    match view.standing(payment.row.txid) {
-        Some(standing) => standing.is_open(),
-        None => payment.row.abandoned_ms.is_none(),
-    }
-}
-
 fn conflict(payment: Txid, why: &str) -> BitcoinError {
     let message = format!(
         "spends-coins-of-another-payment: the transaction takes coins from payment {payment}, \
          {why}; say that it replaces that payment (btc bump, btc cancel, btc broadcast \
          --replaces), or choose other coins"
+    );
+    refused(&message).with_context("payment", payment)
+}
+
+fn spares(payment: Txid) -> BitcoinError {
+    let message = format!(
+        "replaces-no-coin-of-the-payment: the transaction is said to replace payment {payment} and \
+         spends none of its coins, so that both could be mined; build one that spends them (btc \
+         bump, btc cancel), or do not name it"
     );
     refused(&message).with_context("payment", payment)
 }
@@ -136,13 +152,16 @@ fn refused(message: &str) -> BitcoinError {
     )
 }
 
-/// Whether one of its coins is reserved for a transaction: one of its own, of which these books may
-/// not know the coins yet.
+/// Whether one of its coins is reserved for a transaction, or it was said to replace a payment: one
+/// of its own, of which these books may not know the coins.
 pub(super) fn is_promised(
     booking: &Booking<'_>,
     transaction: &Transaction,
     token: Txid,
 ) -> BitcoinResult<bool> {
+    if !booking.replaces(token)?.is_empty() {
+        return Ok(true);
+    }
     let reserved = booking.reserved()?;
     let mut spent = transaction.input.iter().map(|input| input.previous_output);
     Ok(spent.any(|coin| {

@@ -6,7 +6,7 @@ use std::sync::{Arc, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use bitcoin::{OutPoint, ScriptBuf, Transaction, Txid};
-use btc_iface::{BitcoinResult, BlockRef, PaymentState};
+use btc_iface::{BitcoinResult, BlockRef};
 
 use super::RustWallet;
 use crate::wallet::ledger::{Ledger, View};
@@ -113,18 +113,12 @@ impl RustWallet {
         booking: &Booking<'_>,
     ) -> BitcoinResult<Arc<View>> {
         let rows = booking.payments(ledger.settled_below())?;
-        ledger.set_payments(rows, |txid| booking.payment_transaction(txid))?;
+        let reach = booking.change_reach()?;
+        ledger.set_payments(rows, &reach, |txid| booking.payment_transaction(txid))?;
         let view = self.published().view;
         let mut since: Vec<(OutPoint, Txid)> = Vec::new();
         for (txid, payment) in ledger.payments() {
-            let is_counted = match view.standing(*txid) {
-                None => false,
-                // Sent again after it was given up.
-                Some(standing) => {
-                    standing.state != PaymentState::Abandoned || payment.row.abandoned_ms.is_some()
-                }
-            };
-            if !is_counted && payment.row.abandoned_ms.is_none() {
+            if payment.is_handed_over_since(&view) {
                 let inputs = payment.transaction.input.iter();
                 since.extend(inputs.map(|input| (input.previous_output, *txid)));
             }
@@ -189,12 +183,15 @@ impl RustWallet {
         let reservations = self.reservations();
         let all_next = reservations.all_next()?;
         let payments = reservations.payments(ledger.settled_below())?;
+        let reach = reservations.change_reach()?;
         for (keychain, next) in all_next {
             if self.keyring().descriptor(keychain).is_ok() {
                 ledger.set_next(keychain, next)?;
             }
         }
-        ledger.set_payments(payments, |txid| reservations.payment_transaction(txid))
+        ledger.set_payments(payments, &reach, |txid| {
+            reservations.payment_transaction(txid)
+        })
     }
 
     fn following(&self) -> MutexGuard<'_, ()> {

@@ -3,13 +3,15 @@
 use bitcoin::consensus::encode;
 use bitcoin::secp256k1::rand::{Rng, thread_rng};
 use bitcoin::{Transaction, Txid};
-use btc_iface::{BitcoinError, BitcoinResult, BitcoinTransaction, ErrorKind, Operation};
+use btc_iface::{
+    BitcoinError, BitcoinResult, BitcoinTransaction, ErrorKind, Operation, PaymentState,
+};
 
 use super::RustWallet;
 use super::conflicts::{check, dropped_by, is_promised, spends_own, trespass};
 use crate::convert;
+use crate::wallet::reservations;
 use crate::wallet::source::Follower;
-use crate::wallet::{fault, reservations};
 
 /// When a missing payment is sent again: at a random time within these, so that nodes cannot tell
 /// by the interval whose it is.
@@ -21,7 +23,12 @@ enum Handed {
     /// It spends no coin of the wallet.
     Foreign,
     /// A payment that was handed over before.
-    Again,
+    Again {
+        /// When it was given up, if it was.
+        abandoned_ms: Option<u64>,
+        /// What this call wrote.
+        next_broadcast_ms: u64,
+    },
     /// A payment that this call wrote down.
     New {
         /// Its token.
@@ -40,6 +47,8 @@ enum Decided {
     TakenMeanwhile,
     /// It was refused, and another caller has handed it over meanwhile.
     StillListed,
+    /// It was refused, and is open from a handing over before.
+    StillOpen,
 }
 
 impl RustWallet {
@@ -59,70 +68,18 @@ impl RustWallet {
         let bytes = convert::encode_transaction(transaction).map_err(|cause| {
             BitcoinError::new(ErrorKind::InvalidInput, operation, cause.to_string())
         })?;
-        let sent = self.handing_over(&bytes, |whole| self.source.broadcast(whole));
+        let txid = transaction.txid;
+        let sent = self.handing_over(&bytes, txid, |whole| self.source.broadcast(whole));
         sent.map_err(|error| error.during(operation))
     }
 
-    /// Says that this transaction, signed or not, may replace these payments.
-    ///
-    /// # Errors
-    /// `InvalidInput`: one of them is not known. Those of the reservations.
-    ///
-    /// # Effects
-    /// On disk before this returns.
-    pub fn allow_replacement(
-        &self,
-        transaction: &Transaction,
-        replaced: &[Txid],
-    ) -> BitcoinResult<()> {
-        let mut ledger = self.ledger();
-        self.read_shared(&mut ledger)?;
-        for txid in replaced {
-            if !ledger.payments().contains_key(txid) && ledger.transaction(*txid).is_none() {
-                let message = "no payment of the wallet to replace; `btc history` lists them";
-                return Err(fault::invalid(message).with_context("payment", txid));
-            }
-        }
-        let mut reservations = self.reservations();
-        let booking = reservations.begin(reservations::now_ms())?;
-        booking.allow_replacement(reservations::token(transaction), replaced)?;
-        booking.commit()
-    }
-
-    /// Whether a transaction was handed over as a payment of the wallet, settled or not.
-    ///
-    /// # Errors
-    /// Those of the reservations.
-    pub fn is_payment(&self, txid: Txid) -> BitcoinResult<bool> {
-        let mut reservations = self.reservations();
-        reservations
-            .begin(reservations::now_ms())?
-            .has_payment(txid)
-    }
-
-    /// Takes back that this transaction may replace these payments.
-    ///
-    /// # Errors
-    /// Those of the reservations.
-    ///
-    /// # Effects
-    /// On disk before this returns.
-    pub fn disallow_replacement(
-        &self,
-        transaction: &Transaction,
-        replaced: &[Txid],
-    ) -> BitcoinResult<()> {
-        let mut reservations = self.reservations();
-        let booking = reservations.begin(reservations::now_ms())?;
-        booking.disallow_replacement(reservations::token(transaction), replaced)?;
-        booking.commit()
-    }
-
     /// Writes a payment down before `send` hands it to the network, and what became of it after.
+    /// `known` is the answer of a success.
     pub(crate) fn handing_over<T>(
         &self,
         bytes: &[u8],
-        send: impl Fn(&Transaction) -> BitcoinResult<T>,
+        known: T,
+        send: impl FnOnce(&Transaction) -> BitcoinResult<T>,
     ) -> BitcoinResult<T> {
         let operation = Operation::BroadcastTransaction;
         let transaction: Transaction = encode::deserialize(bytes).map_err(|cause| {
@@ -130,27 +87,46 @@ impl RustWallet {
             BitcoinError::new(ErrorKind::InvalidInput, operation, message).with_source(cause)
         })?;
         let handed = self.hand_over(&transaction)?;
-        let outcome = send(&transaction);
-        let decided = self.decide(&transaction, handed, outcome.as_ref().err());
-        match (outcome, decided) {
-            (outcome, Ok(Decided::AsSaid)) => outcome,
-            // It is sent, whatever became of the books.
-            (Ok(answer), decided) => {
-                if let Err(error) = decided {
-                    tracing::warn!(%error, "that a payment was sent could not be written down");
-                }
-                Ok(answer)
+        let error = match send(&transaction) {
+            Ok(answer) => {
+                self.note_sent(&transaction, handed);
+                return Ok(answer);
             }
+            Err(error) => error,
+        };
+        let decided = self.decide(&transaction, handed, Some(&error));
+        // A node without an index of transactions does not know one whose outputs are spent. Only
+        // now: what the books read while the row is there counts as used.
+        if is_refusal(&error) && self.is_confirmed(transaction.compute_txid()) {
+            self.note_sent(&transaction, handed);
+            return Ok(known);
+        }
+        let still_listed = |why| still_listed(&transaction, &error, why);
+        Err(match decided {
+            Ok(Decided::AsSaid) => error,
             // What a node knows is success.
-            (Err(_), Ok(Decided::TakenMeanwhile)) => send(&transaction),
-            (Err(_), Ok(Decided::StillListed)) => {
-                let why = "another caller has handed it over meanwhile";
-                Err(still_listed(&transaction, why))
+            Ok(Decided::TakenMeanwhile) => return Ok(known),
+            Ok(Decided::StillListed) => still_listed("another caller has handed it over meanwhile"),
+            Ok(Decided::StillOpen) => still_listed("it was handed over before"),
+            Err(cause) if is_refusal(&error) => {
+                still_listed("that could not be written down").with_source(cause)
             }
-            (Err(refusal), Err(error)) if refusal.kind() == ErrorKind::Rejected => {
-                Err(still_listed(&transaction, "that could not be written down").with_source(error))
-            }
-            (Err(error), Err(_)) => Err(error),
+            Err(_) => error,
+        })
+    }
+
+    /// Writes down that a payment is sent. It is sent whatever becomes of that.
+    fn note_sent(&self, transaction: &Transaction, handed: Handed) {
+        if let Err(error) = self.decide(transaction, handed, None) {
+            tracing::warn!(%error, "that a payment was sent could not be written down");
+        }
+    }
+
+    /// Whether the newest chain has the transaction; not where the chain cannot be read.
+    fn is_confirmed(&self, txid: Txid) -> bool {
+        self.followed().is_ok() && {
+            let known = self.ledger().transaction(txid);
+            known.is_some_and(|known| known.block.is_some())
         }
     }
 
@@ -210,16 +186,28 @@ impl RustWallet {
         let view = self.current_view(&mut ledger, &booking)?;
         if booking.has_payment(txid)? {
             let known = ledger.payments().get(&txid);
-            if known.is_some_and(|payment| payment.row.abandoned_ms.is_some()) {
-                // Its coins may be another payment's by now.
-                if let Err(refusal) = check(&ledger, &view, &booking, transaction)? {
-                    return Ok(Err(refusal));
-                }
+            // Of one that was given up, or descends from one, the coins may be another's by now.
+            let is_lost = known.is_some_and(|payment| {
+                let standing = view.standing(txid);
+                let is_lost = standing.is_some_and(|it| it.state == PaymentState::Abandoned);
+                payment.row.abandoned_ms.is_some() || is_lost
+            });
+            if is_lost && let Err(refusal) = check(&ledger, &view, &booking, transaction)? {
+                return Ok(Err(refusal));
             }
+            let handed = Handed::Again {
+                abandoned_ms: known.and_then(|payment| payment.row.abandoned_ms),
+                next_broadcast_ms: next_broadcast_ms(booking.now_ms()),
+            };
             booking.set_abandoned(txid, None)?;
-            booking.set_next_broadcast(txid, next_broadcast_ms(booking.now_ms()))?;
+            if let Handed::Again {
+                next_broadcast_ms, ..
+            } = handed
+            {
+                booking.set_next_broadcast(txid, next_broadcast_ms)?;
+            }
             booking.commit()?;
-            return Ok(Ok(Handed::Again));
+            return Ok(Ok(handed));
         }
         if let Err(refusal) = check(&ledger, &view, &booking, transaction)? {
             return Ok(Err(refusal));
@@ -252,7 +240,13 @@ impl RustWallet {
             let booking = reservations.begin(reservations::now_ms())?;
             match (handed, error) {
                 (_, None) => {
-                    booking.set_accepted(txid)?;
+                    if !booking.set_accepted(txid)? {
+                        // It was refused, and is in the chain.
+                        booking.add_payment(transaction, booking.now_ms())?;
+                        booking.set_accepted(txid)?;
+                    }
+                    let named = booking.replaces(reservations::token(transaction))?;
+                    booking.forget_reverse(txid, &ledger.named(named))?;
                     let now_ms = booking.now_ms();
                     for dropped in dropped_by(&ledger, &booking, transaction)? {
                         booking.set_abandoned(dropped, Some(now_ms))?;
@@ -267,7 +261,7 @@ impl RustWallet {
                         next_broadcast_ms,
                     },
                     Some(error),
-                ) if error.kind() == ErrorKind::Rejected => {
+                ) if is_refusal(error) => {
                     let is_deleted = booking.delete_payment(txid, token, next_broadcast_ms)?;
                     decided = if is_deleted {
                         Decided::AsSaid
@@ -275,16 +269,38 @@ impl RustWallet {
                         Decided::StillListed
                     };
                 }
-                // What became of it is not known, or it was handed over before.
+                (
+                    Handed::Again {
+                        abandoned_ms,
+                        next_broadcast_ms,
+                    },
+                    Some(error),
+                ) if is_refusal(error) => {
+                    let is_given_up = match abandoned_ms {
+                        Some(at_ms) => booking.give_up_again(txid, at_ms, next_broadcast_ms)?,
+                        None => false,
+                    };
+                    // One that is decided by the chain is not sent again.
+                    let standing = ledger.view().standing(txid);
+                    let is_open = ledger.payments().contains_key(&txid)
+                        && standing.is_none_or(|it| it.is_open() || it.is_given_up);
+                    if !is_given_up && is_open {
+                        decided = Decided::StillOpen;
+                    }
+                }
+                // What became of it is not known.
                 _ => {}
             }
             let payments = booking.payments(ledger.settled_below())?;
+            let reach = booking.change_reach()?;
             booking.commit()?;
             let is_taken = payments.get(&txid).is_some_and(|row| row.is_accepted);
             if decided == Decided::StillListed && is_taken {
                 decided = Decided::TakenMeanwhile;
             }
-            ledger.set_payments(payments, |txid| reservations.payment_transaction(txid))?;
+            ledger.set_payments(payments, &reach, |txid| {
+                reservations.payment_transaction(txid)
+            })?;
         }
         if error.is_none() && ledger.concerns(transaction) {
             ledger.insert_unconfirmed(transaction.clone(), reservations::now_ms() / 1_000)?;
@@ -294,11 +310,17 @@ impl RustWallet {
     }
 }
 
+/// Whether a node has said no, in whatever words.
+fn is_refusal(error: &BitcoinError) -> bool {
+    error.kind() == ErrorKind::Rejected
+}
+
 /// That the node refused a payment, which may be sent again all the same.
-fn still_listed(transaction: &Transaction, why: &str) -> BitcoinError {
+fn still_listed(transaction: &Transaction, refusal: &BitcoinError, why: &str) -> BitcoinError {
     let message = format!(
-        "the node refused the payment, and {why}: it is still listed, and may be sent again; see \
-         btc history before you pay anew"
+        "the node refused the payment now ({}), and {why}: it is still listed, and may be sent \
+         again; see btc history before you pay anew",
+        refusal.message()
     );
     let operation = Operation::BroadcastTransaction;
     BitcoinError::new(ErrorKind::Unavailable, operation, message)

@@ -83,11 +83,14 @@ impl RustWallet {
             booking.settle(txid, height)?;
         }
         let payments = booking.payments(ledger.settled_below())?;
+        let reach = booking.change_reach()?;
         booking.commit()?;
         if opened > 0 {
             tracing::info!(opened, "payments are open again after a reorganisation");
         }
-        ledger.set_payments(payments, |txid| reservations.payment_transaction(txid))?;
+        ledger.set_payments(payments, &reach, |txid| {
+            reservations.payment_transaction(txid)
+        })?;
         if undone.is_some() {
             ledger.forget_undone()?;
         }
@@ -150,8 +153,11 @@ impl RustWallet {
             booking.set_abandoned(*txid, Some(booking.now_ms()))?;
         }
         let payments = booking.payments(ledger.settled_below())?;
+        let reach = booking.change_reach()?;
         booking.commit()?;
-        ledger.set_payments(payments, |txid| reservations.payment_transaction(txid))?;
+        ledger.set_payments(payments, &reach, |txid| {
+            reservations.payment_transaction(txid)
+        })?;
         drop(reservations);
         self.publish_settled(&ledger);
         Ok(family)

@@ -64,8 +64,9 @@ impl RustWallet {
         let end = End::after(now_ms, RESERVATION_MS);
         booking.reserve(&coins, end, token)?;
         booking.allow_replacement(token, replaces)?;
+        let reach = booking.change_reach()?;
         let change = transaction.output.iter();
-        let change = change.filter_map(|output| ledger.index_of(&output.script_pubkey));
+        let change = change.filter_map(|output| ledger.place_of(&output.script_pubkey, &reach));
         for ((address_type, chain), index) in change {
             if chain != Chain::Change {
                 continue;
@@ -91,5 +92,60 @@ impl RustWallet {
     pub fn release(&self, transaction: &Transaction) -> BitcoinResult<usize> {
         let token = reservations::token(transaction);
         self.reservations().release_for(token)
+    }
+
+    /// Says that this transaction, signed or not, may replace these payments.
+    ///
+    /// # Errors
+    /// `InvalidInput`: one of them is not known. Those of the reservations.
+    ///
+    /// # Effects
+    /// On disk before this returns.
+    pub fn allow_replacement(
+        &self,
+        transaction: &Transaction,
+        replaced: &[Txid],
+    ) -> BitcoinResult<()> {
+        let mut ledger = self.ledger();
+        self.read_shared(&mut ledger)?;
+        for txid in replaced {
+            if !ledger.payments().contains_key(txid) && ledger.transaction(*txid).is_none() {
+                let message = "no payment of the wallet to replace; `btc history` lists them";
+                return Err(fault::invalid(message).with_context("payment", txid));
+            }
+        }
+        let mut reservations = self.reservations();
+        let booking = reservations.begin(reservations::now_ms())?;
+        booking.allow_replacement(reservations::token(transaction), replaced)?;
+        booking.commit()
+    }
+
+    /// Whether a transaction was handed over as a payment of the wallet, settled or not.
+    ///
+    /// # Errors
+    /// Those of the reservations.
+    pub fn is_payment(&self, txid: Txid) -> BitcoinResult<bool> {
+        let mut reservations = self.reservations();
+        reservations
+            .begin(reservations::now_ms())?
+            .has_payment(txid)
+    }
+
+    /// Takes back that this transaction may replace these payments.
+    ///
+    /// # Errors
+    /// Those of the reservations.
+    ///
+    /// # Effects
+    /// On disk before this returns.
+    pub fn disallow_replacement(
+        &self,
+        transaction: &Transaction,
+        replaced: &[Txid],
+    ) -> BitcoinResult<()> {
+        let mut reservations = self.reservations();
+        let booking = reservations.begin(reservations::now_ms())?;
+        booking.disallow_replacement(reservations::token(transaction), replaced)?;
+        booking.commit()
     }
 }
