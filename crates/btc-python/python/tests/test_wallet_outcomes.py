@@ -193,7 +193,9 @@ def test_what_a_replacement_drops_is_given_up_when_the_node_takes_the_replacemen
     assert (state["confirmed_sat"], state["held_by_missing_sat"]) == (40_000, 0), (
         "that coin is free"
     )
-    # Handed over again it is open, though the node does not take it.
-    with pytest.raises(BitcoinError):
+    # Handed over again and refused, it is given up still: its caller pays anew.
+    with pytest.raises(BitcoinError) as caught:
         wallet.broadcast_transaction(child)
-    assert rows(folder, "abandoned_ms") == [None] * 4
+    assert caught.value.kind is ErrorKind.REJECTED
+    given_up = [txid for txid, at in rows(folder, "txid, abandoned_ms") if at is not None]
+    assert given_up == [child["txid"]]
