@@ -166,3 +166,24 @@ def test_addresses_that_the_other_side_promised_are_watched(
         database.execute("INSERT INTO next_index VALUES ('p2tr', 'change', 50)")
     node.mine()
     assert buckets(wallet) == {"confirmed": 3000}
+
+
+def test_a_coin_found_late_that_waits_to_be_spent_is_not_free(
+    node: Node, tmp_path: Path, birthday: int
+) -> None:
+    wallet = opened(node, make_wallet(tmp_path / "one", birthday=birthday, gap_limit=10))
+    other = opened(node, make_wallet(tmp_path / "other", birthday=birthday, gap_limit=100))
+    wallet.wallet_state()
+    node.pay([(script(wallet, 35), 50_000)])
+    node.mine()
+    spent = other.create_transaction([(TARGET, 49_780)], 2)
+    assert len(spent["outputs"]) == 1
+    other.broadcast_transaction(spent)
+    assert wallet.wallet_state()["coins"] == [], "beyond the window"
+    # What waits moves the window; blocks are read again, and the coin is found in one.
+    node.pay([(script(wallet, 19), 30_000)])
+    assert buckets(wallet) == {"untrusted_pending": 30_000}
+    assert wallet.wallet_state() == other.wallet_state()
+    wallet.close()
+    other.close()
+    node.mine()
