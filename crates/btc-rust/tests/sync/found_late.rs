@@ -1,7 +1,7 @@
 //! Coins that the wallet finds while or after the mempool is looked at, which has what spends them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bitcoin::{
     Amount, OutPoint, Sequence, Transaction, TxIn, TxOut, Witness, absolute, transaction,
@@ -49,15 +49,19 @@ impl Scene {
         }
     }
 
-    /// A payment to the wallet's address at an index; not handed to the node.
-    fn paying(&self, index: u32) -> Transaction {
+    /// A payment to the wallet's addresses at these indices; not handed to the node.
+    fn paying(&self, indices: &[u32]) -> Transaction {
         let coin = self.node.open_coins()[0];
-        let rest = coin.value.to_sat() - FEE_SAT - PAID_SAT;
-        let paid = TxOut {
-            value: Amount::from_sat(PAID_SAT),
-            script_pubkey: self.keyring.script(RECEIVE, index).expect("a small index"),
-        };
-        coins::spend(&[coin], vec![paid, coins::output(1, rest)], 2)
+        let mut outputs: Vec<TxOut> = indices
+            .iter()
+            .map(|index| TxOut {
+                value: Amount::from_sat(PAID_SAT),
+                script_pubkey: self.keyring.script(RECEIVE, *index).expect("a small index"),
+            })
+            .collect();
+        let paid = outputs.iter().map(|it| it.value.to_sat()).sum::<u64>();
+        outputs.push(coins::output(1, coin.value.to_sat() - FEE_SAT - paid));
+        coins::spend(&[coin], outputs, 2)
     }
 
     fn follow(&mut self) {
@@ -70,8 +74,12 @@ impl Scene {
         assert!(self.node.is_waiting(spending.compute_txid()), "it waits");
         let scanned = self.ledger.scanned().map(|it| it.hash);
         assert_eq!(scanned, Some(self.node.tip().1));
-        let coins = self.ledger.view().coins.clone();
-        assert_eq!(coins, [], "the mempool spends it");
+        assert_eq!(self.coins(), [], "the mempool spends it");
+    }
+
+    fn coins(&self) -> Vec<OutPoint> {
+        let view = self.ledger.view();
+        view.coins.iter().map(|it| it.outpoint).collect()
     }
 }
 
@@ -93,7 +101,7 @@ fn sent_on(paying: &Transaction) -> Transaction {
 #[test]
 fn a_coin_that_waits_to_be_spent_is_not_free_when_its_block_came_during_the_look() {
     let mut scene = Scene::new();
-    let paying = scene.paying(0);
+    let paying = scene.paying(&[0]);
     let spending = sent_on(&paying);
     scene.node.submit(&paying).expect("valid");
     scene.node.submit(&spending).expect("valid");
@@ -118,21 +126,57 @@ fn a_coin_that_waits_to_be_spent_is_not_free_when_its_block_came_during_the_look
 
 #[test]
 fn a_coin_beyond_the_window_that_waits_to_be_spent_is_not_free_when_it_is_found() {
+    let alone: &[u32] = &[35];
+    for (indices, is_mined) in [(alone, true), (&[35, 0], true), (&[35, 0], false)] {
+        let mut scene = Scene::new();
+        scene.follow();
+        let far = scene.paying(indices);
+        let spending = sent_on(&far);
+        scene.node.submit(&far).expect("valid");
+        if is_mined {
+            scene.node.mine(coins::script(3)).expect("a block");
+        }
+        scene.node.submit(&spending).expect("valid");
+        scene.follow();
+        assert_eq!(scene.coins().len(), indices.len() - 1, "beyond the window");
+        // What waits moves the window; blocks are read again, and the coin is found.
+        let near = scene.paying(&[19]);
+        scene.node.submit(&near).expect("valid");
+        scene.follow();
+        let beside = (1..indices.len()).map(|_| OutPoint::new(far.compute_txid(), 1));
+        let mut expected: Vec<_> = beside.collect();
+        expected.push(OutPoint::new(near.compute_txid(), 0));
+        expected.sort();
+        let mut found = scene.coins();
+        found.sort();
+        assert_eq!(found, expected, "{indices:?}, mined: {is_mined}");
+        assert!(scene.node.is_waiting(spending.compute_txid()), "it waits");
+    }
+}
+
+#[test]
+fn what_waits_for_others_is_not_asked_for_again_when_a_block_pays_the_wallet() {
+    const OTHERS: usize = 9;
     let mut scene = Scene::new();
+    for coin in &scene.node.open_coins()[1..=OTHERS] {
+        let rest = coin.value.to_sat() - FEE_SAT;
+        let foreign = coins::spend(&[*coin], vec![coins::output(4, rest)], 2);
+        scene.node.submit(&foreign).expect("valid");
+    }
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    scene.node.set_tap(Some(Box::new(move |call, moment| {
+        if call.name == "getrawtransaction" && moment == Moment::Before {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+        Fate::Proceed
+    })));
     scene.follow();
-    let far = scene.paying(35);
-    let spending = sent_on(&far);
-    scene.node.submit(&far).expect("valid");
-    scene.node.mine(coins::script(3)).expect("a block");
-    scene.node.submit(&spending).expect("valid");
+    assert_eq!(asked.swap(0, Ordering::SeqCst), OTHERS);
+    let paying = scene.paying(&[0]);
+    let mined = scene.node.mine_these(vec![paying], coins::script(3));
+    mined.expect("a block");
     scene.follow();
-    assert_eq!(scene.ledger.view().coins, [], "beyond the window");
-    // What waits moves the window; blocks are read again, and the coin is found in one.
-    let near = scene.paying(19);
-    scene.node.submit(&near).expect("valid");
-    scene.follow();
-    let coins = scene.ledger.view().coins.clone();
-    let found: Vec<_> = coins.iter().map(|it| it.outpoint.txid).collect();
-    assert_eq!(found, [near.compute_txid()], "the mempool spends the other");
-    assert!(scene.node.is_waiting(spending.compute_txid()), "it waits");
+    assert_eq!(scene.coins().len(), 1);
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
 }
