@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use bitcoin::{OutPoint, Transaction, Txid};
+use bitcoin::{Transaction, Txid};
 use btc_iface::{BitcoinError, BitcoinResult, ErrorKind, PaymentState};
 
 use super::RustWallet;
@@ -11,7 +11,7 @@ use super::hand_over::{is_due, next_broadcast_ms};
 use super::interface::not_found;
 use crate::wallet::fault;
 use crate::wallet::ledger::{Ledger, SETTLED_DEPTH, View};
-use crate::wallet::reservations::{self, End};
+use crate::wallet::reservations;
 use crate::wallet::source::Follower;
 
 /// What Bitcoin Core says of a transaction that pays too little by itself.
@@ -177,36 +177,6 @@ impl RustWallet {
         ledger.read_again_from(from_height)?;
         drop(ledger);
         Ok(self.follow()?.height)
-    }
-
-    /// `WalletInterface::hold`.
-    pub(super) fn hold_coins(
-        &self,
-        coins: &[OutPoint],
-        reason: &str,
-        until_ms: Option<u64>,
-    ) -> BitcoinResult<()> {
-        let mut ledger = self.ledger();
-        let mut reservations = self.reservations();
-        let now_ms = reservations::now_ms();
-        let booking = reservations.begin(now_ms)?;
-        let view = self.current_view(&mut ledger, &booking)?;
-        let unspent: HashSet<OutPoint> = view.coins.iter().map(|coin| coin.outpoint).collect();
-        for coin in coins {
-            if !unspent.contains(coin) {
-                let message = "not an unspent output of the wallet; hold one of its own";
-                return Err(fault::invalid(message).with_context("coin", coin));
-            }
-            if let Some(payment) = view.held.get(coin) {
-                let message = "the coin is that of a payment that is not confirmed";
-                return Err(fault::invalid(message)
-                    .with_context("coin", coin)
-                    .with_context("payment", payment));
-            }
-        }
-        let end = until_ms.map(|until| End::after(now_ms, until.saturating_sub(now_ms)));
-        booking.hold(coins, reason, end)?;
-        booking.commit()
     }
 
     /// Sends these payments, in this order, and returns how each ended; not those that were given up
