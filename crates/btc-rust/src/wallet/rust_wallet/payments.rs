@@ -126,6 +126,11 @@ impl RustWallet {
                            another source (WALLET_SOURCE=core, electrum or esplora)";
             return Err(fault::invalid(message).with_context("payment", txid));
         }
+        // From before the mempool is looked at: a handing over that begins later changes a row.
+        let before = {
+            let ledger = self.ledger();
+            self.reservations().payments(ledger.settled_below())?
+        };
         self.follow()?;
         let mut ledger = self.settled_ledger();
         check_missing(&ledger, txid, "abandoned")?;
@@ -133,19 +138,18 @@ impl RustWallet {
             let message = "the node has not loaded its mempool yet; ask again in a moment";
             return Err(fault::error(ErrorKind::Unavailable, message));
         }
-        // What it replaced would come back, and be sent again by itself.
-        let mut family: Vec<Txid> = vec![txid];
-        let replaced = ledger.named([txid]).into_iter();
-        family.extend(replaced.filter(|it| *it != txid && is_missing(&ledger, *it)));
-        for given_up in family.clone() {
-            for descendant in ledger.open_descendants(given_up) {
-                if !family.contains(&descendant) {
-                    family.push(descendant);
-                }
-            }
-        }
         let mut reservations = self.reservations();
         let booking = reservations.begin(reservations::now_ms())?;
+        self.current_view(&mut ledger, &booking)?;
+        let family = given_up_with(&ledger, txid);
+        let row = |txid: &Txid| ledger.payments().get(txid).map(|payment| &payment.row);
+        if let Some(changed) = family.iter().find(|txid| row(txid) != before.get(*txid)) {
+            let message = "a payment was handed over since the mempool was looked at; see btc \
+                           history, and ask again";
+            return Err(
+                fault::error(ErrorKind::Unavailable, message).with_context("payment", changed)
+            );
+        }
         for txid in &family {
             booking.set_abandoned(*txid, Some(booking.now_ms()))?;
         }
@@ -189,7 +193,10 @@ impl RustWallet {
             };
             let outcome = match self.send_or_package(&transaction) {
                 Ok(taken) => {
-                    self.note_taken(&taken)?;
+                    // It is sent, whatever becomes of the books.
+                    if let Err(error) = self.note_taken(&taken) {
+                        tracing::warn!(%txid, %error, "that a payment was sent could not be written down");
+                    }
                     None
                 }
                 Err(error) => Some(error),
@@ -318,6 +325,22 @@ fn check_missing(ledger: &Ledger, txid: Txid, what: &str) -> BitcoinResult<()> {
         (state, _) => format!("the payment is {}, and cannot be {what}", state.as_str()),
     };
     Err(fault::invalid(message).with_context("payment", txid))
+}
+
+/// A payment with all that is given up with it: what it replaced, which would come back and be sent
+/// again by itself, and what descends from any of these.
+fn given_up_with(ledger: &Ledger, txid: Txid) -> Vec<Txid> {
+    let mut family: Vec<Txid> = vec![txid];
+    let replaced = ledger.named([txid]).into_iter();
+    family.extend(replaced.filter(|it| *it != txid && is_missing(ledger, *it)));
+    for given_up in family.clone() {
+        for descendant in ledger.open_descendants(given_up) {
+            if !family.contains(&descendant) {
+                family.push(descendant);
+            }
+        }
+    }
+    family
 }
 
 fn is_missing(ledger: &Ledger, txid: Txid) -> bool {
