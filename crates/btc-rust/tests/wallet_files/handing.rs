@@ -265,6 +265,25 @@ fn a_success_that_cannot_be_written_down_does_not_keep_the_rest_from_being_sent(
 }
 
 #[test]
+fn what_was_sent_is_told_when_the_disk_fails_before_the_rest_is() {
+    let scene = Scene::of(&[100_000]);
+    let sent = chain(&scene);
+    let dir = scene.dir.clone();
+    scene.answers(move |_, _| {
+        lose(&dir);
+        Ok(())
+    });
+    let outcomes = scene.wallet.rebroadcast(None);
+    find(&scene.dir);
+    let outcomes = outcomes.expect("the first is sent");
+    let told: Vec<_> = outcomes
+        .iter()
+        .map(|(txid, error)| (*txid, error.is_none()))
+        .collect();
+    assert_eq!(told, [(sent[0], true), (sent[1], false)]);
+}
+
+#[test]
 fn a_payment_that_is_handed_over_again_meanwhile_is_not_given_up() {
     for changed in [0, 1] {
         let scene = Scene::of(&[100_000]);

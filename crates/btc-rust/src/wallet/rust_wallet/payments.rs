@@ -188,8 +188,15 @@ impl RustWallet {
     fn send_each(&self, txids: &[Txid]) -> BitcoinResult<Vec<(Txid, Option<BitcoinError>)>> {
         let mut outcomes = Vec::with_capacity(txids.len());
         for txid in txids {
-            let Some(transaction) = self.claim(*txid)? else {
-                continue;
+            let transaction = match self.claim(*txid) {
+                Ok(Some(transaction)) => transaction,
+                Ok(None) => continue,
+                Err(error) if outcomes.is_empty() => return Err(error),
+                // What was sent is told; the rest is sent when it is due.
+                Err(error) => {
+                    outcomes.push((*txid, Some(error)));
+                    break;
+                }
             };
             let outcome = match self.send_or_package(&transaction) {
                 Ok(taken) => {
