@@ -28,7 +28,7 @@ pub(crate) struct Scenario {
 }
 
 /// All of them.
-pub(crate) const ALL: [Scenario; 16] = [
+pub(crate) const ALL: [Scenario; 18] = [
     Scenario {
         name: "bump-over-a-child",
         gap_limit: 20,
@@ -76,6 +76,18 @@ pub(crate) const ALL: [Scenario; 16] = [
         gap_limit: 5,
         min_relay: 100,
         play: following::window_moved_by_the_mempool,
+    },
+    Scenario {
+        name: "found-late-and-spent",
+        gap_limit: 5,
+        min_relay: 100,
+        play: following::found_late_and_spent,
+    },
+    Scenario {
+        name: "block-during-the-look",
+        gap_limit: 5,
+        min_relay: 100,
+        play: following::block_during_the_look,
     },
     Scenario {
         name: "coins-taken-by-the-same-words",

@@ -17,6 +17,7 @@ from btc_legacy.errors import BitcoinError, ErrorKind
 from btc_legacy.protocol import Transaction
 from btc_legacy.wallet import reservations as module
 from btc_legacy.wallet.keys import Keychain, Place
+from btc_legacy.wallet.payments import PaymentState
 from tests.following import TARGET, script
 from tests.regtest import Node
 from tests.wallet_folder import reservations
@@ -76,6 +77,13 @@ def rows(folder: Path, columns: str = "txid") -> list[Any]:
     with reservations(folder) as database:
         found = database.execute(f"SELECT {columns} FROM payments").fetchall()  # noqa: S608
     return [row[0] if len(row) == 1 else row for row in found]
+
+
+def states(wallet: LegacyBackend) -> dict[str, PaymentState]:
+    """Where each own payment stands after a look at chain and mempool, by txid."""
+    follower = wallet._open_wallet._follower
+    follower.follow()
+    return {txid[::-1].hex(): it.state for txid, it in follower.standings().items()}
 
 
 def make_due(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from bitcoin.core import COutPoint
 
 from btc_legacy.backend import LegacyBackend
@@ -166,3 +167,33 @@ def test_addresses_that_the_other_side_promised_are_watched(
         database.execute("INSERT INTO next_index VALUES ('p2tr', 'change', 50)")
     node.mine()
     assert buckets(wallet) == {"confirmed": 3000}
+
+
+@pytest.mark.parametrize("is_mined", [True, False])
+@pytest.mark.parametrize("near", [[], [0]])
+def test_a_coin_found_late_that_waits_to_be_spent_is_not_free(
+    node: Node, tmp_path: Path, birthday: int, near: list[int], is_mined: bool
+) -> None:
+    wallet = opened(node, make_wallet(tmp_path / "one", birthday=birthday, gap_limit=10))
+    other = opened(node, make_wallet(tmp_path / "other", birthday=birthday, gap_limit=100))
+    wallet.wallet_state()
+    # Beyond the window, alone or beside an output that is known.
+    paying = node.pay([(script(wallet, index), 50_000) for index in [35, *near]])
+    if is_mined:
+        node.mine()
+    coin = {"outpoint": f"{paying.GetTxid()[::-1].hex()}:0", "value_sat": 50_000}
+    snapshot: Any = {"tip": other.wallet_state()["tip"], "pending": []}
+    snapshot["coins"] = [{**coin, "address_type": "p2wpkh", "chain": "receive", "index": 35}]
+    snapshot |= {"change_type": "p2wpkh", "change_index": 0}
+    spending = other.plan_transaction([(TARGET, 49_780)], 1, snapshot)["transaction"]
+    assert len(spending["outputs"]) == 1
+    other.broadcast_transaction(spending)
+    assert sum(buckets(wallet).values()) == len(near) * 50_000
+    # What waits moves the window; blocks are read again, and the coin is found.
+    node.pay([(script(wallet, 19), 30_000)])
+    assert sum(buckets(wallet).values()) == len(near) * 50_000 + 30_000
+    assert wallet.wallet_state() == other.wallet_state()
+    for it in (wallet, other):
+        assert it.generate_address("p2wpkh")["index"] == 36
+        it.close()
+    node.mine()

@@ -3,6 +3,7 @@
 mod birthday;
 mod files;
 mod follow;
+mod found_late;
 mod gap;
 mod hostile;
 mod kill;

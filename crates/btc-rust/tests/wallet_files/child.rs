@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use btc_iface::Network;
 use btc_rust::wallet::folder::{Folder, create};
-use btc_rust::wallet::labels::{finish_import, import_with_locks};
 use btc_rust::wallet::reservations::Reservations;
 use btc_rust::wallet::secret::Protection;
 
-use crate::labels::{all_coins, books};
+use crate::labels::{all_coins, books, finish_import, import_with_locks};
 use crate::support::{RECEIVE, from_words};
 
 const ROLE: &str = "WALLET_FILES_ROLE";

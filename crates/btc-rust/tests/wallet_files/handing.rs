@@ -242,3 +242,96 @@ fn giving_up_a_replacement_gives_up_what_it_replaced() {
     assert_eq!(*scene.network.handed.lock().expect("no panic"), []);
     assert_eq!(scene.wallet.unspent().expect("coins")[0].reserved_for, None);
 }
+
+#[test]
+fn a_success_that_cannot_be_written_down_does_not_keep_the_rest_from_being_sent() {
+    let scene = Scene::of(&[100_000]);
+    let sent = chain(&scene);
+    let shared = rusqlite::Connection::open(scene.dir.join(RESERVATIONS)).expect("a file");
+    let trigger = format!(
+        "CREATE TRIGGER broken BEFORE UPDATE OF outcome ON payments WHEN new.txid = '{}'
+         BEGIN SELECT RAISE(ABORT, 'planted'); END",
+        sent[0]
+    );
+    shared.execute_batch(&trigger).expect("a sound file");
+    drop(shared);
+    let outcomes = scene.wallet.rebroadcast(None).expect("both are sent");
+    let told: Vec<_> = outcomes
+        .iter()
+        .map(|(txid, error)| (*txid, error.is_none()))
+        .collect();
+    assert_eq!(told, sent.map(|txid| (txid, true)));
+    assert_eq!(*scene.network.handed.lock().expect("no panic"), sent);
+}
+
+#[test]
+fn what_was_sent_is_told_when_the_disk_fails_before_the_rest_is() {
+    let scene = Scene::of(&[100_000]);
+    let sent = chain(&scene);
+    let dir = scene.dir.clone();
+    scene.answers(move |_, _| {
+        lose(&dir);
+        Ok(())
+    });
+    let outcomes = scene.wallet.rebroadcast(None);
+    find(&scene.dir);
+    let outcomes = outcomes.expect("the first is sent");
+    let told: Vec<_> = outcomes
+        .iter()
+        .map(|(txid, error)| (*txid, error.is_none()))
+        .collect();
+    assert_eq!(told, [(sent[0], true), (sent[1], false)]);
+}
+
+#[test]
+fn a_payment_that_is_handed_over_again_meanwhile_is_not_given_up() {
+    for changed in [0, 1] {
+        let scene = Scene::of(&[100_000]);
+        let sent = chain(&scene);
+        let dir = scene.dir.clone();
+        scene.meanwhile(move || due_at(&dir, sent[changed], now_ms() + 1_234_567));
+        let error = scene
+            .wallet
+            .abandon(sent[0])
+            .expect_err("it may be under way");
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        let named = ("payment".to_owned(), sent[changed].to_string());
+        assert!(error.context().contains(&named), "{error}");
+        assert!(scene.rows().values().all(|row| row.abandoned_ms.is_none()));
+        // Asked again, with nothing in the way.
+        assert_eq!(scene.wallet.abandon(sent[0]).expect("missing"), sent);
+    }
+}
+
+#[test]
+fn a_payment_that_is_built_upon_meanwhile_is_not_given_up() {
+    let scene = Scene::of(&[100_000]);
+    let sent = chain(&scene);
+    let child = Transaction {
+        version: Version::TWO,
+        lock_time: LockTime::ZERO,
+        input: vec![TxIn {
+            previous_output: OutPoint::new(sent[1], 1),
+            ..TxIn::default()
+        }],
+        output: vec![TxOut {
+            value: Amount::from_sat(5_000),
+            script_pubkey: bitcoin::ScriptBuf::new(),
+        }],
+    };
+    let (dir, built) = (scene.dir.clone(), child.clone());
+    scene.meanwhile(move || {
+        let mut shared = Reservations::open(&dir).expect("sound");
+        let booking = shared.begin(now_ms()).expect("free");
+        let added = booking.add_payment(&built, now_ms() + 1_234_567);
+        added.expect("written");
+        booking.commit().expect("on disk");
+    });
+    let error = scene
+        .wallet
+        .abandon(sent[0])
+        .expect_err("it was built upon");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    let given_up = scene.wallet.abandon(sent[0]).expect("missing");
+    assert_eq!(given_up, [sent[0], sent[1], child.compute_txid()]);
+}

@@ -1,12 +1,13 @@
 //! Imports of labels with their locks: both, or neither.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use bitcoin::OutPoint;
-use btc_iface::{ErrorKind, Label, LabelKind};
-use btc_rust::wallet::labels::{self, finish_import, import_with_locks};
+use btc_iface::{BitcoinResult, ErrorKind, Label, LabelKind};
+use btc_rust::wallet::labels;
 use btc_rust::wallet::reservations::{End, RESERVATIONS, Reservation, Reservations, now_ms};
 use rusqlite::Connection;
 
@@ -21,6 +22,29 @@ pub(crate) fn books(dir: &Path) -> Connection {
     let books = Connection::open(dir.join("rust.sqlite")).expect("a file of its own");
     labels::init(&books).expect("a new table");
     books
+}
+
+/// An import as a wallet without payments does it.
+pub(crate) fn import_with_locks(
+    books: &Connection,
+    reservations: &mut Reservations,
+    all: &[Label],
+) -> BitcoinResult<usize> {
+    finish_import(books, reservations)?;
+    let booking = reservations.begin(now_ms())?;
+    labels::import_with_locks(books, booking, &HashMap::new(), all)
+}
+
+/// What a wallet does at its start.
+pub(crate) fn finish_import(
+    books: &Connection,
+    reservations: &mut Reservations,
+) -> BitcoinResult<()> {
+    if !labels::has_unfinished_import(books)? {
+        return Ok(());
+    }
+    let booking = reservations.begin(now_ms())?;
+    labels::finish_import(books, booking, &HashMap::new())
 }
 
 /// A label with this text on each coin, which is locked or not.

@@ -30,6 +30,8 @@ pub(crate) type Answer = Box<dyn Fn(&Transaction, usize) -> BitcoinResult<()> + 
 pub(crate) struct OneBlock {
     block: OnceLock<Block>,
     answer: OnceLock<Answer>,
+    /// What happens elsewhere after the mempool was looked at, once.
+    meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     pub(crate) handed: Mutex<Vec<Txid>>,
     pub(crate) packages: Mutex<Vec<[Txid; 2]>>,
     pub(crate) mempool: Mutex<HashSet<Txid>>,
@@ -82,6 +84,14 @@ impl ChainSource for OneBlock {
         }
         self.mempool.lock().expect("no panic").insert(txid);
         Ok(txid)
+    }
+
+    fn is_mempool_loaded(&self) -> BitcoinResult<bool> {
+        let meanwhile = self.meanwhile.lock().expect("no panic").take();
+        if let Some(meanwhile) = meanwhile {
+            meanwhile();
+        }
+        Ok(true)
     }
 
     fn submit_package(&self, parent: &Transaction, child: &Transaction) -> BitcoinResult<()> {
@@ -166,6 +176,13 @@ impl Scene {
     ) {
         let set = self.network.answer.set(Box::new(answer));
         assert!(set.is_ok(), "said once");
+    }
+
+    /// Says what happens elsewhere between the next look at the mempool and the question whether it
+    /// is whole.
+    pub(crate) fn meanwhile(&self, happens: impl FnOnce() + Send + 'static) {
+        let mut meanwhile = self.network.meanwhile.lock().expect("no panic");
+        *meanwhile = Some(Box::new(happens));
     }
 
     pub(crate) fn build(&self, value_sat: u64) -> BitcoinTransaction {

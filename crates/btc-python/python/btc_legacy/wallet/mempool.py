@@ -60,7 +60,11 @@ class Mempool:
         # Of the others, only what could make them the wallet's: hashes of the scripts they pay and
         # of the transactions they spend.
         self._others: dict[bytes, tuple[int, ...]] = {}
+        # What they were looked into for: how many scripts, and which coins as of which version of
+        # the store.
         self._watched = 0
+        self._coins: set[Outpoint] = set()
+        self._version: int | None = None
 
     @property
     def pending(self) -> Mapping[bytes, Pending]:
@@ -83,11 +87,7 @@ class Mempool:
             for first in range(0, len(unknown), _BATCH):
                 here -= self._look_into(unknown[first : first + _BATCH])
         self._drop(self._gone(here))
-        if self._node.best_hash() == tip.hash:
-            return True
-        # Beside another chain than the store's, one of the wallet's may have looked like another.
-        self._others = {}
-        return False
+        return self._node.best_hash() == tip.hash
 
     @property
     def _pending(self) -> dict[bytes, Pending]:
@@ -176,21 +176,37 @@ class Mempool:
         )
 
     def _reconsider(self, new: set[bytes]) -> None:
-        """Forgets the others that newly watched scripts or new transactions make the wallet's.
+        """Forgets the others that what was found since they were looked into makes the wallet's.
 
-        They are then looked into again.
+        They are then looked into again. Found are newly watched scripts, coins in blocks, and
+        outputs of new transactions or, with the new scripts, of known ones.
         """
         scripts = self._window.since(self._watched)
         self._watched = len(self._window)
-        marks = {hash(script) for script in scripts} | {hash(txid) for txid in new}
-        if not marks:
-            return
-        self._others = {txid: own for txid, own in self._others.items() if marks.isdisjoint(own)}
+        paying = new | self._coins_since()
         if scripts:
-            self._known = {
-                txid: Pending(it.tx, self._window.find(it.tx.vout))
-                for txid, it in self._pending.items()
-            }
+            paying |= self._find_again()
+        marks = {hash(script) for script in scripts} | {hash(txid) for txid in paying}
+        if marks:
+            others = self._others.items()
+            self._others = {txid: own for txid, own in others if marks.isdisjoint(own)}
+
+    def _coins_since(self) -> set[bytes]:
+        """The transactions of the coins that came into the store since this was asked last."""
+        if self._version == self._store.version:
+            return set()
+        self._version = self._store.version
+        before, self._coins = self._coins, set(self._store.coins)
+        return {coin.txid for coin in self._coins - before}
+
+    def _find_again(self) -> set[bytes]:
+        """Looks at the known transactions with all scripts; returns those with more outputs."""
+        before = self._pending
+        found = {txid: Pending(it.tx, self._window.find(it.tx.vout)) for txid, it in before.items()}
+        self._known = found
+        more = {txid for txid, it in found.items() if it.ours.keys() != before[txid].ours.keys()}
+        self._store.note_used(place for txid in more for place in found[txid].ours.values())
+        return more
 
 
 def _decoded(raw: bytes) -> CTransaction:

@@ -5,33 +5,33 @@
 //! transaction that writes the labels; from then on the import counts, and what a crash leaves
 //! undone is done at the next start.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use bitcoin::OutPoint;
-use btc_iface::{BitcoinResult, Label, LabelKind};
+use bitcoin::{OutPoint, Txid};
+use btc_iface::{BitcoinError, BitcoinResult, Label, LabelKind};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{canonical, failed, import, name_of, transaction};
-use crate::wallet::reservations::{Booking, Reservation, Reservations, now_ms};
+use crate::wallet::fault;
+use crate::wallet::reservations::{Booking, Reservation};
 
 /// Adds or replaces labels as [`import`] does, and locks and unlocks the coins whose `spendable`
 /// says so: all of it, or nothing. Returns how many labels and locks changed. The last word on a
-/// coin counts.
+/// coin counts. What an earlier import left undone is to be [finished](finish_import) before.
 ///
 /// # Errors
-/// `InvalidInput`: not a reference of its kind; a coin to lock is reserved or held. Those of
-/// [`Reservations`].
+/// `InvalidInput`: not a reference of its kind; a coin to lock is reserved, held, or an open
+/// payment's. Those of [`Reservations`](crate::wallet::reservations::Reservations).
 ///
 /// # Effects
-/// Both files; what an earlier import left undone is done first.
+/// Both files.
 pub fn import_with_locks(
     books: &Connection,
-    reservations: &mut Reservations,
+    booking: Booking<'_>,
+    held: &HashMap<OutPoint, Txid>,
     labels: &[Label],
 ) -> BitcoinResult<usize> {
-    finish_import(books, reservations)?;
     let wanted = wanted_locks(labels)?;
-    let booking = reservations.begin(now_ms())?;
     let reserved = booking.reserved()?;
     let is_locked = |coin: &OutPoint| reserved.get(coin).is_some_and(Reservation::is_lock);
     let changes: Vec<(OutPoint, bool)> = wanted
@@ -43,6 +43,11 @@ pub fn import_with_locks(
         return import(books, labels);
     }
     // Fails now, rather than when the labels count already.
+    for (coin, shall_lock) in &changes {
+        if let Some(payment) = held.get(coin).filter(|_| *shall_lock) {
+            return Err(held_by(coin, payment));
+        }
+    }
     apply(&booking, &changes)?;
     let before = rows(books, labels)?;
     let written = transaction(books, || {
@@ -63,27 +68,49 @@ pub fn import_with_locks(
     Ok(written + changes.len())
 }
 
-/// Does what an import left undone that was cut off.
+/// Whether an import was cut off, so that [`finish_import`] has something to do.
 ///
 /// # Errors
-/// Those of [`Reservations`], if there is something to do.
-pub fn finish_import(books: &Connection, reservations: &mut Reservations) -> BitcoinResult<()> {
-    let changes = noted(books)?;
-    if changes.is_empty() {
-        return Ok(());
-    }
-    let booking = reservations.begin(now_ms())?;
+/// Those of [`init`](super::init).
+pub fn has_unfinished_import(books: &Connection) -> BitcoinResult<bool> {
+    Ok(!noted(books)?.is_empty())
+}
+
+/// Does what an import left undone that was cut off. What is reserved, held or an open payment's by
+/// now stays so.
+///
+/// # Errors
+/// Those of [`Reservations`](crate::wallet::reservations::Reservations).
+///
+/// # Effects
+/// Both files.
+pub fn finish_import(
+    books: &Connection,
+    booking: Booking<'_>,
+    held: &HashMap<OutPoint, Txid>,
+) -> BitcoinResult<()> {
     let reserved = booking.reserved()?;
-    let (taken, free): (Vec<_>, Vec<_>) = changes.into_iter().partition(|(coin, shall_lock)| {
-        let reservation = reserved.get(coin);
-        *shall_lock && reservation.is_some_and(|it| !it.is_lock())
+    let (changes, lost): (Vec<_>, Vec<_>) = noted(books)?.into_iter().partition(|it| {
+        let (coin, shall_lock) = it;
+        // To unlock is to release a lock, and nothing that took its place since.
+        match reserved.get(coin) {
+            Some(reservation) => reservation.is_lock(),
+            None => *shall_lock && !held.contains_key(coin),
+        }
     });
-    for (coin, _) in taken {
+    for (coin, _) in lost.iter().filter(|(_, shall_lock)| *shall_lock) {
         tracing::warn!(%coin, "the coin was reserved since it was to be locked; it is not locked");
     }
-    apply(&booking, &free)?;
+    apply(&booking, &changes)?;
     booking.commit()?;
     forget(books)
+}
+
+/// That a coin cannot be locked, since a payment spends it.
+pub(in crate::wallet) fn held_by(coin: &OutPoint, payment: &Txid) -> BitcoinError {
+    fault::invalid("the coin is that of a payment that is not confirmed")
+        .with_context("coin", coin)
+        .with_context("payment", payment)
 }
 
 /// Makes the table of the locks that are to follow, unless it is there.

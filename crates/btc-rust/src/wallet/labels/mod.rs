@@ -13,7 +13,8 @@ use rusqlite::Connection;
 use serde::Deserialize;
 use serde::de::value::{Error as NameError, StrDeserializer};
 
-pub use self::import::{finish_import, import_with_locks};
+pub(super) use self::import::held_by;
+pub use self::import::{finish_import, has_unfinished_import, import_with_locks};
 pub use self::jsonl::{format_jsonl, parse_jsonl};
 use super::fault;
 

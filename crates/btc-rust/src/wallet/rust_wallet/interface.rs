@@ -16,16 +16,9 @@ use crate::wallet::build::{self, ChangePlace, Draft, Funds};
 use crate::wallet::ledger::{Ledger, View};
 use crate::wallet::reservations::{self, Booking};
 use crate::wallet::source::Relatives;
-use crate::wallet::{fault, labels, message};
+use crate::wallet::{labels, message};
 
 impl RustWallet {
-    pub(super) fn prepare_labels(&self) -> BitcoinResult<()> {
-        let mut ledger = self.ledger();
-        let books = ledger.store().connection();
-        labels::init(books)?;
-        labels::finish_import(books, &mut self.reservations())
-    }
-
     /// Drafts a request on the coins of the moment. `others` are those whose coins it names, from
     /// [`named_relatives`](Self::named_relatives).
     pub(super) fn draft_request(
@@ -288,19 +281,7 @@ impl WalletInterface for RustWallet {
     }
 
     fn lock(&self, outpoint: OutPoint) -> BitcoinResult<()> {
-        let view = self.published().view;
-        if !view.coins.iter().any(|coin| coin.outpoint == outpoint) {
-            return Err(
-                not_found("not an unspent output of the wallet").with_context("coin", outpoint)
-            );
-        }
-        if let Some(payment) = view.held.get(&outpoint) {
-            let message = "the coin is that of a payment that is not confirmed";
-            return Err(fault::invalid(message)
-                .with_context("coin", outpoint)
-                .with_context("payment", payment));
-        }
-        self.reservations().lock(outpoint)
+        self.lock_coin(outpoint)
     }
 
     fn unlock(&self, outpoint: OutPoint) -> BitcoinResult<bool> {
@@ -336,9 +317,7 @@ impl WalletInterface for RustWallet {
     }
 
     fn import_labels(&self, all: &[Label]) -> BitcoinResult<usize> {
-        let mut ledger = self.ledger();
-        let mut reservations = self.reservations();
-        labels::import_with_locks(ledger.store().connection(), &mut reservations, all)
+        self.import_with_locks(all)
     }
 
     fn sign_message(&self, address: &str, text: &str) -> BitcoinResult<SignedMessage> {

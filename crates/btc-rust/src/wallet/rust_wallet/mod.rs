@@ -7,6 +7,7 @@ mod fee_bump;
 mod following;
 mod hand_over;
 mod interface;
+mod locks;
 mod operations;
 mod payments;
 mod promise;
@@ -118,6 +119,7 @@ impl RustWallet {
             ledger: Mutex::new(ledger),
             reservations: Mutex::new(reservations),
         };
+        wallet.read_at_start()?;
         wallet.prepare_labels()?;
         Ok(wallet)
     }
@@ -172,6 +174,14 @@ impl RustWallet {
     /// Those of the source.
     pub fn peers(&self) -> BitcoinResult<Vec<Peer>> {
         self.source.peers()
+    }
+
+    /// What was promised and handed over before, so that the first view knows which coins are held.
+    fn read_at_start(&self) -> BitcoinResult<()> {
+        let mut ledger = self.ledger();
+        self.read_shared(&mut ledger)?;
+        self.publish_change(&ledger);
+        Ok(())
     }
 
     fn keyring(&self) -> &Keyring {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use bitcoin::{OutPoint, Transaction, Txid};
+use bitcoin::{Transaction, Txid};
 use btc_iface::{BitcoinError, BitcoinResult, ErrorKind, PaymentState};
 
 use super::RustWallet;
@@ -11,7 +11,7 @@ use super::hand_over::{is_due, next_broadcast_ms};
 use super::interface::not_found;
 use crate::wallet::fault;
 use crate::wallet::ledger::{Ledger, SETTLED_DEPTH, View};
-use crate::wallet::reservations::{self, End};
+use crate::wallet::reservations;
 use crate::wallet::source::Follower;
 
 /// What Bitcoin Core says of a transaction that pays too little by itself.
@@ -129,6 +129,11 @@ impl RustWallet {
                            another source (WALLET_SOURCE=core, electrum or esplora)";
             return Err(fault::invalid(message).with_context("payment", txid));
         }
+        // From before the mempool is looked at: a handing over that begins later changes a row.
+        let before = {
+            let ledger = self.ledger();
+            self.reservations().payments(ledger.settled_below())?
+        };
         self.follow()?;
         let mut ledger = self.settled_ledger();
         check_missing(&ledger, txid, "abandoned")?;
@@ -136,19 +141,18 @@ impl RustWallet {
             let message = "the node has not loaded its mempool yet; ask again in a moment";
             return Err(fault::error(ErrorKind::Unavailable, message));
         }
-        // What it replaced would come back, and be sent again by itself.
-        let mut family: Vec<Txid> = vec![txid];
-        let replaced = ledger.named([txid]).into_iter();
-        family.extend(replaced.filter(|it| *it != txid && is_missing(&ledger, *it)));
-        for given_up in family.clone() {
-            for descendant in ledger.open_descendants(given_up) {
-                if !family.contains(&descendant) {
-                    family.push(descendant);
-                }
-            }
-        }
         let mut reservations = self.reservations();
         let booking = reservations.begin(reservations::now_ms())?;
+        self.current_view(&mut ledger, &booking)?;
+        let family = given_up_with(&ledger, txid);
+        let row = |txid: &Txid| ledger.payments().get(txid).map(|payment| &payment.row);
+        if let Some(changed) = family.iter().find(|txid| row(txid) != before.get(*txid)) {
+            let message = "a payment was handed over since the mempool was looked at; see btc \
+                           history, and ask again";
+            return Err(
+                fault::error(ErrorKind::Unavailable, message).with_context("payment", changed)
+            );
+        }
         for txid in &family {
             booking.set_abandoned(*txid, Some(booking.now_ms()))?;
         }
@@ -185,47 +189,27 @@ impl RustWallet {
         Ok(self.follow()?.height)
     }
 
-    /// `WalletInterface::hold`.
-    pub(super) fn hold_coins(
-        &self,
-        coins: &[OutPoint],
-        reason: &str,
-        until_ms: Option<u64>,
-    ) -> BitcoinResult<()> {
-        let mut ledger = self.ledger();
-        let mut reservations = self.reservations();
-        let now_ms = reservations::now_ms();
-        let booking = reservations.begin(now_ms)?;
-        let view = self.current_view(&mut ledger, &booking)?;
-        let unspent: HashSet<OutPoint> = view.coins.iter().map(|coin| coin.outpoint).collect();
-        for coin in coins {
-            if !unspent.contains(coin) {
-                let message = "not an unspent output of the wallet; hold one of its own";
-                return Err(fault::invalid(message).with_context("coin", coin));
-            }
-            if let Some(payment) = view.held.get(coin) {
-                let message = "the coin is that of a payment that is not confirmed";
-                return Err(fault::invalid(message)
-                    .with_context("coin", coin)
-                    .with_context("payment", payment));
-            }
-        }
-        let end = until_ms.map(|until| End::after(now_ms, until.saturating_sub(now_ms)));
-        booking.hold(coins, reason, end)?;
-        booking.commit()
-    }
-
     /// Sends these payments, in this order, and returns how each ended; not those that were given up
     /// or settled meanwhile.
     fn send_each(&self, txids: &[Txid]) -> BitcoinResult<Vec<(Txid, Option<BitcoinError>)>> {
         let mut outcomes = Vec::with_capacity(txids.len());
         for txid in txids {
-            let Some(transaction) = self.claim(*txid)? else {
-                continue;
+            let transaction = match self.claim(*txid) {
+                Ok(Some(transaction)) => transaction,
+                Ok(None) => continue,
+                Err(error) if outcomes.is_empty() => return Err(error),
+                // What was sent is told; the rest is sent when it is due.
+                Err(error) => {
+                    outcomes.push((*txid, Some(error)));
+                    break;
+                }
             };
             let outcome = match self.send_or_package(&transaction) {
                 Ok(taken) => {
-                    self.note_taken(&taken)?;
+                    // It is sent, whatever becomes of the books.
+                    if let Err(error) = self.note_taken(&taken) {
+                        tracing::warn!(%txid, %error, "that a payment was sent could not be written down");
+                    }
                     None
                 }
                 Err(error) => Some(error),
@@ -354,6 +338,22 @@ fn check_missing(ledger: &Ledger, txid: Txid, what: &str) -> BitcoinResult<()> {
         (state, _) => format!("the payment is {}, and cannot be {what}", state.as_str()),
     };
     Err(fault::invalid(message).with_context("payment", txid))
+}
+
+/// A payment with all that is given up with it: what it replaced, which would come back and be sent
+/// again by itself, and what descends from any of these.
+fn given_up_with(ledger: &Ledger, txid: Txid) -> Vec<Txid> {
+    let mut family: Vec<Txid> = vec![txid];
+    let replaced = ledger.named([txid]).into_iter();
+    family.extend(replaced.filter(|it| *it != txid && is_missing(ledger, *it)));
+    for given_up in family.clone() {
+        for descendant in ledger.open_descendants(given_up) {
+            if !family.contains(&descendant) {
+                family.push(descendant);
+            }
+        }
+    }
+    family
 }
 
 fn is_missing(ledger: &Ledger, txid: Txid) -> bool {

@@ -21,7 +21,7 @@ pub(super) struct Seen {
     hasher: RandomState,
     /// The state after the last complete reading.
     state: Option<State>,
-    /// The scripts that the ones below were examined for, as hashes.
+    /// The scripts and the outputs that the ones below were examined for, as hashes.
     examined: HashSet<u64>,
     /// Transactions that do not concern the wallet, with the hashes of the scripts they pay and
     /// the outputs they spend: whether that is still so can be told without asking for them.
@@ -74,7 +74,9 @@ impl Seen {
         let counted: HashSet<Txid> = follower.unconfirmed().into_iter().collect();
         let is_new = |txid: &Txid| !counted.contains(txid) && !self.irrelevant.contains_key(txid);
         let mut wanted: Vec<Txid> = present.iter().copied().filter(is_new).collect();
-        wanted.extend(self.reconsidered(&self.new_scripts(follower)));
+        // Blocks that came since may have paid what one of the irrelevant ones spends.
+        let news = self.news(follower);
+        wanted.extend(self.reconsidered(&news));
         while !wanted.is_empty() {
             let news = self.examine(core, &wanted, follower)?;
             wanted = self.reconsidered(&news);
@@ -118,7 +120,7 @@ impl Seen {
     }
 
     /// Fetches transactions and tells the follower of those that concern it. Returns the hashes
-    /// of what is looked for since: scripts that came into the window, and outputs found.
+    /// of what is looked for since.
     fn examine(
         &mut self,
         core: &Core,
@@ -126,7 +128,6 @@ impl Seen {
         follower: &mut dyn Follower,
     ) -> BitcoinResult<HashSet<u64>> {
         let mut interest = Interest::of(follower);
-        self.examined = self.hashes(follower.watched());
         let mut arrived = Vec::new();
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -151,17 +152,12 @@ impl Seen {
         if arrived.is_empty() {
             return Ok(HashSet::new());
         }
-        let txids: HashSet<_> = arrived.iter().map(|(it, _)| it.compute_txid()).collect();
         follower.take(Piece::Mempool {
             arrived,
             gone: Vec::new(),
             kept: Vec::new(),
         })?;
-        let owned = follower.owned().into_iter();
-        let owned = owned.filter(|outpoint| txids.contains(&outpoint.txid));
-        let mut news = self.hashes(owned);
-        news.extend(self.new_scripts(follower));
-        Ok(news)
+        Ok(self.news(follower))
     }
 
     /// Takes those out of the irrelevant ones that pay or spend something of this.
@@ -175,10 +171,14 @@ impl Seen {
             .collect()
     }
 
-    fn new_scripts(&self, follower: &dyn Follower) -> HashSet<u64> {
-        let mut hashes = self.hashes(follower.watched());
-        hashes.retain(|hash| !self.examined.contains(hash));
-        hashes
+    /// The hashes of what is looked for since this was asked last: scripts that came into the
+    /// window, and outputs found in the mempool or in blocks.
+    fn news(&mut self, follower: &dyn Follower) -> HashSet<u64> {
+        let mut now = self.hashes(follower.watched());
+        now.extend(self.hashes(follower.owned()));
+        let news = now.difference(&self.examined).copied().collect();
+        self.examined = now;
+        news
     }
 
     fn hashes<T: std::hash::Hash>(&self, items: impl IntoIterator<Item = T>) -> HashSet<u64> {

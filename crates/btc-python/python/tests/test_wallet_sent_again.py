@@ -1,0 +1,88 @@
+"""Own payments that are handed over once more: confirmed, missing or given up by then."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from btc_legacy.backend import LegacyBackend
+from btc_legacy.errors import BitcoinError, ErrorKind
+from btc_legacy.wallet.payments import PaymentState
+from tests.following import TARGET
+from tests.paying import NO_MEMPOOL, fund, make_due, mempool, pay, states
+from tests.regtest import Node, needs_bitcoind
+from tests.wallet_folder import reservations
+
+pytestmark = needs_bitcoind
+
+DEAR = "-minrelaytxfee=0.0001"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "wallet"
+
+
+def forget_mempool(node: Node) -> None:
+    """The node starts again without its mempool, and takes only what pays more."""
+    for _ in range(2):
+        node.restart(NO_MEMPOOL, DEAR)
+
+
+def test_a_payment_that_is_confirmed_and_spent_on_is_success_again(
+    node: Node, wallet: LegacyBackend
+) -> None:
+    node.restart("-txindex=0")
+    try:
+        fund(node, wallet, 50_000)
+        own = wallet.generate_address("p2wpkh")["address"]
+        first = wallet.create_transaction([(own, 20_000)], 2)
+        wallet.broadcast_transaction(first)
+        node.mine()
+        # Spends all that the first has paid, the address and the change.
+        wallet.broadcast_transaction(wallet.create_transaction([(TARGET, 49_000)], 2))
+        node.mine()
+        assert states(wallet)[first["txid"]] is PaymentState.CONFIRMED
+        assert wallet.broadcast_transaction(first) == first["txid"], "it is in the chain"
+    finally:
+        node.restart()
+
+
+def test_a_payment_that_is_sent_again_by_itself_is_not_said_to_be_rejected(
+    node: Node, wallet: LegacyBackend, folder: Path
+) -> None:
+    fund(node, wallet, 50_000, 60_000)
+    first = pay(wallet, 10_000)
+    forget_mempool(node)
+    assert states(wallet)[first["txid"]] is PaymentState.MISSING
+    with pytest.raises(BitcoinError) as caught:
+        wallet.broadcast_transaction(first)
+    # What a caller does who is told that the node refuses it, and why: pays more.
+    second = wallet.create_transaction([(TARGET, 10_000)], 12)
+    wallet.broadcast_transaction(second)
+    node.restart()
+    make_due(folder)
+    wallet.get_balance()
+    both = {first["txid"], second["txid"]} <= mempool(node)
+    node.mine()
+    assert both, "the first was sent by itself"
+    assert caught.value.kind is not ErrorKind.REJECTED
+
+
+def test_a_payment_that_was_given_up_and_is_refused_stays_given_up(
+    node: Node, wallet: LegacyBackend, folder: Path
+) -> None:
+    fund(node, wallet, 50_000, 60_000)
+    first = pay(wallet, 10_000)
+    forget_mempool(node)
+    with reservations(folder) as database:
+        database.execute("UPDATE payments SET abandoned_ms = 1")
+    assert states(wallet)[first["txid"]] is PaymentState.ABANDONED
+    with pytest.raises(BitcoinError) as caught:
+        wallet.broadcast_transaction(first)
+    assert caught.value.kind is ErrorKind.REJECTED
+    node.restart()
+    make_due(folder)
+    wallet.get_balance()
+    assert first["txid"] not in mempool(node)

@@ -1,0 +1,68 @@
+//! Own payments that are given up, and that replace each other.
+
+use btc_iface::{BitcoinTransaction, FeeRate, WalletInterface};
+use btc_rust::wallet::RustWallet;
+
+use crate::simulated::{Simulated, payee, whole};
+
+fn pay(wallet: &RustWallet, value_sat: u64) -> BitcoinTransaction {
+    let built = wallet.create_transaction(vec![(payee(), value_sat)], 2);
+    let built = built.expect("enough coins");
+    wallet.broadcast_transaction(&built).expect("taken");
+    built
+}
+
+/// The node starts anew without its mempool, and the wallet sees that.
+fn forget_mempool(scene: &Simulated, wallet: &RustWallet) {
+    scene.node.restart(false).expect("it starts again");
+    wallet.sync().expect("followed");
+}
+
+#[test]
+fn what_is_available_can_be_paid_after_a_child_of_an_abandoned_payment_is_refused() {
+    let (scene, wallet) = Simulated::funded(&[500_000, 300_000]);
+    let first = pay(&wallet, 50_000);
+    let second = pay(&wallet, 600_000);
+    forget_mempool(&scene, &wallet);
+    assert_eq!(wallet.abandon(first.txid).expect("missing").len(), 2);
+    let again = wallet.broadcast_transaction(&second);
+    wallet.sync().expect("followed");
+    let coins = wallet.unspent().expect("books").into_iter();
+    let available = coins.filter(|it| it.reserved_for.is_none());
+    let available_sat: u64 = available.map(|it| it.value_sat).sum();
+    let paid = wallet.create_transaction(vec![(payee(), 700_000)], 2);
+    assert_eq!(
+        (available_sat, paid.is_ok()),
+        (800_000, true),
+        "{again:?}, {paid:?}"
+    );
+}
+
+#[test]
+fn two_payments_that_each_replace_the_other_can_be_given_up() {
+    let (scene, wallet) = Simulated::funded(&[500_000]);
+    let first = pay(&wallet, 50_000);
+    wallet.sync().expect("followed");
+    let rate = FeeRate::from_sat_per_vb(9);
+    let mut raised = wallet.bump_fee(first.txid, rate, &[]).expect("raised");
+    wallet.finalize_psbt(&mut raised).expect("final");
+    let second = wallet.extract_psbt(&raised, true).expect("whole");
+    wallet.broadcast_transaction(&second).expect("taken");
+    forget_mempool(&scene, &wallet);
+    wallet.abandon(second.txid).expect("missing");
+    // The second after all, then the first, as the refusal advises.
+    wallet.broadcast_transaction(&second).expect("taken");
+    forget_mempool(&scene, &wallet);
+    let advice = wallet.broadcast_transaction(&first);
+    let advice = advice.expect_err("another has its coin");
+    assert!(advice.message().contains("replaces"), "{advice}");
+    let allowed = wallet.allow_replacement(&whole(&first), &[second.txid]);
+    allowed.expect("known");
+    wallet.broadcast_transaction(&first).expect("taken");
+    forget_mempool(&scene, &wallet);
+    let listed = wallet.history().expect("books");
+    assert!(
+        listed.len() > 1,
+        "a payment that may be mined is listed: {listed:?}"
+    );
+}
