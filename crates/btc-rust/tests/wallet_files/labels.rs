@@ -1,6 +1,5 @@
 //! Imports of labels with their locks: both, or neither.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -32,7 +31,7 @@ pub(crate) fn import_with_locks(
 ) -> BitcoinResult<usize> {
     finish_import(books, reservations)?;
     let booking = reservations.begin(now_ms())?;
-    labels::import_with_locks(books, booking, &HashMap::new(), all)
+    labels::import_with_locks(books, booking, |_| None, all)
 }
 
 /// What a wallet does at its start.
@@ -44,7 +43,7 @@ pub(crate) fn finish_import(
         return Ok(());
     }
     let booking = reservations.begin(now_ms())?;
-    labels::finish_import(books, booking, &HashMap::new())
+    labels::finish_import(books, booking, |_| None)
 }
 
 /// A label with this text on each coin, which is locked or not.

@@ -5,7 +5,7 @@
 //! transaction that writes the labels; from then on the import counts, and what a crash leaves
 //! undone is done at the next start.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use bitcoin::{OutPoint, Txid};
 use btc_iface::{BitcoinError, BitcoinResult, Label, LabelKind};
@@ -18,6 +18,7 @@ use crate::wallet::reservations::{Booking, Reservation};
 /// Adds or replaces labels as [`import`] does, and locks and unlocks the coins whose `spendable`
 /// says so: all of it, or nothing. Returns how many labels and locks changed. The last word on a
 /// coin counts. What an earlier import left undone is to be [finished](finish_import) before.
+/// `payment_of` names the open payment that spends a coin.
 ///
 /// # Errors
 /// `InvalidInput`: not a reference of its kind; a coin to lock is reserved, held, or an open
@@ -28,7 +29,7 @@ use crate::wallet::reservations::{Booking, Reservation};
 pub fn import_with_locks(
     books: &Connection,
     booking: Booking<'_>,
-    held: &HashMap<OutPoint, Txid>,
+    payment_of: impl Fn(&OutPoint) -> Option<Txid>,
     labels: &[Label],
 ) -> BitcoinResult<usize> {
     let wanted = wanted_locks(labels)?;
@@ -44,7 +45,7 @@ pub fn import_with_locks(
     }
     // Fails now, rather than when the labels count already.
     for (coin, shall_lock) in &changes {
-        if let Some(payment) = held.get(coin).filter(|_| *shall_lock) {
+        if let Some(payment) = payment_of(coin).filter(|_| *shall_lock) {
             return Err(held_by(coin, payment));
         }
     }
@@ -77,7 +78,7 @@ pub fn has_unfinished_import(books: &Connection) -> BitcoinResult<bool> {
 }
 
 /// Does what an import left undone that was cut off. What is reserved, held or an open payment's by
-/// now stays so.
+/// now stays so; `payment_of` names that payment.
 ///
 /// # Errors
 /// Those of [`Reservations`](crate::wallet::reservations::Reservations).
@@ -87,7 +88,7 @@ pub fn has_unfinished_import(books: &Connection) -> BitcoinResult<bool> {
 pub fn finish_import(
     books: &Connection,
     booking: Booking<'_>,
-    held: &HashMap<OutPoint, Txid>,
+    payment_of: impl Fn(&OutPoint) -> Option<Txid>,
 ) -> BitcoinResult<()> {
     let reserved = booking.reserved()?;
     let (changes, lost): (Vec<_>, Vec<_>) = noted(books)?.into_iter().partition(|it| {
@@ -95,7 +96,7 @@ pub fn finish_import(
         // To unlock is to release a lock, and nothing that took its place since.
         match reserved.get(coin) {
             Some(reservation) => reservation.is_lock(),
-            None => *shall_lock && !held.contains_key(coin),
+            None => *shall_lock && payment_of(coin).is_none(),
         }
     });
     for (coin, _) in lost.iter().filter(|(_, shall_lock)| *shall_lock) {
@@ -107,7 +108,7 @@ pub fn finish_import(
 }
 
 /// That a coin cannot be locked, since a payment spends it.
-pub(in crate::wallet) fn held_by(coin: &OutPoint, payment: &Txid) -> BitcoinError {
+pub(in crate::wallet) fn held_by(coin: &OutPoint, payment: Txid) -> BitcoinError {
     fault::invalid("the coin is that of a payment that is not confirmed")
         .with_context("coin", coin)
         .with_context("payment", payment)

@@ -28,7 +28,8 @@ impl RustWallet {
         let mut reservations = self.reservations();
         let booking = reservations.begin(reservations::now_ms())?;
         let view = self.current_view(&mut ledger, &booking)?;
-        labels::finish_import(ledger.store().connection(), booking, &view.held)
+        let books = ledger.store().connection();
+        labels::finish_import(books, booking, |coin| view.held.get(coin).copied())
     }
 
     /// `WalletInterface::import_labels`.
@@ -38,7 +39,8 @@ impl RustWallet {
         let mut reservations = self.reservations();
         let booking = reservations.begin(reservations::now_ms())?;
         let view = self.current_view(&mut ledger, &booking)?;
-        labels::import_with_locks(ledger.store().connection(), booking, &view.held, all)
+        let books = ledger.store().connection();
+        labels::import_with_locks(books, booking, |coin| view.held.get(coin).copied(), all)
     }
 
     /// `WalletInterface::lock`.
@@ -82,6 +84,6 @@ impl RustWallet {
 }
 
 fn check_not_held(view: &View, coin: &OutPoint) -> BitcoinResult<()> {
-    let holder = view.held.get(coin);
-    holder.map_or(Ok(()), |payment| Err(labels::held_by(coin, payment)))
+    let payment = view.held.get(coin);
+    payment.map_or(Ok(()), |payment| Err(labels::held_by(coin, *payment)))
 }
