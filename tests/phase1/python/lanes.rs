@@ -25,8 +25,13 @@ pub(super) const FAULTS: &[(&str, Fault)] = &[
 pub(super) const OF_WORKERS: &[(&str, Trial)] = &[
     ("prints_what_is_no_text_and_no_line", prints),
     ("its_last_words_hide_the_password", last_words),
-    ("dies_after_it_forked", || forked("")),
-    ("dies_after_it_forked_a_daemon", || forked("os.setsid()")),
+    ("dies_after_it_forked", || forked("forking", "", "")),
+    ("dies_after_it_forked_and_killed_its_guard", || {
+        forked("forking_alone", KILL_GUARD, "")
+    }),
+    ("dies_after_it_forked_a_daemon", || {
+        forked("daemonic", "", "os.setsid()")
+    }),
     ("a_start_that_outlasts_its_limit_is_ended", slow_start),
 ];
 
@@ -157,16 +162,25 @@ class Own:
     Ok(())
 }
 
+/// Whatever else is in the worker's group.
+const KILL_GUARD: &str = "kill_others()";
+
 /// A fork holds all pipes open while the worker is killed.
-fn forked(daemon: &str) -> Outcome {
+fn forked(name: &str, before: &str, daemon: &str) -> Outcome {
     let source = format!(
         "
-import os, pathlib, signal, time
+import contextlib, os, pathlib, signal, time
 HERE = pathlib.Path(__file__).parent
+def kill_others():
+    for name in os.listdir('/proc'):
+        with contextlib.suppress(ProcessLookupError, ValueError):
+            if os.getpgid(int(name)) == os.getpid() != int(name):
+                os.kill(int(name), signal.SIGKILL)
 class Own:
     def __init__(self, config):
         pass
     def get_block_height(self):
+        {before}
         pid = os.fork()
         if not pid:
             {daemon}
@@ -179,11 +193,6 @@ class Own:
 "
     );
     let folder = TempDir::new()?;
-    let name = if daemon.is_empty() {
-        "forking"
-    } else {
-        "daemonic"
-    };
     let mut config = written(Backend::PythonWorker, folder.path(), name, &source)?;
     config.max_lanes = 1;
     let bitcoin = connect(&config)?;
@@ -216,7 +225,7 @@ class Own:
 ";
     let folder = TempDir::new()?;
     let mut config = written(Backend::PythonWorker, folder.path(), "slow_start", source)?;
-    for limit in [5_u64, 80, 2_000] {
+    for limit in [0_u64, 0, 0, 0, 1, 5, 80, 2_000] {
         config.timeout = Some(Duration::from_millis(limit));
         let connected = PythonBitcoin::connect(&config);
         failure(connected, ErrorKind::Timeout, "it does not start");

@@ -60,6 +60,9 @@ pub(crate) fn add(suite: &mut Suite) {
         bounded(LIMIT, "dies", dies)
     });
     rough::add(suite);
+    for (name, trial) in trust::OF_NODES {
+        suite.add(format!("children::{name}"), trial);
+    }
     for (name, trial) in trust::OF_WORKERS {
         suite.add(format!("python::{name}::python-worker"), trial);
     }

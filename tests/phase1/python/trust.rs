@@ -20,6 +20,9 @@ pub(super) const OF_WORKERS: &[(&str, Trial)] = &[
     ("inherits_no_secret", no_secret),
 ];
 
+/// Of other children than Python.
+pub(super) const OF_NODES: &[(&str, Trial)] = &[("private_node_inherits_no_secret", node)];
+
 /// It writes down what it finds in its process.
 const LOOKING: &str = "
 import json, os, pathlib, subprocess, sys
@@ -158,5 +161,33 @@ fn no_secret() -> Outcome {
     for needed in ["PATH", "HOME", "PYTHONPATH"] {
         assert!(variables[needed].is_string(), "no {needed}: {variables}");
     }
+    Ok(())
+}
+
+/// `btc node` over a Bitcoin Core that writes down first what it was given.
+fn node() -> Outcome {
+    use std::os::unix::fs::PermissionsExt;
+    let exe = std::env::var_os("BITCOIND_EXE").map(std::path::PathBuf::from);
+    let exe = btc_regtest::exe::find(exe.as_deref())?;
+    let folder = TempDir::new()?;
+    let script = folder.path().join("bitcoind");
+    let text = format!(
+        "#!/bin/sh\nenv > \"$HOME/environment\"\nexec '{}' \"$@\"\n",
+        exe.display()
+    );
+    fs::write(&script, text)?;
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o700))?;
+    let run = Program::new("node")
+        .env("BITCOIND_EXE", &script)
+        .env("WALLET_PASSPHRASE", "not-to-be-seen")
+        .env("SOME_TOKEN", "not-to-be-seen")
+        .signal("INT", |folder| folder.join("environment").exists())
+        .run();
+    let given = fs::read_to_string(run.folder.path().join("environment"))?;
+    assert!(
+        given.contains("PATH=") && given.contains("HOME="),
+        "{given}"
+    );
+    assert!(!given.contains("not-to-be-seen"), "{given}");
     Ok(())
 }
