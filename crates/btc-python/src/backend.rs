@@ -2,6 +2,7 @@
 
 use std::sync::mpsc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use btc_iface::rust_bitcoin::hex::DisplayHex;
 use btc_iface::{
@@ -9,26 +10,24 @@ use btc_iface::{
     BitcoinResult, BitcoinTransaction, BroadcastCheck, ErrorKind, FeeEstimate, FeeEstimator,
     Operation, PlannedTransaction, SnapshotWallet, WalletSnapshot, WalletState, WalletTwin,
 };
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use crate::config::{PythonConfig, PythonMode};
 use crate::convert;
 use crate::interpreter::Host;
-use crate::lanes::Lanes;
-use crate::worker::Workers;
+use crate::pools::Pools;
+use crate::worker::CLOSE_WITHIN;
 
 /// The Python implementation. May be called from several threads at once.
+///
+/// On drop the class closes what it holds, and what runs for it ends; both within seconds,
+/// whatever Python does.
 pub struct PythonBitcoin {
-    way: Way,
-    has_wallet: bool,
-}
-
-enum Way {
-    /// On the caller's thread, without a limit of time.
-    Direct(Host),
-    /// On a thread or in a process of its own, with one.
-    Lanes(Lanes),
+    /// The interpreter in this process, unless workers do it.
+    host: Option<Host>,
+    /// `None`: on the caller's thread, without a limit of time.
+    pools: Option<Pools>,
 }
 
 impl PythonBitcoin {
@@ -38,29 +37,26 @@ impl PythonBitcoin {
     /// `Configuration`: the environment, the package, the module or the class is missing, or the
     /// class refuses its configuration. Otherwise what the class raised.
     pub fn connect(config: &PythonConfig) -> BitcoinResult<Self> {
-        let way = match config.mode {
+        Ok(match config.mode {
             PythonMode::Embedded => {
                 let host = start_within_limit(config)?;
-                match config.timeout {
-                    None => Way::Direct(host),
-                    limit => Way::Lanes(Lanes::new(host, limit, config.max_lanes)),
+                let pools = config.timeout.map(|_| Pools::embedded(&host, config));
+                Self {
+                    host: Some(host),
+                    pools,
                 }
             }
             PythonMode::Worker => {
-                let workers = Workers::new(config.clone());
-                let limit = match config.wallet {
-                    // A second process could not open it.
-                    Some(_) => 1,
-                    None => config.max_lanes,
+                let this = Self {
+                    host: None,
+                    pools: Some(Pools::workers(config)),
                 };
-                let lanes = Lanes::new(workers, config.timeout, limit);
-                // Started now, so that what is wrong shows here and not at the first operation.
-                lanes.call(Operation::Connect, Vec::new())?;
-                Way::Lanes(lanes)
+                if let Some(pools) = &this.pools {
+                    pools.start()?;
+                }
+                this
             }
-        };
-        let has_wallet = config.wallet.is_some();
-        Ok(Self { way, has_wallet })
+        })
     }
 
     fn call<T: DeserializeOwned>(
@@ -79,24 +75,52 @@ impl PythonBitcoin {
         params: impl Serialize,
     ) -> BitcoinResult<T> {
         let request = convert::call_request(operation, method, params)?;
-        let response = match &self.way {
-            Way::Direct(host) => host.handle(operation, &request)?,
-            Way::Lanes(lanes) => lanes.call(operation, request)?,
+        let response = match (&self.pools, &self.host) {
+            (Some(pools), _) => pools.call(operation, method, &request)?,
+            (None, Some(host)) => host.handle_whole(operation, &request)?,
+            (None, None) => {
+                let message = "neither an interpreter nor workers";
+                return Err(BitcoinError::new(ErrorKind::Internal, operation, message));
+            }
         };
         convert::decode_response(operation, &response)
     }
 }
 
 impl Drop for PythonBitcoin {
-    /// Closes the wallet at once; the interpreter would do so when it next cleans up.
     fn drop(&mut self) {
-        if self.has_wallet {
-            let closed = self.call_method::<Closed>(Operation::Connect, "close", NONE);
-            if let Err(error) = closed {
-                tracing::warn!("the Python wallet could not be closed: {error}");
-            }
+        let deadline = Instant::now() + END_WITHIN;
+        let mut has_ended = true;
+        if let Some(pools) = &self.pools {
+            has_ended &= pools.end(deadline);
+        }
+        if let Some(host) = self.host.take() {
+            has_ended &= close_until(host, deadline);
+        }
+        if !has_ended {
+            tracing::warn!(
+                "the Python class did not close within {} s; what it holds stays with this \
+                 process until that ends",
+                END_WITHIN.as_secs()
+            );
         }
     }
+}
+
+/// Closes the class and lets go of it, on a thread of its own: one that hangs, perhaps with the
+/// interpreter's lock, is left behind.
+fn close_until(host: Host, deadline: Instant) -> bool {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    let spawned = thread::Builder::new()
+        .name("btc-python-close".to_owned())
+        .spawn(move || {
+            host.close();
+            drop(host);
+            // Nobody listens any more when the time is over.
+            let _ = sender.send(());
+        });
+    let left = deadline.saturating_duration_since(Instant::now());
+    spawned.is_ok() && receiver.recv_timeout(left).is_ok()
 }
 
 impl BitcoinInterface for PythonBitcoin {
@@ -193,12 +217,11 @@ impl SnapshotWallet for PythonBitcoin {
     }
 }
 
-/// The answer to `close`, which says nothing.
-#[derive(Deserialize)]
-struct Closed {}
-
 /// No parameters, which JSON writes as `[]`.
 const NONE: [(); 0] = [];
+
+/// How long the end may take: a little longer than a worker has to close.
+const END_WITHIN: Duration = Duration::from_secs(CLOSE_WITHIN.as_secs() + 2);
 
 /// Starts the class on a thread of its own, so that one that hangs does not hang the caller.
 fn start_within_limit(config: &PythonConfig) -> BitcoinResult<Host> {
@@ -211,7 +234,9 @@ fn start_within_limit(config: &PythonConfig) -> BitcoinResult<Host> {
         .name("btc-python-start".to_owned())
         .spawn(move || {
             // Nobody listens any more when the limit is over.
-            let _ = sender.send(Host::start(&theirs));
+            if let Err(mpsc::SendError(Ok(host))) = sender.send(Host::start(&theirs)) {
+                host.close();
+            }
         });
     spawned.map_err(|cause| {
         let message = "no thread for the Python side can be started";

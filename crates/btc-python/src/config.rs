@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use btc_iface::{NodeConfig, Secret};
+use btc_iface::{Credentials, NodeConfig, Secret};
 
 /// What the Python implementation needs to start.
 ///
@@ -14,8 +14,9 @@ use btc_iface::{NodeConfig, Secret};
 /// | `venv` | `.venv` of the workspace this crate was built in |
 /// | `package_dir` | `python/` beside this crate's manifest, if it is still there |
 /// | `timeout` | 60 s |
-/// | `max_lanes` | 16 embedded, 4 as workers; one worker where there is a wallet |
+/// | `max_lanes` | 16 embedded, 4 as workers |
 /// | `wallet` | none |
+/// | `inherit` | none |
 #[derive(Debug, Clone)]
 pub struct PythonConfig {
     /// The node the class is told to ask.
@@ -34,11 +35,15 @@ pub struct PythonConfig {
     /// on the caller's thread, at the least cost and without protection against a class that
     /// hangs; workers wait for ever.
     pub timeout: Option<Duration>,
-    /// How many calls run side by side: threads of one interpreter, or worker processes. A wallet
-    /// is open in one process at a time, so that with one there is one worker whatever this says.
+    /// How many reads run side by side: threads of one interpreter, or worker processes.
+    /// Broadcasts have as many of their own, so that neither waits for the other. Wallet calls
+    /// have one, and in worker mode its process alone has the wallet and broadcasts too.
     pub max_lanes: usize,
     /// The wallet behind the wallet operations, which are `Unsupported` without one.
     pub wallet: Option<PythonWallet>,
+    /// The environment variables that a worker gets besides what Python itself needs, by name. An
+    /// embedded class sees all of this process's.
+    pub inherit: Vec<String>,
 }
 
 /// A wallet's folder, and what unlocks it.
@@ -86,7 +91,21 @@ impl PythonConfig {
                 PythonMode::Worker => 4,
             },
             wallet: None,
+            inherit: Vec::new(),
         }
+    }
+
+    /// What no text may show.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &str> {
+        let password = match &self.node.credentials {
+            Credentials::UserPassword { password, .. } => Some(password),
+            _ => None,
+        };
+        let wallet = self.wallet.as_ref();
+        let words = wallet.and_then(|wallet| wallet.words.as_ref());
+        let passphrase = wallet.and_then(|wallet| wallet.passphrase.as_ref());
+        let secrets = [password, words, passphrase].into_iter().flatten();
+        secrets.map(Secret::expose).filter(|it| !it.is_empty())
     }
 
     /// `.venv` of the workspace this crate was built in, made by `cargo xtask setup`.

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use crate::config::PythonConfig;
 
 /// The version of the format; the package answers `start` with its own.
-pub(crate) const PROTOCOL: u32 = 1;
+pub(crate) const PROTOCOL: u32 = 2;
 
 /// Room for a start request at once: a buffer that grows leaves what it held behind.
 const START_BYTES: usize = 16 << 10;
@@ -149,6 +149,24 @@ pub(crate) fn call_request(
     params: impl Serialize,
 ) -> BitcoinResult<Vec<u8>> {
     encode(operation, &Request { method, params })
+}
+
+/// The request that lets the class close what it holds.
+pub(crate) fn close_request() -> BitcoinResult<Vec<u8>> {
+    call_request(Operation::Connect, "close", [(); 0])
+}
+
+/// Checks the answer to [`close_request`], which says nothing.
+pub(crate) fn check_closed(response: &[u8]) -> BitcoinResult<()> {
+    #[derive(Deserialize)]
+    struct Closed {}
+    decode_response::<Closed>(Operation::Connect, response).map(drop)
+}
+
+/// Whether an answer says that the work goes on when the same is asked again: what has been done
+/// is kept, and other calls may come in between.
+pub(crate) fn is_unfinished(response: &[u8]) -> bool {
+    response == br#"{"unfinished":true}"#
 }
 
 fn encode(operation: Operation, request: &impl Serialize) -> BitcoinResult<Vec<u8>> {

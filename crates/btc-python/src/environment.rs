@@ -6,12 +6,12 @@ use btc_iface::{BitcoinError, BitcoinResult, ErrorKind, Operation};
 
 use crate::config::PythonConfig;
 
-/// The folder of the environment's packages for this minor version of Python 3.
-pub(crate) fn site_packages(config: &PythonConfig, minor: u8) -> BitcoinResult<PathBuf> {
+/// That the environment has packages for this minor version of Python 3.
+pub(crate) fn check_packages(config: &PythonConfig, minor: u8) -> BitcoinResult<()> {
     let venv = existing(config)?;
     let packages = venv.join(format!("lib/python3.{minor}/site-packages"));
     if packages.is_dir() {
-        return Ok(packages);
+        return Ok(());
     }
     let message = format!(
         "the Python environment is not one for Python 3.{minor}, which btc is built with; run \

@@ -1,16 +1,18 @@
 //! The embedded interpreter: the only place that attaches to it.
 
+use std::ffi::CString;
 use std::sync::Arc;
 
 use btc_iface::{BitcoinError, BitcoinResult, ErrorKind, Operation};
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use crate::config::PythonConfig;
 use crate::convert;
 use crate::environment;
 use crate::lanes::{Carrier, Ender, Factory};
+use crate::paths;
 
 /// A `btc_legacy.host.Host` with the configured class started in it.
 #[derive(Clone)]
@@ -44,17 +46,14 @@ impl Host {
             ));
         }
         let host = Python::attach(|py| -> BitcoinResult<Self> {
-            let packages = environment::site_packages(config, py.version_info().minor)?;
+            environment::check_packages(config, py.version_info().minor)?;
             let make = || -> PyResult<Py<PyAny>> {
-                py.import("site")?.call_method1("addsitedir", (packages,))?;
-                let path = py.import("sys")?.getattr("path")?;
-                for folder in config.search_path.iter().chain(&config.package_dir).rev() {
-                    // As text: the import system passes over path objects.
-                    let folder = folder.as_os_str();
-                    if !path.contains(folder)? {
-                        path.call_method1("insert", (0, folder))?;
-                    }
-                }
+                let names = PyDict::new(py);
+                py.run(&CString::new(paths::SOURCE)?, Some(&names), None)?;
+                // As text: the import system passes over path objects.
+                let arguments = PyTuple::new(py, paths::arguments(config))?;
+                names.as_any().get_item("arrange")?.call1(arguments)?;
+                py.import("btc_legacy.embedded")?.call_method0("quieten")?;
                 let host = py.import("btc_legacy.host")?.getattr("Host")?.call0()?;
                 host.getattr("handle").map(Bound::unbind)
             };
@@ -67,7 +66,31 @@ impl Host {
         Ok(host)
     }
 
-    /// Runs one request on this thread.
+    /// Lets the class close what it holds. A second time does nothing.
+    pub(crate) fn close(&self) {
+        let closed = convert::close_request()
+            .and_then(|request| self.handle(Operation::Connect, &request))
+            .and_then(|answer| convert::check_closed(&answer));
+        if let Err(error) = closed {
+            tracing::warn!("the Python class could not be closed: {error}");
+        }
+    }
+
+    /// Runs one request on this thread, in as many pieces as it takes.
+    pub(crate) fn handle_whole(
+        &self,
+        operation: Operation,
+        request: &[u8],
+    ) -> BitcoinResult<Vec<u8>> {
+        loop {
+            let answer = self.handle(operation, request)?;
+            if !convert::is_unfinished(&answer) {
+                return Ok(answer);
+            }
+        }
+    }
+
+    /// Runs one request on this thread; it may be left unfinished.
     pub(crate) fn handle(&self, operation: Operation, request: &[u8]) -> BitcoinResult<Vec<u8>> {
         Python::attach(|py| {
             let handle = self
@@ -104,8 +127,8 @@ impl Carrier for Host {
 }
 
 impl Factory for Host {
-    fn make(&self) -> (Box<dyn Carrier>, Ender) {
+    fn make(&self) -> (Box<dyn Carrier>, Option<Ender>) {
         // Nothing can end a call inside the interpreter; the lane is given up instead.
-        (Box::new(self.clone()), Box::new(|| {}))
+        (Box::new(self.clone()), None)
     }
 }

@@ -17,8 +17,12 @@ mod convert;
 mod environment;
 mod interpreter;
 mod lanes;
+mod packages;
+mod paths;
+mod pools;
 mod worker;
 
 pub use crate::backend::PythonBitcoin;
 pub use crate::config::{PythonConfig, PythonMode, PythonWallet};
 pub use crate::convert::{PythonException, Traceback, decode_response};
+pub use crate::packages::installed_packages;

@@ -55,6 +55,25 @@ const POLL: Duration = Duration::from_millis(5);
 /// A thread in the middle of writing to a slow disk stops when the disk has answered.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What the programs need of this process's environment; they are configured by arguments.
+const INHERITED: [&str; 8] = [
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+];
+
+fn inherited() -> impl Iterator<Item = (&'static str, OsString)> {
+    let values = INHERITED.map(|name| (name, std::env::var_os(name)));
+    values
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+}
+
 /// One life of bitcoind. Dropping it ends that life and removes the run directory.
 #[derive(Debug)]
 pub(crate) struct Guard {
@@ -82,6 +101,8 @@ impl Guard {
             .arg(if soft { "soft" } else { "hard" })
             .arg(exe)
             .args(args)
+            .env_clear()
+            .envs(inherited())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

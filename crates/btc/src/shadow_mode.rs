@@ -64,8 +64,8 @@ pub(crate) fn named(config: &Config, shadow: Shadow) -> Shadow {
     shadow.with_builds(primary, secondary)
 }
 
-/// What an implementation's build is called: its version, for Python its class, and what the
-/// operator calls it.
+/// What an implementation's build is called: its version, for Python its class and the packages
+/// that this stands on, and what the operator calls it.
 fn build(config: &Config, implementation: BitcoinImplementationType) -> String {
     let mut name = env!("CARGO_PKG_VERSION").to_owned();
     if implementation == BitcoinImplementationType::Python {
@@ -74,6 +74,15 @@ fn build(config: &Config, implementation: BitcoinImplementationType) -> String {
             "{name} {}",
             class.unwrap_or("btc_legacy.backend:LegacyBackend")
         );
+        #[cfg(feature = "python-bitcoin")]
+        {
+            let venv = config.python.venv.clone();
+            let venv = venv.unwrap_or_else(btc_python::PythonConfig::default_venv);
+            let packages = btc_python::installed_packages(&venv);
+            if !packages.is_empty() {
+                name = format!("{name} {packages}");
+            }
+        }
     }
     match config
         .shadow

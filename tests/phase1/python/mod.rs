@@ -1,6 +1,10 @@
 //! A Python class that is not well: raising, hanging, lying or dying; and one that is.
 
+mod ends;
+mod lanes;
+mod rough;
 mod start;
+mod trust;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +18,9 @@ use btc_tests::{
 };
 use tempfile::TempDir;
 
+/// A fault of one mode alone.
+type Trial = fn() -> Outcome;
+
 const FAULTS: &[(&str, Fault)] = &[
     ("raises", raises),
     ("returns_the_wrong_type", wrong_type),
@@ -26,11 +33,20 @@ const FAULTS: &[(&str, Fault)] = &[
     ("secrets_in_exceptions", secrets),
 ];
 
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_mins(1);
 
 pub(crate) fn add(suite: &mut Suite) {
     for backend in [Backend::PythonEmbedded, Backend::PythonWorker] {
-        for (name, fault) in FAULTS.iter().chain(start::FAULTS) {
+        for (name, fault) in [ends::OF_PROGRAMS, trust::OF_PROGRAMS]
+            .into_iter()
+            .flatten()
+        {
+            suite.add(format!("python::{name}::{}", backend.name()), move || {
+                fault(backend)
+            });
+        }
+        let elsewhere = [start::FAULTS, lanes::FAULTS, ends::FAULTS];
+        for (name, fault) in elsewhere.into_iter().flatten().chain(FAULTS) {
             suite.add(format!("python::{name}::{}", backend.name()), move || {
                 bounded(LIMIT, name, move || fault(backend))
             });
@@ -43,6 +59,18 @@ pub(crate) fn add(suite: &mut Suite) {
     suite.add("python::dies::python-worker", || {
         bounded(LIMIT, "dies", dies)
     });
+    rough::add(suite);
+    for (name, trial) in trust::OF_NODES {
+        suite.add(format!("children::{name}"), trial);
+    }
+    for (name, trial) in trust::OF_WORKERS {
+        suite.add(format!("python::{name}::python-worker"), trial);
+    }
+    for (name, trial) in lanes::OF_WORKERS.iter().chain(ends::OF_WORKERS) {
+        suite.add(format!("python::{name}::python-worker"), move || {
+            bounded(LIMIT, name, trial)
+        });
+    }
     suite.add(
         "python::environment_without_packages::python-worker",
         || bounded(LIMIT, "without packages", start::without_packages),
@@ -205,8 +233,9 @@ fn hangs_on_the_only_lane(backend: Backend) -> Outcome {
     if backend == Backend::PythonWorker {
         assert_alive(&bitcoin);
     } else {
-        let error = failure(bitcoin.estimate_fee(1), ErrorKind::Timeout, "no lane");
-        assert!(error.message().contains("lanes stayed busy"), "{error}");
+        let answer = bitcoin.estimate_fee(1);
+        let error = failure(answer, ErrorKind::Unavailable, "no lane");
+        assert!(error.message().contains("busy"), "{error}");
     }
     Ok(())
 }

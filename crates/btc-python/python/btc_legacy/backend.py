@@ -7,7 +7,7 @@ from typing import Any
 
 from bitcoin.core import x
 
-from btc_legacy import fees, wire
+from btc_legacy import fees, versions, wire
 from btc_legacy.config import Config
 from btc_legacy.core_errors import MAX_REASON_CHARS
 from btc_legacy.decode import decode_block, decode_transaction
@@ -46,7 +46,11 @@ class LegacyBackend:
     """The Python implementation. May be used by several threads at once."""
 
     def __init__(self, config: Config) -> None:
-        """Reaches the node and refuses one that is on another network."""
+        """Reaches the node and refuses one that is on another network.
+
+        So it does packages of other versions than it was tested with.
+        """
+        versions.check()
         self._rpc = RpcClient.from_config(config)
         chain = _field(self._rpc.read("getblockchaininfo"), "chain")
         if chain != _CHAIN_OF_NETWORK[config.network]:

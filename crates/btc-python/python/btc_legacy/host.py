@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import quote
 
-from btc_legacy import PROTOCOL_VERSION, wire
+from btc_legacy import PROTOCOL_VERSION, pieces, wire
 from btc_legacy.classify import (
     MAX_MESSAGE_CHARS,
     classify,
@@ -74,6 +74,8 @@ class Host:
         """Answers one JSON request with one JSON response. Never raises."""
         try:
             return _encode({"ok": self._answer(*_parse(request))})
+        except pieces.Unfinished:
+            return _UNFINISHED
         except BaseException as error:
             return self._failure(error)
 
@@ -94,7 +96,7 @@ class Host:
         config = Config.from_wire(params.get("config"))
         self._secrets = _secrets(config)
         self._name = spec
-        backend_class = _load(spec)
+        backend_class = _load(spec, self._redacted)
         try:
             self._backend = backend_class(config)
         except BaseException as error:
@@ -107,10 +109,10 @@ class Host:
 
     def _close(self) -> object:
         """Lets go of what the backend holds open, if it has a way to."""
-        close = getattr(self._backend, "close", None)
+        backend, self._backend = self._backend, None
+        close = getattr(backend, "close", None)
         if callable(close):
             close()
-        self._backend = None
         return {}
 
     def _call(self, method: str, known: _Method, params: list[Any]) -> object:
@@ -121,7 +123,10 @@ class Host:
         if call is None:
             raise BitcoinError(ErrorKind.UNSUPPORTED, f"{self._name} has no method {method}")
         try:
-            value = call(*params)
+            with pieces.limited():
+                value = call(*params)
+        except pieces.Unfinished:
+            raise
         except BaseException as error:
             suspect = known.judged_by_backend or _is_malformed(method, params)
             raise _Raised(error, name, input_suspect=suspect) from None
@@ -175,6 +180,9 @@ class _Raised(Exception):
         self.kind, self.message = classify(original, raised_by, input_suspect=input_suspect)
 
 
+# As the Rust side compares it, to the byte.
+_UNFINISHED = b'{"unfinished":true}'
+
 _LAST_RESORT = (
     b'{"error":{"kind":"internal","message":"the python backend failed and so did the '
     b'description of its failure","context":[],"python_type":"","traceback":""}}'
@@ -216,14 +224,14 @@ def _is_malformed(method: str, params: list[Any]) -> bool:
     return method in ("estimate_fee", "explain_fee") and params[0] == 0
 
 
-def _load(spec: str) -> type[Any]:
+def _load(spec: str, redacted: Callable[[str], str]) -> type[Any]:
     module_name, colon, class_name = spec.partition(":")
     if not (colon and module_name and class_name):
         raise _misconfigured(f"{spec!r:.100} is not of the form module:Class")
     try:
         target: object = importlib.import_module(module_name)
     except BaseException as error:
-        raise _not_importable(module_name, error) from error
+        raise _not_importable(module_name, error, redacted) from error
     for name in class_name.split("."):
         target = getattr(target, name, None)
     if not isinstance(target, type):
@@ -231,7 +239,9 @@ def _load(spec: str) -> type[Any]:
     return target
 
 
-def _not_importable(module_name: str, error: BaseException) -> BitcoinError:
+def _not_importable(
+    module_name: str, error: BaseException, redacted: Callable[[str], str]
+) -> BitcoinError:
     missing = error.name or "" if isinstance(error, ImportError) else ""
     if missing == "bitcoin" or missing.startswith("bitcoin."):
         return BitcoinError(
@@ -249,7 +259,7 @@ def _not_importable(module_name: str, error: BaseException) -> BitcoinError:
             "python-bitcoinlib cannot load the libssl library (Debian's libssl3): run "
             "`cargo xtask setup`",
         )
-    return _misconfigured(f"importing module {module_name} raised {summary(error)}")
+    return _misconfigured(f"importing module {module_name} raised {redacted(summary(error))}")
 
 
 def _is_libssl_missing(error: BaseException) -> bool:

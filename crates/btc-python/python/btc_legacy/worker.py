@@ -1,7 +1,8 @@
 """`python -m btc_legacy.worker`: a `Host` over standard input and output.
 
-A frame is a length of 4 bytes, unsigned and little-endian, and so many bytes of JSON. The process
-ends with 0 when its input ends between two frames, and with 2 after a broken frame.
+A frame is a length of 4 bytes, unsigned and little-endian, and that many bytes of JSON. The process
+ends with 0 when its input ends between two frames, and with 2 after a broken frame; the backend is
+closed before, once. Interrupts and requests to end are the parent's business.
 """
 
 from __future__ import annotations
@@ -10,11 +11,10 @@ import os
 import signal
 import struct
 import sys
-import threading
-import time
 from io import FileIO
 from typing import BinaryIO
 
+from btc_legacy import guard
 from btc_legacy.host import MAX_RESPONSE_BYTES, Host
 
 EXIT_OK = 0
@@ -23,7 +23,7 @@ EXIT_BROKEN_FRAME = 2
 MAX_FRAME_BYTES = MAX_RESPONSE_BYTES
 
 _LENGTH = struct.Struct("<I")
-_PARENT_POLL_SECS = 1.0
+_CLOSE = b'{"method":"close","params":[]}'
 
 
 class BrokenFrame(Exception):
@@ -32,10 +32,9 @@ class BrokenFrame(Exception):
 
 def main() -> int:
     """Answers frames until the input ends; returns the process's exit code."""
-    # An interrupt from the terminal reaches the whole process group. The parent decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    guard.start(0)
+    _leave_signals_to_the_parent()
     requests, responses = _take_streams()
-    _end_with_parent()
     host = Host()
     try:
         while (request := read_frame(requests)) is not None:
@@ -46,6 +45,8 @@ def main() -> int:
     except BrokenPipeError:
         # The parent does not want the answer any more.
         return EXIT_OK
+    finally:
+        host.handle(_CLOSE)
     return EXIT_OK
 
 
@@ -88,16 +89,20 @@ def _take_streams() -> tuple[BinaryIO, FileIO]:
     return requests, responses
 
 
-def _end_with_parent() -> None:
-    """Ends this process soon after its parent, even while a call hangs."""
-    parent = os.getppid()
+def _leave_signals_to_the_parent() -> None:
+    """Goes on when a terminal or a service manager asks the whole group to end.
 
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(_PARENT_POLL_SECS)
-        os._exit(EXIT_OK)
+    A call may be in the middle of a broadcast. What the backend starts ends as usual: a handler,
+    unlike `SIG_IGN`, is not inherited by another program, and a fork puts the usual one back.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: None)
 
-    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+    def end_as_usual() -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    os.register_at_fork(after_in_child=end_as_usual)
 
 
 if __name__ == "__main__":

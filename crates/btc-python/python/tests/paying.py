@@ -28,6 +28,14 @@ CONFLICT = "spends-coins-of-another-payment"
 RESERVED = "coin-reserved-for-another-transaction"
 
 
+def forget_mempool(node: Node, *arguments: str) -> None:
+    """The node starts again without its mempool, for good, with these arguments."""
+    # What it wrote at its first end would be read at a later start.
+    for _ in range(2):
+        node.restart(NO_MEMPOOL, *arguments)
+    (node.folder / "regtest" / "mempool.dat").unlink(missing_ok=True)
+
+
 def fund(node: Node, wallet: LegacyBackend, *values_sat: int) -> None:
     """Pays the wallet, and mines it."""
     node.pay([(script(wallet, number), value) for number, value in enumerate(values_sat)])

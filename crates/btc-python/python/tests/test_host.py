@@ -61,7 +61,7 @@ def test_start_says_what_runs() -> None:
     answer = start(Host(), "btc_legacy.planted:NoMethods")
     assert answer == {
         "ok": {
-            "protocol": 1,
+            "protocol": 2,
             "backend": "btc_legacy.planted:NoMethods",
             "python": platform.python_version(),
         }

@@ -219,7 +219,7 @@ def test_the_host_answers_with_the_real_backend(node: Node) -> None:
         json.loads(host.handle(json.dumps({"method": method, "params": params}).encode()))
         for method, params in requests
     ]
-    assert answers[0]["ok"]["protocol"] == 1
+    assert answers[0]["ok"]["protocol"] == 2
     assert answers[1]["ok"][0]["txid"] == vectors.GENESIS_TXID
     kinds = [answer["error"]["kind"] for answer in answers[2:]]
     assert kinds == ["not_found", "invalid_input", "unsupported"]

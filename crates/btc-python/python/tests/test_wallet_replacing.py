@@ -11,7 +11,7 @@ from btc_legacy.backend import LegacyBackend
 from btc_legacy.errors import BitcoinError
 from btc_legacy.wallet.payments import PaymentState
 from tests.following import TARGET, allow_replacement
-from tests.paying import NO_MEMPOOL, fund, make_due, mempool, pay, plan, states
+from tests.paying import forget_mempool, fund, make_due, mempool, pay, plan, states
 from tests.regtest import Node, needs_bitcoind
 
 pytestmark = needs_bitcoind
@@ -20,12 +20,6 @@ pytestmark = needs_bitcoind
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "wallet"
-
-
-def forget_mempool(node: Node) -> None:
-    """The node starts again without its mempool."""
-    for _ in range(2):
-        node.restart(NO_MEMPOOL)
 
 
 def test_a_payment_is_not_given_up_for_one_that_leaves_its_coins(

@@ -10,7 +10,7 @@ from btc_legacy.backend import LegacyBackend
 from btc_legacy.errors import BitcoinError, ErrorKind
 from btc_legacy.wallet.payments import PaymentState
 from tests.following import TARGET
-from tests.paying import NO_MEMPOOL, fund, make_due, mempool, pay, states
+from tests.paying import forget_mempool, fund, make_due, mempool, pay, states
 from tests.regtest import Node, needs_bitcoind
 from tests.wallet_folder import reservations
 
@@ -22,12 +22,6 @@ DEAR = "-minrelaytxfee=0.0001"
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "wallet"
-
-
-def forget_mempool(node: Node) -> None:
-    """The node starts again without its mempool, and takes only what pays more."""
-    for _ in range(2):
-        node.restart(NO_MEMPOOL, DEAR)
 
 
 def test_a_payment_that_is_confirmed_and_spent_on_is_success_again(
@@ -54,7 +48,7 @@ def test_a_payment_that_is_sent_again_by_itself_is_not_said_to_be_rejected(
 ) -> None:
     fund(node, wallet, 50_000, 60_000)
     first = pay(wallet, 10_000)
-    forget_mempool(node)
+    forget_mempool(node, DEAR)
     assert states(wallet)[first["txid"]] is PaymentState.MISSING
     with pytest.raises(BitcoinError) as caught:
         wallet.broadcast_transaction(first)
@@ -75,7 +69,7 @@ def test_a_payment_that_was_given_up_and_is_refused_stays_given_up(
 ) -> None:
     fund(node, wallet, 50_000, 60_000)
     first = pay(wallet, 10_000)
-    forget_mempool(node)
+    forget_mempool(node, DEAR)
     with reservations(folder) as database:
         database.execute("UPDATE payments SET abandoned_ms = 1")
     assert states(wallet)[first["txid"]] is PaymentState.ABANDONED

@@ -42,16 +42,19 @@ class Noisy:
 """
 
 
-def _frame(content: bytes) -> bytes:
+def frame(content: bytes) -> bytes:
+    """One frame."""
     return struct.pack("<I", len(content)) + content
 
 
-def _request(method: str, params: Any = ()) -> bytes:
-    return _frame(json.dumps({"method": method, "params": params}).encode())
+def request(method: str, params: Any = ()) -> bytes:
+    """The frame of a request."""
+    return frame(json.dumps({"method": method, "params": params}).encode())
 
 
-def _start(backend: str) -> bytes:
-    return _request("start", {"backend": backend, "config": CONFIG})
+def start(backend: str) -> bytes:
+    """The frame that starts a class."""
+    return request("start", {"backend": backend, "config": CONFIG})
 
 
 def _read(stream: IO[bytes]) -> Any:
@@ -61,7 +64,8 @@ def _read(stream: IO[bytes]) -> Any:
     return json.loads(stream.read(length))
 
 
-def _run(stream: bytes, **options: Any) -> subprocess.CompletedProcess[bytes]:
+def run(stream: bytes, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    """Runs a worker over this input to its end."""
     return subprocess.run(
         COMMAND,
         input=stream,
@@ -96,7 +100,8 @@ def worker() -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
 
 
-def _ask(worker: subprocess.Popen[bytes], frame: bytes) -> Any:
+def ask(worker: subprocess.Popen[bytes], frame: bytes) -> Any:
+    """Sends a frame and reads the next answer."""
     assert worker.stdin
     assert worker.stdout
     worker.stdin.write(frame)
@@ -105,24 +110,24 @@ def _ask(worker: subprocess.Popen[bytes], frame: bytes) -> Any:
 
 
 def test_frames_are_answered_in_order_and_the_end_is_clean() -> None:
-    done = _run(
-        _start("btc_legacy.planted:Raises")
-        + _request("estimate_fee", [6])
-        + _request("get_block_height")
-        + _frame(b"")
-        + _request("estimate_fee", [6])
+    done = run(
+        start("btc_legacy.planted:Raises")
+        + request("estimate_fee", [6])
+        + request("get_block_height")
+        + frame(b"")
+        + request("estimate_fee", [6])
     )
     assert done.returncode == EXIT_OK
     assert done.stderr == b""
     first, second, third, fourth, fifth = _answers(done.stdout)
-    assert first["ok"]["protocol"] == 1
+    assert first["ok"]["protocol"] == 2
     assert second == fifth == {"ok": 1}
     assert third["error"]["kind"] == "internal"
     assert fourth["error"]["kind"] == "invalid_input"
 
 
 def test_an_empty_input_is_a_clean_end() -> None:
-    done = _run(b"")
+    done = run(b"")
     assert (done.returncode, done.stdout, done.stderr) == (EXIT_OK, b"", b"")
 
 
@@ -137,7 +142,7 @@ def test_an_empty_input_is_a_clean_end() -> None:
     ids=["short-length", "short-content", "oversized", "negative"],
 )
 def test_broken_frames_end_the_process(stream: bytes, text: str) -> None:
-    done = _run(_start("btc_legacy.planted:Raises") + stream)
+    done = run(start("btc_legacy.planted:Raises") + stream)
     assert done.returncode == EXIT_BROKEN_FRAME
     assert text in done.stderr.decode()
     assert len(_answers(done.stdout)) == 1
@@ -145,12 +150,12 @@ def test_broken_frames_end_the_process(stream: bytes, text: str) -> None:
 
 def test_output_of_a_backend_does_not_get_between_the_frames(tmp_path: Path) -> None:
     (tmp_path / "noisy.py").write_text(NOISY_MODULE)
-    done = _run(
-        _start("noisy:Noisy")
-        + _request("get_block_height")
-        + _request("get_balance")
+    done = run(
+        start("noisy:Noisy")
+        + request("get_block_height")
+        + request("get_balance")
         # More than the worker reads ahead, so that there is something to steal.
-        + _frame(b" " * 100_000),
+        + frame(b" " * 100_000),
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
     )
     assert done.returncode == EXIT_OK
@@ -163,27 +168,27 @@ def test_output_of_a_backend_does_not_get_between_the_frames(tmp_path: Path) -> 
 
 
 def test_a_polite_exit_does_not_end_the_worker(worker: subprocess.Popen[bytes]) -> None:
-    _ask(worker, _start("btc_legacy.planted:Exits"))
-    assert _ask(worker, _request("get_block_height"))["error"]["kind"] == "internal"
-    assert _ask(worker, _request("estimate_fee", [6])) == {"ok": 1}
+    ask(worker, start("btc_legacy.planted:Exits"))
+    assert ask(worker, request("get_block_height"))["error"]["kind"] == "internal"
+    assert ask(worker, request("estimate_fee", [6])) == {"ok": 1}
 
 
 def test_a_crash_ends_the_worker_without_an_answer() -> None:
-    done = _run(_start("btc_legacy.planted:Dies") + _request("get_block_height"))
+    done = run(start("btc_legacy.planted:Dies") + request("get_block_height"))
     assert done.returncode == 3
     assert len(_answers(done.stdout)) == 1
 
 
 def test_interrupts_are_the_parents_business(worker: subprocess.Popen[bytes]) -> None:
-    _ask(worker, _start("btc_legacy.planted:Raises"))
+    ask(worker, start("btc_legacy.planted:Raises"))
     worker.send_signal(signal.SIGINT)
-    assert _ask(worker, _request("estimate_fee", [6])) == {"ok": 1}
+    assert ask(worker, request("estimate_fee", [6])) == {"ok": 1}
 
 
 def test_a_hanging_call_can_be_killed(worker: subprocess.Popen[bytes]) -> None:
     assert worker.stdin
-    _ask(worker, _start("btc_legacy.planted:Hangs"))
-    worker.stdin.write(_request("get_block_height"))
+    ask(worker, start("btc_legacy.planted:Hangs"))
+    worker.stdin.write(request("get_block_height"))
     worker.stdin.flush()
     with pytest.raises(subprocess.TimeoutExpired):
         worker.wait(timeout=0.3)
@@ -195,9 +200,9 @@ def test_a_reader_that_went_away_is_a_clean_end(worker: subprocess.Popen[bytes])
     assert worker.stdin
     assert worker.stdout
     assert worker.stderr
-    _ask(worker, _start("btc_legacy.planted:Raises"))
+    ask(worker, start("btc_legacy.planted:Raises"))
     worker.stdout.close()
-    worker.stdin.write(_request("estimate_fee", [6]))
+    worker.stdin.write(request("estimate_fee", [6]))
     worker.stdin.flush()
     assert worker.wait(timeout=5) == EXIT_OK
     assert b"Traceback" not in worker.stderr.read()
@@ -215,7 +220,7 @@ def test_a_hanging_worker_does_not_outlive_its_parent() -> None:
         "print(worker.pid, flush=True)\n"
         "os._exit(0)\n"
     )
-    frames = _start("btc_legacy.planted:Hangs") + _request("get_block_height")
+    frames = start("btc_legacy.planted:Hangs") + request("get_block_height")
     parent = subprocess.run(
         [sys.executable, "-c", script, frames.hex()],
         stdout=subprocess.PIPE,
@@ -225,14 +230,15 @@ def test_a_hanging_worker_does_not_outlive_its_parent() -> None:
     )
     pid = int(parent.stdout)
     for _ in range(100):
-        if not _is_running(pid):
+        if not is_running(pid):
             return
         time.sleep(0.1)
     os.kill(pid, signal.SIGKILL)
     pytest.fail("the worker outlived its parent by 10 s")
 
 
-def _is_running(pid: int) -> bool:
+def is_running(pid: int) -> bool:
+    """Whether a process is there and does not merely wait to be collected."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 
+from btc_legacy import pieces
 from btc_legacy.errors import BitcoinError, ErrorKind
 from btc_legacy.wallet.build import Outpoint
 from btc_legacy.wallet.node import Block, BlockRef, Node
@@ -61,6 +63,7 @@ class Chain:
         """
         if self._store.reread is None:
             self._store.begin_reading(self._window.by_use, self._birthday)
+        begun = time.monotonic()
         while (
             (read := self._store.reread) is not None
             and (tip := self._store.tip) is not None
@@ -71,6 +74,8 @@ class Chain:
             heights = range(max(read + 1, self._birthday), last + 1)
             known = [BlockRef(height, self._known_hash(height)) for height in heights]
             self._take([self._node.block(ref) for ref in known])
+            if last < tip.height:
+                pieces.pause(begun)
         self._store.end_reading()
 
     def _known_hash(self, height: int) -> str:
@@ -101,11 +106,14 @@ class Chain:
             self._read_promises()
             if self._window.by_use != self._store.read_with:
                 self._store.begin_reading(self._window.by_use, self._birthday)
+        begun = time.monotonic()
         for first in range(fork + 1, target.height + 1, _BATCH):
             last = min(first + _BATCH - 1, target.height)
             blocks = list(self._fetch(first, last))
             if not self._take(blocks) or len(blocks) < last - first + 1:
                 return False
+            if last < target.height:
+                pieces.pause(begun)
         return target.height < self._birthday or self._store.tip == target
 
     def _take(self, blocks: Iterable[Block]) -> bool:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from bitcoin.core import CTransaction
 from bitcoin.core.serialize import SerializationError
 
+from btc_legacy import pieces
 from btc_legacy.wallet.build import Outpoint
 from btc_legacy.wallet.keys import Place
 from btc_legacy.wallet.node import BlockRef, Node
 from btc_legacy.wallet.payments import spends
-from btc_legacy.wallet.store import Store
+from btc_legacy.wallet.store import MARK_BYTES, Store
 from btc_legacy.wallet.store_file import FILE
 from btc_legacy.wallet.window import Window
+
+_Marks = tuple[int, ...]
 
 # How many transactions are fetched between two looks at what was promised meanwhile.
 _BATCH = 100
@@ -36,7 +41,10 @@ class Pending:
 
 
 class Mempool:
-    """Knows the wallet's transactions in the mempool, and asks for each transaction once."""
+    """Knows the wallet's transactions in the mempool, and asks for each transaction once.
+
+    What was looked into is on disk after each batch: a process that ends goes on there.
+    """
 
     def __init__(
         self,
@@ -59,7 +67,7 @@ class Mempool:
         self._known: dict[bytes, Pending] | None = None
         # Of the others, only what could make them the wallet's: hashes of the scripts they pay and
         # of the transactions they spend.
-        self._others: dict[bytes, tuple[int, ...]] = {}
+        self._others: dict[bytes, _Marks] = {}
         # What they were looked into for: how many scripts, and which coins as of which version of
         # the store.
         self._watched = 0
@@ -77,15 +85,18 @@ class Mempool:
         The store must be at this tip: what is the wallet's and unspent there decides.
         """
         here = self._node.mempool()
-        self._others = {
-            txid: marks
-            for txid, marks in self._others.items()
-            if txid in here and txid not in self._own
-        }
+        # Read from the store, if this is the first time; and the others with it.
+        _ = self._pending
+        left = {txid for txid in self._others if txid not in here or txid in self._own}
+        self._store.drop_others(left)
+        self._others = {txid: own for txid, own in self._others.items() if txid not in left}
         self._reconsider(set())
+        begun = time.monotonic()
         while unknown := sorted(here - self._pending.keys() - self._others.keys()):
             for first in range(0, len(unknown), _BATCH):
                 here -= self._look_into(unknown[first : first + _BATCH])
+                if first + _BATCH < len(unknown):
+                    pieces.pause(begun)
         self._drop(self._gone(here))
         return self._node.best_hash() == tip.hash
 
@@ -96,7 +107,22 @@ class Mempool:
             known = {txid: Pending(tx, self._window.find(tx.vout)) for txid, tx in waiting.items()}
             self._watched = len(self._window)
             self._known = known
+            self._others = self._stored_others(known)
         return self._known
+
+    def _stored_others(self, pending: Collection[bytes]) -> dict[bytes, _Marks]:
+        """The others that were looked into before, but for those that may be the wallet's by now.
+
+        Others came to be watched meanwhile, or paid, and nobody looked at the mempool.
+        """
+        known = {*pending, *(outpoint.txid for outpoint in self._store.coins)}
+        ours = {_mark(thing) for thing in (*self._window.since(0), *known)}
+        stored = self._store.others()
+        return {
+            txid: marks
+            for txid, marks in stored.items()
+            if txid not in known and ours.isdisjoint(marks)
+        }
 
     def _gone(self, here: set[bytes]) -> set[bytes]:
         """Which of the wallet's transactions do not count any more.
@@ -155,7 +181,9 @@ class Mempool:
         self._read_promises()
         here = {txid: tx for txid, tx in fetched.items() if tx is not None}
         new = {txid for txid, tx in here.items() if self._take(txid, tx)}
-        self._others |= {txid: _marks(tx) for txid, tx in here.items() if txid not in new}
+        others = {txid: _marks(tx) for txid, tx in here.items() if txid not in new}
+        self._store.add_others(others)
+        self._others |= others
         self._reconsider(new)
         return fetched.keys() - here.keys()
 
@@ -186,7 +214,7 @@ class Mempool:
         paying = new | self._coins_since()
         if scripts:
             paying |= self._find_again()
-        marks = {hash(script) for script in scripts} | {hash(txid) for txid in paying}
+        marks = {_mark(thing) for thing in (*scripts, *paying)}
         if marks:
             others = self._others.items()
             self._others = {txid: own for txid, own in others if marks.isdisjoint(own)}
@@ -216,8 +244,13 @@ def _decoded(raw: bytes) -> CTransaction:
         raise FILE.damaged(f"a transaction that cannot be decoded ({error})") from error
 
 
-def _marks(tx: CTransaction) -> tuple[int, ...]:
+def _marks(tx: CTransaction) -> _Marks:
     return (
-        *(hash(bytes(output.scriptPubKey)) for output in tx.vout),
-        *(hash(txin.prevout.hash) for txin in tx.vin),
+        *(_mark(bytes(output.scriptPubKey)) for output in tx.vout),
+        *(_mark(txin.prevout.hash) for txin in tx.vin),
     )
+
+
+def _mark(thing: bytes) -> int:
+    """A number for a script or a txid, the same in every process."""
+    return int.from_bytes(hashlib.sha256(thing).digest()[:MARK_BYTES], "big")

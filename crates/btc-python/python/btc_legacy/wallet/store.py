@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,10 @@ from btc_legacy.wallet.store_file import DONE, FILE, FIRST_SCAN, StoreFile
 # Meta values: up to which height blocks were read again, while they are; the lowest height that
 # blocks were undone to, until payments are opened again for it.
 _REREAD, _UNDONE = "reread", "undone"
+
+
+# How long a mark of a transaction that is not the wallet's is.
+MARK_BYTES = 8
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,27 @@ class Store(StoreFile):
             self._database.executemany(
                 "DELETE FROM pending WHERE txid = ?", [(txid,) for txid in txids]
             )
+
+    def others(self) -> dict[bytes, tuple[int, ...]]:
+        """The mempool's other transactions that were looked into, each with its marks."""
+        with FILE.failures_named():
+            rows = self._database.execute("SELECT txid, marks FROM others")
+            return {
+                txid: struct.unpack(f">{len(marks) // MARK_BYTES}Q", marks) for txid, marks in rows
+            }
+
+    def add_others(self, others: Mapping[bytes, tuple[int, ...]]) -> None:
+        """Adds transactions of the mempool that are not the wallet's."""
+        if others:
+            rows = [(txid, struct.pack(f">{len(own)}Q", *own)) for txid, own in others.items()]
+            with self._change():
+                self._database.executemany("INSERT OR REPLACE INTO others VALUES (?, ?)", rows)
+
+    def drop_others(self, txids: Iterable[bytes]) -> None:
+        """Removes some of them."""
+        if rows := [(txid,) for txid in txids]:
+            with self._change():
+                self._database.executemany("DELETE FROM others WHERE txid = ?", rows)
 
     def note_used(self, used: Iterable[Place]) -> None:
         """Remembers that these places were seen."""

@@ -41,6 +41,11 @@ _TABLES = """
         script BLOB NOT NULL, PRIMARY KEY (address_type, chain, key_index)) WITHOUT ROWID;
 """
 
+# Came later than the schema, of which it is no part: an older version passes over it.
+_OTHERS = (
+    "CREATE TABLE IF NOT EXISTS others (txid BLOB PRIMARY KEY, marks BLOB NOT NULL) WITHOUT ROWID"
+)
+
 # A meta value: whether the first scan is over.
 FIRST_SCAN, RUNNING, DONE = "first_scan", "running", "done"
 
@@ -70,6 +75,7 @@ class StoreFile:
         names = [name for (name,) in tables]
         if not names or FILE.schema_of(self._database) < FILE.schema:
             self._create(wallet_id, names)
+        self._database.execute(_OTHERS)
         if self._meta("wallet") != wallet_id:
             raise FILE.damaged("it was made for another wallet.json")
 

@@ -1,0 +1,37 @@
+"""Where modules are looked for, whatever the interpreter came with."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from btc_legacy.paths import arrange
+
+LIBRARY = str(Path(os.__file__).parent)
+VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
+SYSTEM = ["/usr/lib/python3/dist-packages", "/home/anna/.local/lib/python3/site-packages"]
+
+
+@pytest.mark.parametrize("lets_in", [False, True])
+def test_the_environments_packages_go_before_those_of_system_and_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lets_in: bool
+) -> None:
+    packages = tmp_path / "lib" / VERSION / "site-packages"
+    added = tmp_path / "added"
+    added.mkdir()
+    packages.mkdir(parents=True)
+    (packages / "more.pth").write_text(f"{added}\n")
+    (tmp_path / "pyvenv.cfg").write_text(f"include-system-site-packages = {lets_in}\n")
+    monkeypatch.setenv("PYTHONPATH", f"/given{os.pathsep}")
+    before = ["", "/given", LIBRARY, f"{LIBRARY}/lib-dynload", *SYSTEM, "/program", "/first"]
+    monkeypatch.setattr(sys, "path", before)
+    expected = ["/first", "/second", LIBRARY, f"{LIBRARY}/lib-dynload", str(packages), str(added)]
+    expected += ["/given", "/program", *(SYSTEM if lets_in else [])]
+    arrange(str(tmp_path), "/first", "/second")
+    assert sys.path == expected
+    # A second time changes nothing.
+    arrange(str(tmp_path), "/first", "/second")
+    assert sys.path[: len(expected) - len(SYSTEM)] == expected[: len(expected) - len(SYSTEM)]
