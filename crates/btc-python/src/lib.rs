@@ -17,6 +17,7 @@ mod convert;
 mod environment;
 mod interpreter;
 mod lanes;
+mod places;
 mod worker;
 
 pub use crate::backend::PythonBitcoin;

@@ -220,7 +220,7 @@ fn python_config(config: &Config, node: &NodeConfig) -> BitcoinResult<btc_python
         python.backend.clone_from(backend);
     }
     if let Some(venv) = &settings.venv {
-        python.venv.clone_from(venv);
+        python = python.with_venv(venv);
     }
     match settings.timeout {
         Limit::Default => {}
@@ -261,12 +261,18 @@ fn python_wallet(
     })
 }
 
-/// The wallet without its words: what decrypts them is part of the Rust implementation.
+/// The wallet without its words: what decrypts them is part of the Rust implementation. A passphrase
+/// that could not be used is an error, since the wallet would only watch.
 #[cfg(all(feature = "python-bitcoin", not(feature = "rust-bitcoin")))]
-#[expect(clippy::unnecessary_wraps, reason = "one signature in every build")]
 fn python_wallet(
     settings: &crate::config::WalletSettings,
 ) -> BitcoinResult<btc_python::PythonWallet> {
+    if settings.passphrase.is_some() {
+        return Err(not_built(
+            "what unlocks a wallet with WALLET_PASSPHRASE or WALLET_PASSPHRASE_FILE",
+            "rust-bitcoin",
+        ));
+    }
     Ok(btc_python::PythonWallet {
         dir: settings.dir.clone(),
         words: None,
@@ -285,6 +291,7 @@ fn max_fee_rate(settings: &crate::config::WalletSettings) -> Option<u64> {
 
 #[allow(dead_code, reason = "not needed in a build with every feature")]
 pub(crate) fn not_built(what: &str, feature: &str) -> BitcoinError {
-    let message = format!("this build has not {what}; enable the feature `{feature}` of btc");
+    let message =
+        format!("this build does not include {what}; enable the feature `{feature}` of btc");
     BitcoinError::new(ErrorKind::Configuration, Operation::Connect, message)
 }

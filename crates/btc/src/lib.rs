@@ -42,6 +42,6 @@ pub use crate::connect::{ObservedWallet, connect, connect_fees, connect_observed
 #[cfg(feature = "shadow")]
 pub use crate::rollout::{connect_rollout, rollout_limits};
 #[cfg(feature = "shadow")]
-pub use crate::shadow_mode::off_path;
+pub use crate::shadow_mode::{off_path, open_log};
 #[cfg(feature = "rust-bitcoin")]
 pub use crate::wallet::{connect_source, connect_wallet, open_wallet};
