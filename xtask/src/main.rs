@@ -7,6 +7,7 @@ mod demo;
 mod error;
 mod flags;
 mod fuzz;
+mod lints;
 mod matrix;
 mod mutants;
 mod page;

@@ -86,6 +86,16 @@ pub(crate) fn check(session: &Session<'_>, check_only: bool) -> Result<String> {
     Ok(format!("{} combinations {done}", combinations.len()))
 }
 
+/// Lints each combination; a warning is an error.
+pub(crate) fn lint(session: &Session<'_>) -> Result<String> {
+    let words = format!(
+        "hack clippy --package {PACKAGE} --all-targets --feature-powerset --exclude-features default \
+         -- --deny warnings"
+    );
+    session.run(&mut session.cargo(&words)?)?;
+    Ok("clean".to_owned())
+}
+
 fn hack(session: &Session<'_>, check_only: bool) -> Result<Command> {
     // All targets, so that examples and tests are compiled in each combination too.
     let verb = if check_only {
