@@ -4,6 +4,7 @@ mod bench;
 mod bitcoind;
 mod ci;
 mod demo;
+mod downstream;
 mod error;
 mod flags;
 mod fuzz;

@@ -24,7 +24,15 @@ const ALONE: [Alone; 3] = [
     Alone {
         feature: "rust-bitcoin",
         own: "btc-rust",
-        foreign: &["pyo3*", "btc-python"],
+        foreign: &[
+            "pyo3*",
+            "btc-python",
+            "bdk*",
+            "rusqlite",
+            "libsqlite3-sys",
+            "age*",
+            "miniscript",
+        ],
     },
     Alone {
         feature: "python-bitcoin",
@@ -153,7 +161,7 @@ fn judge(tree: &str, alone: &Alone) -> Result<()> {
 }
 
 /// The packages of a tree that match one of the patterns.
-fn matching(tree: &str, patterns: &[&str]) -> Vec<String> {
+pub(crate) fn matching(tree: &str, patterns: &[&str]) -> Vec<String> {
     let names = tree
         .lines()
         .filter_map(|line| line.split_whitespace().next());

@@ -12,7 +12,7 @@ use crate::setup::advisories;
 use crate::setup::browser;
 use crate::terminal::{answer, bold, duration, green, red, yellow};
 use crate::workspace::Workspace;
-use crate::{fuzz, lints, matrix, mutants, page, phase, simulate, suite, tidy};
+use crate::{downstream, fuzz, lints, matrix, mutants, page, phase, simulate, suite, tidy};
 
 /// A check: its name, and the work, which returns a few words about what was done.
 struct Step {
@@ -173,6 +173,7 @@ fn steps(workspace: &Workspace, is_strict: bool) -> Result<Vec<Step>> {
             Ok("compiled".to_owned())
         }));
     }
+    steps.push(Step::new("programs downstream", downstream::check));
     steps.push(Step::new("feature matrix", move |session| {
         matrix::check(session, !is_strict)
     }));

@@ -106,11 +106,17 @@ pub(crate) fn connect_whole(
     match implementation {
         #[cfg(feature = "rust-bitcoin")]
         BitcoinImplementationType::Rust => {
+            #[cfg(not(feature = "wallet"))]
+            if config.wallet.is_some() {
+                return Err(not_built("the Rust wallet", "wallet"));
+            }
             let rust = btc_rust::RustBitcoin::connect(node)?;
-            Ok(Arc::new(match &config.wallet {
+            #[cfg(feature = "wallet")]
+            let rust = match &config.wallet {
                 Some(_) => rust.with_wallet(crate::wallet::connect_wallet(config)?),
                 None => rust,
-            }))
+            };
+            Ok(Arc::new(rust))
         }
         #[cfg(feature = "python-bitcoin")]
         BitcoinImplementationType::Python => Ok(Arc::new(btc_python::PythonBitcoin::connect(
@@ -238,7 +244,7 @@ fn python_config(config: &Config, node: &NodeConfig) -> BitcoinResult<btc_python
 }
 
 /// The wallet with its words, when they can be had; else Python watches.
-#[cfg(all(feature = "python-bitcoin", feature = "rust-bitcoin"))]
+#[cfg(all(feature = "python-bitcoin", feature = "wallet"))]
 fn python_wallet(
     settings: &crate::config::WalletSettings,
 ) -> BitcoinResult<btc_python::PythonWallet> {
@@ -261,16 +267,16 @@ fn python_wallet(
     })
 }
 
-/// The wallet without its words: what decrypts them is part of the Rust implementation. A passphrase
+/// The wallet without its words: what decrypts them is part of the Rust wallet. A passphrase
 /// that could not be used is an error, since the wallet would only watch.
-#[cfg(all(feature = "python-bitcoin", not(feature = "rust-bitcoin")))]
+#[cfg(all(feature = "python-bitcoin", not(feature = "wallet")))]
 fn python_wallet(
     settings: &crate::config::WalletSettings,
 ) -> BitcoinResult<btc_python::PythonWallet> {
     if settings.passphrase.is_some() {
         return Err(not_built(
             "what unlocks a wallet with WALLET_PASSPHRASE or WALLET_PASSPHRASE_FILE",
-            "rust-bitcoin",
+            "wallet",
         ));
     }
     Ok(btc_python::PythonWallet {

@@ -1,17 +1,21 @@
 //! Whose settings the program follows, and whose files it leaves alone.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 
 use btc::NodeConfig;
-use btc_tests::{FakeNode, Outcome, Program, Test, healthy};
+use btc_tests::{FakeNode, Outcome, Program, Reply, Test, healthy, only};
 
 pub(super) const TRIALS: &[(&str, Test)] = &[
     ("a_foreign_btc_toml_does_nothing_and_is_said", foreign),
     ("own_settings_of_the_folder_are_the_harmless_ones", own),
     ("host_keys_belong_to_the_users_file", users),
     ("a_test_deletes_no_file_of_the_log", keeps_all),
+    (
+        "a_program_elsewhere_finds_python_beside_itself_alone",
+        elsewhere,
+    ),
 ];
 
 /// Everything that a file could ask for.
@@ -108,7 +112,7 @@ fn own() -> Outcome {
 }
 
 fn users() -> Outcome {
-    let node = FakeNode::start(healthy);
+    let node = FakeNode::start(only("getblockcount", Reply::Result(7.into())));
     let text = format!(
         "bitcoin_network = 'regtest'\nbitcoin_rpc_url = '{}'\n",
         node.config().url
@@ -160,6 +164,32 @@ fn keeps_all() -> Outcome {
     for number in 1..=12 {
         let moved = fs::read_to_string(folder.join(format!("shadow.log.{}", number + 1)))?;
         assert_eq!(moved, format!("{number}\n"));
+    }
+    Ok(())
+}
+
+/// As docs/deploy.md lays it out: nothing of the folder in which it was built is used.
+fn elsewhere() -> Outcome {
+    let home = tempfile::tempdir()?;
+    let bin = home.path().join("bin");
+    fs::create_dir_all(&bin)?;
+    let python = || {
+        let program = Program::copied_to(&bin, &["python", "--private", "--json"]);
+        program.without("PYTHON_VENV")
+    };
+    let run = python().run().code(3);
+    let expected = home.path().join("bin/../lib/btc/venv");
+    run.says(&["PYTHON_VENV", &expected.display().to_string()]);
+    let node = NodeConfig::new(btc::Network::Regtest);
+    let found = btc_tests::python_config(&node, btc::python::PythonMode::Embedded);
+    let lib = home.path().join("lib/btc");
+    fs::create_dir_all(lib.join("python"))?;
+    symlink(&found.venv, lib.join("venv"))?;
+    let package = found.package_dir.ok_or("the package of this workspace")?;
+    symlink(package.join("btc_legacy"), lib.join("python/btc_legacy"))?;
+    for mode in ["embedded", "worker"] {
+        let status = python().env("PYTHON_MODE", mode).run().code(0).json();
+        assert_eq!(status["implementation"], "python");
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The configuration: environment over files over defaults, read once, as typed values.
 
+mod builder;
 mod files;
 mod layers;
 mod node;
@@ -15,14 +16,17 @@ use std::time::Duration;
 
 use btc_iface::{BitcoinImplementationType, BitcoinResult, NodeConfig};
 
+pub use self::builder::ConfigBuilder;
 use self::layers::Layers;
 pub use self::rollout::{RolloutConfig, RolloutLimits};
 pub use self::shadow::ShadowConfig;
 pub use self::variables::{VARIABLES, Variable};
 pub use self::wallet::{WalletSettings, WalletSource};
 
-/// Everything that the variables say. `Debug` hides what is secret.
+/// Everything that the variables say; [`Config::builder`] makes one in code. `Debug` hides what is
+/// secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Config {
     /// The implementation that answers.
     pub implementation: BitcoinImplementationType,

@@ -23,6 +23,19 @@ pub struct WalletSettings {
     pub source: WalletSource,
 }
 
+impl WalletSettings {
+    /// The wallet in this folder, locked, over the node.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            passphrase: None,
+            selection: None,
+            max_fee_rate: None,
+            source: WalletSource::Core,
+        }
+    }
+}
+
 /// Where the Rust wallet learns about the chain. The Python wallet always asks the node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum WalletSource {

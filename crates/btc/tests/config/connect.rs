@@ -64,7 +64,7 @@ fn a_build_without_rust_names_the_feature() {
 
 /// Python alone cannot decrypt the words: with a passphrase it must not come out as a wallet that
 /// only watches.
-#[cfg(all(feature = "python-bitcoin", not(feature = "rust-bitcoin")))]
+#[cfg(all(feature = "python-bitcoin", not(feature = "wallet")))]
 #[test]
 fn a_passphrase_in_a_build_that_cannot_unlock_is_an_error() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -77,9 +77,21 @@ fn a_passphrase_in_a_build_that_cannot_unlock_is_an_error() {
     ] {
         let base = [("BITCOIN_NETWORK", "regtest"), ("WALLET_DIR", "/w")];
         let config = environment(&[&base[..], &[passphrase]].concat());
-        check(connect(&config), "WALLET_PASSPHRASE");
-        check(connect(&config), "`rust-bitcoin`");
+        check(connect_to(&config, Python), "WALLET_PASSPHRASE");
+        check(connect_to(&config, Python), "`wallet`");
     }
+}
+
+/// Not answered as if no wallet were configured.
+#[cfg(all(feature = "rust-bitcoin", not(feature = "wallet")))]
+#[test]
+fn a_build_without_the_wallet_names_the_feature() {
+    let config = environment(&[
+        ("BITCOIN_NETWORK", "regtest"),
+        ("BITCOIN_RPC_URL", "http://127.0.0.1:1"),
+        ("WALLET_DIR", "/w"),
+    ]);
+    check(connect_to(&config, Rust), "`wallet`");
 }
 
 #[cfg(not(feature = "python-bitcoin"))]

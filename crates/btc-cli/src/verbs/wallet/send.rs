@@ -137,10 +137,8 @@ pub(super) fn request(payment: &Payment, config: &Config) -> Result<TransactionR
     let fee_rate = if let Some(fee_rate) = payment.fee_rate {
         fee_rate
     } else {
-        let plain = Config {
-            wallet: None,
-            ..config.clone()
-        };
+        let mut plain = config.clone();
+        plain.wallet = None;
         let bitcoin = btc::connect_to(&plain, BitcoinImplementationType::Rust);
         FeeRate::from_sat_per_vb(estimated(&*bitcoin.map_err(without_rate)?)?)
     };
