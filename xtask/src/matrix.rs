@@ -205,10 +205,14 @@ mod tests {
 
     #[test]
     fn a_foreign_backend_is_found() {
-        let tree =
-            "btc v0.1.0 (/r)\nbtc-rust v0.1.0 (/r)\nbdk_wallet v3.2.0\nbitcoin v0.32.0 (*)\n";
+        let tree = "btc v0.1.0 (/r)\nbtc-rust v0.1.0 (/r)\nbitcoin v0.32.0 (*)\n";
         assert!(judge(tree, &ALONE[0]).is_ok());
-        let both = format!("{tree}btc-python v0.1.0 (/r)\n");
+        let wallet = format!("{tree}bdk_wallet v3.2.0\n");
+        assert!(
+            judge(&wallet, &ALONE[0]).is_err(),
+            "it reads, and has no wallet"
+        );
+        let both = format!("{tree}bdk_wallet v3.2.0\nbtc-python v0.1.0 (/r)\n");
         let text = judge(&both, &ALONE[1]).map_err(|error| error.to_string());
         assert!(text.is_err_and(|text| text.contains("contains bdk_wallet, btc-rust;")));
     }
