@@ -9,7 +9,6 @@ use std::time::Instant;
 use bitcoincore_rpc::RpcApi;
 use btc::bitcoin::consensus::Decodable;
 use btc::bitcoin::{Block, BlockHash};
-use btc::config::PythonSettings;
 use btc::rust::RustBitcoin;
 use btc::{BitcoinImplementationType, BitcoinInterface, Config, NodeConfig};
 use btc_regtest::{Node, Summary};
@@ -43,17 +42,10 @@ impl Subject {
         let full_block = summary.full_block.ok_or("the chain has no full block")?;
         let cookie = std::fs::read_to_string(node.cookie_file().ok_or("the node has no cookie")?)?;
         let direct = Arc::new(RustBitcoin::connect(&config)?);
-        let facade_config = Config {
-            implementation: BitcoinImplementationType::Rust,
-            shadow: None,
-            rollout: None,
-            fallback: false,
-            call_log: None,
-            node: Some(config),
-            python: PythonSettings::default(),
-            wallet: None,
-            bitcoind_exe: None,
-        };
+        let facade_config = Config::builder()
+            .implementation(BitcoinImplementationType::Rust)
+            .node(config)
+            .build()?;
         let facade = btc::connect(&facade_config)?;
         let python = btc::connect_to(&facade_config, BitcoinImplementationType::Python)?;
         let transactions = direct.get_block(&full_block.to_string())?;

@@ -31,7 +31,7 @@ fn main() -> ExitCode {
 
 /// A real run with few calls: too little for the limits there are, and enough for small ones.
 fn soaked() -> Outcome {
-    let run = Program::new("shadow soak --seed 5 --ops 400 --log soak.log").run();
+    let run = Program::new("--private shadow soak --seed 5 --ops 400 --log soak.log").run();
     let run = run.code(0);
     let log = run.folder.path().join("soak.log");
     let gate = run.folder.path().join("gate.toml");
@@ -56,7 +56,7 @@ const SMALL_GATE: &str = "inconclusive_percent = 100.0\nerror_rate_difference_pe
 
 /// A real run in which Python adds a satoshi to each transaction.
 fn planted() -> Outcome {
-    let run = Program::new("shadow soak --seed 6 --ops 120 --no-alone --log soak.log")
+    let run = Program::new("--private shadow soak --seed 6 --ops 120 --no-alone --log soak.log")
         .env("PYTHON_BACKEND", "btc_legacy.mutants.reads:OffByOneSat")
         .run()
         .code(1);

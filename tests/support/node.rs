@@ -27,9 +27,9 @@ pub fn node_config(node: &Node) -> NodeConfig {
 
 /// The shipped Python class over this node, in the environment that `PYTHON_VENV` names if it does.
 pub fn python_config(node: &NodeConfig, mode: PythonMode) -> PythonConfig {
-    let mut config = PythonConfig::new(node.clone(), mode);
-    if let Some(venv) = env::var_os("PYTHON_VENV") {
-        config.venv = venv.into();
+    let config = PythonConfig::new(node.clone(), mode);
+    match env::var_os("PYTHON_VENV") {
+        Some(venv) => config.with_venv(venv),
+        None => config,
     }
-    config
 }

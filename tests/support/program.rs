@@ -53,6 +53,16 @@ impl Program {
         Self::of(binary(), arguments)
     }
 
+    /// A copy of the program in this folder, such as where it is installed.
+    ///
+    /// # Panics
+    /// When it cannot be copied.
+    pub fn copied_to(folder: &Path, arguments: &[&str]) -> Self {
+        let copy = folder.join("btc");
+        std::fs::copy(binary(), &copy).expect("a folder that can be written");
+        Self::of(&copy, arguments)
+    }
+
     /// The service among the examples of the crate `btc`, in place of the command line.
     pub fn service() -> Self {
         Self::of(service(), &[])
@@ -94,6 +104,13 @@ impl Program {
     #[must_use]
     pub fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
         self.command.env(name, value);
+        self
+    }
+
+    /// Leaves a variable unset.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
         self
     }
 

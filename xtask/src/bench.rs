@@ -6,7 +6,7 @@ use crate::session::Session;
 use crate::workspace::Workspace;
 
 pub(crate) fn run(workspace: &Workspace, flags: &BenchFlags) -> Result<()> {
-    let session = Session::open(workspace, Purpose::Demo, false)?;
+    let session = Session::open(workspace, Purpose::Use, false)?;
     let mut cargo = session.cargo("run --release --package btc-tests --bin bench --")?;
     if flags.quick {
         // Too short to be written down.

@@ -10,6 +10,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         workspace,
         &TestFlags {
             keep_going: true,
+            strict: true,
             json: false,
             yes: true,
         },

@@ -53,8 +53,10 @@ pub(crate) struct SetupFlags {
 /// How much of a machine a command needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Purpose {
-    /// What `demo` needs: the node and the Python environment
-    Demo,
+    /// What the first steps of the README, `btc` and `demo` need: Bitcoin Core, and Python with
+    /// its packages
+    #[value(alias = "demo")]
+    Use,
     /// What `test` needs: the same, with an Electrum server and the tools that check Python, features and licences
     Test,
 }
@@ -67,10 +69,18 @@ pub(crate) struct DemoFlags {
 }
 
 #[derive(Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 pub(crate) struct TestFlags {
     /// Run the remaining steps after one failed
     #[arg(long)]
     pub(crate) keep_going: bool,
+    /// What a change is held to: lints of any toolchain are errors, and every combination of
+    /// features is linted and tested
+    #[arg(long)]
+    pub(crate) strict: bool,
     /// Print the summary as JSON on stdout; everything else goes to stderr
     #[arg(long)]
     pub(crate) json: bool,
@@ -156,6 +166,19 @@ mod tests {
     fn setup_is_for_tests_unless_told() {
         let flags = Flags::try_parse_from(["xtask", "setup"]).map(|flags| flags.command);
         assert!(matches!(flags, Ok(Some(Command::Setup(setup))) if setup.purpose == Purpose::Test));
+    }
+
+    #[test]
+    fn setup_for_use_is_less_and_has_its_earlier_name_too() {
+        for name in ["use", "demo"] {
+            let flags = Flags::try_parse_from(["xtask", "setup", "--for", name]);
+            let purpose = match flags.map(|flags| flags.command) {
+                Ok(Some(Command::Setup(setup))) => Some(setup.purpose),
+                _ => None,
+            };
+            assert_eq!(purpose, Some(Purpose::Use));
+        }
+        assert!(Purpose::Use < Purpose::Test);
     }
 
     #[test]

@@ -17,7 +17,7 @@ const TARGET_FOLDER: &str = "target/fuzz";
 
 pub(crate) fn run(workspace: &Workspace, flags: &FuzzFlags) -> Result<()> {
     let targets = chosen(targets(workspace)?, flags.target.as_deref())?;
-    let session = Session::open(workspace, Purpose::Demo, false)?;
+    let session = Session::open(workspace, Purpose::Use, false)?;
     tools::ensure(workspace, &[tools::CARGO_FUZZ])?;
     for target in &targets {
         terminal::answer(&bold(&format!("fuzz {target} for {} s", flags.secs)));

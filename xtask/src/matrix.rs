@@ -24,7 +24,15 @@ const ALONE: [Alone; 3] = [
     Alone {
         feature: "rust-bitcoin",
         own: "btc-rust",
-        foreign: &["pyo3*", "btc-python"],
+        foreign: &[
+            "pyo3*",
+            "btc-python",
+            "bdk*",
+            "rusqlite",
+            "libsqlite3-sys",
+            "age*",
+            "miniscript",
+        ],
     },
     Alone {
         feature: "python-bitcoin",
@@ -86,6 +94,16 @@ pub(crate) fn check(session: &Session<'_>, check_only: bool) -> Result<String> {
     Ok(format!("{} combinations {done}", combinations.len()))
 }
 
+/// Lints each combination; a warning is an error.
+pub(crate) fn lint(session: &Session<'_>) -> Result<String> {
+    let words = format!(
+        "hack clippy --package {PACKAGE} --all-targets --feature-powerset --exclude-features default \
+         -- --deny warnings"
+    );
+    session.run(&mut session.cargo(&words)?)?;
+    Ok("clean".to_owned())
+}
+
 fn hack(session: &Session<'_>, check_only: bool) -> Result<Command> {
     // All targets, so that examples and tests are compiled in each combination too.
     let verb = if check_only {
@@ -143,7 +161,7 @@ fn judge(tree: &str, alone: &Alone) -> Result<()> {
 }
 
 /// The packages of a tree that match one of the patterns.
-fn matching(tree: &str, patterns: &[&str]) -> Vec<String> {
+pub(crate) fn matching(tree: &str, patterns: &[&str]) -> Vec<String> {
     let names = tree
         .lines()
         .filter_map(|line| line.split_whitespace().next());
@@ -187,10 +205,14 @@ mod tests {
 
     #[test]
     fn a_foreign_backend_is_found() {
-        let tree =
-            "btc v0.1.0 (/r)\nbtc-rust v0.1.0 (/r)\nbdk_wallet v3.2.0\nbitcoin v0.32.0 (*)\n";
+        let tree = "btc v0.1.0 (/r)\nbtc-rust v0.1.0 (/r)\nbitcoin v0.32.0 (*)\n";
         assert!(judge(tree, &ALONE[0]).is_ok());
-        let both = format!("{tree}btc-python v0.1.0 (/r)\n");
+        let wallet = format!("{tree}bdk_wallet v3.2.0\n");
+        assert!(
+            judge(&wallet, &ALONE[0]).is_err(),
+            "it reads, and has no wallet"
+        );
+        let both = format!("{tree}bdk_wallet v3.2.0\nbtc-python v0.1.0 (/r)\n");
         let text = judge(&both, &ALONE[1]).map_err(|error| error.to_string());
         assert!(text.is_err_and(|text| text.contains("contains bdk_wallet, btc-rust;")));
     }

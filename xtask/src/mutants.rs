@@ -11,7 +11,7 @@ use crate::workspace::Workspace;
 const SCORE: &str = "mutation score ";
 
 pub(crate) fn run(workspace: &Workspace, flags: &MutantsFlags) -> Result<()> {
-    let session = Session::open(workspace, Purpose::Demo, false)?;
+    let session = Session::open(workspace, Purpose::Use, false)?;
     let score = run_suite(&session, &flags.args)?;
     terminal::answer(&terminal::green(&score));
     Ok(())

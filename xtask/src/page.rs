@@ -17,7 +17,7 @@ pub(crate) fn run(workspace: &Workspace, flags: &PageFlags) -> Result<()> {
     if browser::find().is_none() {
         return Err(Error::new(MISSING));
     }
-    let session = Session::open(workspace, Purpose::Demo, false)?;
+    let session = Session::open(workspace, Purpose::Use, false)?;
     let count = run_suite(&session, &flags.args)?;
     let summary = terminal::green(&count.summary());
     terminal::answer(&format!("pages: {summary}; look at them in target/page"));

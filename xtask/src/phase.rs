@@ -24,7 +24,7 @@ pub(crate) fn run(workspace: &Workspace, flags: &PhaseFlags) -> Result<()> {
             },
         )));
     }
-    let session = Session::open(workspace, Purpose::Demo, false)?;
+    let session = Session::open(workspace, Purpose::Use, false)?;
     let count = run_suite(&session, flags.number, &flags.args)?;
     let summary = terminal::green(&count.summary());
     terminal::answer(&format!("phase {}: {summary}", flags.number));

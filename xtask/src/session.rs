@@ -40,7 +40,7 @@ impl<'w> Session<'w> {
     /// are separated by spaces.
     pub(crate) fn cargo(&self, words: &str) -> Result<Command> {
         let mut command = self.workspace.cargo();
-        command.args(words.split_whitespace());
+        command.args(locked(words));
         self.equip(&mut command)?;
         Ok(command)
     }
@@ -85,6 +85,20 @@ impl<'w> Session<'w> {
     }
 }
 
+/// The words with `--locked`, where the command takes it: what is checked is what Cargo.lock says,
+/// and no newer version of a dependency.
+fn locked(words: &str) -> Vec<&str> {
+    let mut words: Vec<_> = words.split_whitespace().collect();
+    let place = match words.first() {
+        // Handed on to the command that it runs.
+        Some(&"hack") => 2,
+        Some(&("build" | "test" | "check" | "clippy" | "doc" | "run" | "tree" | "bench")) => 1,
+        _ => return words,
+    };
+    words.insert(place, "--locked");
+    words
+}
+
 /// Folders that the dynamic linker searches anyway.
 fn is_system(folder: &Path) -> bool {
     ["/usr/lib", "/lib", "/usr/lib64", "/lib64"]
@@ -96,7 +110,20 @@ fn is_system(folder: &Path) -> bool {
 mod tests {
     use std::path::Path;
 
-    use super::is_system;
+    use super::{is_system, locked};
+
+    #[test]
+    fn what_is_checked_is_what_the_lock_file_says() {
+        assert_eq!(
+            locked("test --package x -- y"),
+            ["test", "--locked", "--package", "x", "--", "y"]
+        );
+        assert_eq!(
+            locked("hack check --x"),
+            ["hack", "check", "--locked", "--x"]
+        );
+        assert_eq!(locked("fmt --all"), ["fmt", "--all"]);
+    }
 
     #[test]
     fn only_foreign_libraries_need_a_search_path() {

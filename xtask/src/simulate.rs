@@ -14,7 +14,7 @@ const CI_CONFIRMED: &str = "--confirm=5";
 const SUMMARY: &str = " histories in ";
 
 pub(crate) fn run(workspace: &Workspace, flags: &SimulateFlags) -> Result<()> {
-    let session = Session::open(workspace, Purpose::Demo, false)?;
+    let session = Session::open(workspace, Purpose::Use, false)?;
     // Broken rules are compiled in only where they are asked for.
     let is_planted = flags.args.iter().any(|arg| arg.starts_with("--planted"));
     let words = if is_planted {

@@ -1,5 +1,6 @@
 //! Test runs that are counted: a suite that selects nothing has proved nothing.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
 use crate::error::{Error, Result};
@@ -7,16 +8,21 @@ use crate::process;
 use crate::session::Session;
 
 /// What the runners' closing lines add up to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Count {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
     pub(crate) ignored: u64,
+    /// Why tests were left out, as far as they said it.
+    reasons: BTreeSet<String>,
 }
 
 impl Count {
-    /// Adds a runner's closing line; other lines add nothing.
+    /// Adds a runner's closing line, and why a test was left out; other lines add nothing.
     fn add(&mut self, line: &str) {
+        if let Some(reason) = reason(line.trim()) {
+            self.reasons.insert(reason.to_owned());
+        }
         let Some(result) = closing(line.trim()) else {
             return;
         };
@@ -34,14 +40,35 @@ impl Count {
         }
     }
 
-    pub(crate) fn summary(self) -> String {
-        let ignored = if self.ignored > 0 {
-            format!(", {} ignored", self.ignored)
-        } else {
-            String::new()
-        };
+    pub(crate) fn summary(&self) -> String {
+        let mut ignored = String::new();
+        if self.ignored > 0 {
+            let reasons: Vec<_> = self.reasons.iter().map(String::as_str).collect();
+            let why = if reasons.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", reasons.join("; "))
+            };
+            ignored = format!(", {} {LEFT_OUT}{why}", self.ignored);
+        }
         format!("{} passed{ignored}", self.passed)
     }
+}
+
+/// The word of a summary for tests that did not run.
+pub(crate) const LEFT_OUT: &str = "ignored";
+
+/// Why a test was left out: of cargo's `test a ... ignored, no disk`, and of pytest's
+/// `SKIPPED [1] tests/test_a.py:3: no disk`.
+fn reason(line: &str) -> Option<&str> {
+    let of_cargo = || {
+        let (_, outcome) = line.strip_prefix("test ")?.split_once(" ... ")?;
+        // As the standard harness and as libtest-mimic write it.
+        let in_brackets = || outcome.strip_prefix("ignored (")?.strip_suffix(')');
+        outcome.strip_prefix("ignored, ").or_else(in_brackets)
+    };
+    let of_pytest = || Some(line.strip_prefix("SKIPPED [")?.split_once(": ")?.1);
+    of_cargo().or_else(of_pytest)
 }
 
 /// The part with the numbers, of cargo's `test result: ok. 3 passed; 1 ignored; …` and of pytest's
@@ -87,10 +114,24 @@ mod tests {
             Count {
                 passed: 15,
                 failed: 2,
-                ignored: 1
+                ignored: 1,
+                ..Count::default()
             }
         );
         assert_eq!(count.summary(), "15 passed, 1 ignored");
+    }
+
+    #[test]
+    fn why_tests_are_left_out_is_said_once() {
+        let mut count = Count::default();
+        count.add("test a ... ignored, no disk of its own");
+        count.add("test b ... ignored (no disk of its own)");
+        count.add("SKIPPED [1] tests/test_a.py:3: no node");
+        count.add("test result: ok. 12 passed; 0 failed; 3 ignored; 0 measured; 0 filtered out");
+        assert_eq!(
+            count.summary(),
+            "12 passed, 3 ignored (no disk of its own; no node)"
+        );
     }
 
     #[test]

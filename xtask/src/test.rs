@@ -8,10 +8,11 @@ use crate::error::{Error, Result};
 use crate::flags::{Purpose, TestFlags};
 use crate::process::Output;
 use crate::session::Session;
+use crate::setup::advisories;
 use crate::setup::browser;
 use crate::terminal::{answer, bold, duration, green, red, yellow};
 use crate::workspace::Workspace;
-use crate::{fuzz, matrix, mutants, page, phase, simulate, suite, tidy};
+use crate::{downstream, fuzz, lints, matrix, mutants, page, phase, simulate, suite, tidy};
 
 /// A check: its name, and the work, which returns a few words about what was done.
 struct Step {
@@ -53,7 +54,7 @@ pub(crate) fn run(workspace: &Workspace, flags: &TestFlags) -> Result<()> {
         outcome: Outcome::Passed("ready".to_owned()),
     };
     let mut rows = vec![setup];
-    for step in steps(workspace)? {
+    for step in steps(workspace, flags.strict)? {
         let failed = rows
             .iter()
             .any(|row| matches!(row.outcome, Outcome::Failed(_)));
@@ -67,6 +68,9 @@ pub(crate) fn run(workspace: &Workspace, flags: &TestFlags) -> Result<()> {
         });
     }
     session.say(&table(&rows, start.elapsed()));
+    for line in left_out(&rows) {
+        session.say(&line);
+    }
     if flags.json {
         answer(&as_json(&rows, start.elapsed()).to_string());
     }
@@ -84,7 +88,8 @@ pub(crate) fn run(workspace: &Workspace, flags: &TestFlags) -> Result<()> {
     )))
 }
 
-fn steps(workspace: &Workspace) -> Result<Vec<Step>> {
+fn steps(workspace: &Workspace, is_strict: bool) -> Result<Vec<Step>> {
+    let denies = lints::are_errors(is_strict);
     let mut steps = vec![
         cargo("format", "fmt --all --check").with_hint("`cargo fmt --all` repairs it"),
         Step::new("tidy", |session| {
@@ -92,20 +97,32 @@ fn steps(workspace: &Workspace) -> Result<Vec<Step>> {
         }),
         cargo(
             "clippy",
-            "clippy --workspace --all-targets --all-features -- --deny warnings",
+            if denies {
+                "clippy --workspace --all-targets --all-features -- --deny warnings"
+            } else {
+                "clippy --workspace --all-targets --all-features"
+            },
         ),
-        Step::new("documentation", |session| {
+        Step::new("documentation", move |session| {
             // The program `btc` would write its pages over those of the library `btc`.
             let words = "doc --workspace --exclude btc-cli --no-deps --all-features";
             let mut cargo = session.cargo(words)?;
-            session.run(cargo.env("RUSTDOCFLAGS", "-D warnings"))?;
+            if denies {
+                cargo.env("RUSTDOCFLAGS", "-D warnings");
+            }
+            session.run(&mut cargo)?;
             Ok("clean".to_owned())
         }),
         cargo(
             "licences and sources",
-            "deny --all-features check --hide-inclusion-graph licenses bans sources",
+            "deny --all-features --locked check --hide-inclusion-graph licenses bans sources",
         )
         .with_hint("deny.toml says what may come in"),
+        cargo(
+            "advisories",
+            "deny --all-features --locked check --disable-fetch --hide-inclusion-graph advisories",
+        )
+        .with_obstacle((!advisories::are_here()).then_some(advisories::MISSING)),
         Step::new("unit tests", |session| {
             let mut cargo = session.cargo("test --workspace --exclude btc-tests --all-features")?;
             Ok(suite::run(session, &mut cargo)?.summary())
@@ -156,9 +173,13 @@ fn steps(workspace: &Workspace) -> Result<Vec<Step>> {
             Ok("compiled".to_owned())
         }));
     }
-    steps.push(Step::new("feature matrix", |session| {
-        matrix::check(session, true)
+    steps.push(Step::new("programs downstream", downstream::check));
+    steps.push(Step::new("feature matrix", move |session| {
+        matrix::check(session, !is_strict)
     }));
+    if is_strict {
+        steps.push(Step::new("feature lints", matrix::lint));
+    }
     Ok(steps)
 }
 
@@ -260,6 +281,19 @@ fn table(rows: &[Row], total: Duration) -> String {
     lines.join("\n")
 }
 
+/// What this machine could not try, in the last lines: who reads only these must not take it for
+/// tried.
+fn left_out(rows: &[Row]) -> Vec<String> {
+    let words = |row: &Row| match &row.outcome {
+        Outcome::Skipped(why) => Some((*why).to_owned()),
+        Outcome::Passed(words) if words.contains(suite::LEFT_OUT) => Some(words.clone()),
+        _ => None,
+    };
+    let rows = rows.iter().filter_map(|row| Some((row, words(row)?)));
+    rows.map(|(row, why)| format!("not tried here: {}: {why}", row.name))
+        .collect()
+}
+
 fn as_json(rows: &[Row], total: Duration) -> serde_json::Value {
     let steps: Vec<_> = rows
         .iter()
@@ -283,7 +317,7 @@ fn as_json(rows: &[Row], total: Duration) -> serde_json::Value {
 mod tests {
     use std::time::Duration;
 
-    use super::{Outcome, Row, as_json, table};
+    use super::{Outcome, Row, as_json, left_out, table};
 
     fn rows() -> Vec<Row> {
         let row = |name: &str, outcome| Row {
@@ -308,6 +342,17 @@ mod tests {
         assert_eq!(lines[2], "  clippy                not run");
         assert_eq!(lines[3], "  pages                 skipped  no browser");
         assert_eq!(lines[4], "  total           24 s");
+    }
+
+    #[test]
+    fn the_last_lines_name_what_was_not_tried() {
+        let mut rows = rows();
+        assert_eq!(left_out(&rows), ["not tried here: pages: no browser"]);
+        rows[0].outcome = Outcome::Passed("3 passed, 1 ignored (no disk)".to_owned());
+        assert_eq!(
+            left_out(&rows)[0],
+            "not tried here: format: 3 passed, 1 ignored (no disk)"
+        );
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod progress;
 mod secret;
 mod stop;
 mod suite;
+mod tame;
 mod verbs;
 mod wrap;
 
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         .with_ansi(false)
         .with_writer(std::io::stderr)
         .init();
+    node::ask_private(flags.private);
     match verbs::run(flags.verb, output) {
         Ok(code) => code.into(),
         Err(failure) => {

@@ -2,13 +2,14 @@
 
 use std::error::Error as _;
 use std::fmt::Display;
-use std::io::{ErrorKind, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::exit::{Code, Failure};
+use crate::tame;
 
 /// The style of labels.
 pub(crate) const LABEL: Style = Style::new().dimmed();
@@ -33,10 +34,11 @@ impl Output {
         text: impl FnOnce() -> String,
     ) -> Result<(), Failure> {
         let text = if self.is_json {
-            serde_json::to_string_pretty(value)
-                .unwrap_or_else(|cause| json!({"error": cause.to_string()}).to_string())
+            let json = serde_json::to_string_pretty(value)
+                .unwrap_or_else(|cause| json!({"error": cause.to_string()}).to_string());
+            tame::json(&json).into_owned()
         } else {
-            text()
+            tame::lines(&text()).into_owned()
         };
         print(format!("{}\n", text.trim_end()).as_bytes())
     }
@@ -62,26 +64,32 @@ impl Output {
                 let context = context.map(|(name, value)| (name.clone(), json!(value)));
                 value["error"]["context"] = context.collect::<serde_json::Map<_, _>>().into();
             }
-            let _ = writeln!(err, "{value:#}");
+            let _ = writeln!(err, "{}", tame::json(&format!("{value:#}")));
             return;
         }
-        let _ = writeln!(err, "{BAD}error:{BAD:#} {failure}");
+        let message = failure.to_string();
+        let _ = writeln!(err, "{BAD}error:{BAD:#} {}", tame::lines(&message));
         for cause in causes {
             // A traceback is for those who ask for it.
             if self.is_verbose || !cause.contains('\n') {
                 let _ = writeln!(
                     err,
                     "  {LABEL}because:{LABEL:#} {}",
-                    cause.replace('\n', "\n    ")
+                    tame::lines(&cause).replace('\n', "\n    ")
                 );
             }
         }
     }
 }
 
-/// Writes to standard output. A reader that has seen enough (`| head`) is no failure; a full disk is.
+/// Writes to standard output, to a terminal what it may see. A reader that has seen enough (`| head`) is no failure; a full disk is.
 pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = anstream::stdout();
+    let shown = std::str::from_utf8(bytes)
+        .ok()
+        .filter(|_| std::io::stdout().is_terminal())
+        .map(tame::lines);
+    let bytes = shown.as_deref().map_or(bytes, str::as_bytes);
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(cause) if cause.kind() != ErrorKind::BrokenPipe => {
             let message = format!("the result cannot be written to standard output: {cause}");
@@ -93,7 +101,8 @@ pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
 
 /// A line beside the result, such as what is being done.
 pub(crate) fn note(text: impl Display) {
-    let _ = writeln!(anstream::stderr(), "{LABEL}{text}{LABEL:#}");
+    let text = text.to_string();
+    let _ = writeln!(anstream::stderr(), "{LABEL}{}{LABEL:#}", tame::lines(&text));
 }
 
 /// Names and values, one a line, the values aligned.

@@ -58,6 +58,19 @@ impl AsyncAdapter {
         Self { inner }
     }
 
+    /// Lets go of the implementation on the pool, and waits until that is done. Where this is the
+    /// last handle, its end takes as long as its own limits say (calls under way, worker
+    /// processes, a log), which a plain drop makes the executor's thread wait for.
+    ///
+    /// # Effects
+    /// Those of dropping the implementation.
+    pub async fn close(self) {
+        let inner = self.inner;
+        // A panic at the end of a backend ends nothing else; its hook has shown it.
+        let end = move || drop(catch_unwind(AssertUnwindSafe(|| drop(inner))));
+        blocking::unblock(end).await;
+    }
+
     async fn run<T: Send + 'static>(
         &self,
         operation: Operation,

@@ -1,9 +1,11 @@
 //! `PythonConfig`: which class runs, where, and for how long a call may take.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use btc_iface::{Credentials, NodeConfig, Secret};
+
+use crate::places;
 
 /// What the Python implementation needs to start.
 ///
@@ -11,8 +13,8 @@ use btc_iface::{Credentials, NodeConfig, Secret};
 /// |---|---|
 /// | `backend` | `btc_legacy.backend:LegacyBackend` |
 /// | `mode` | `Embedded` |
-/// | `venv` | `.venv` of the workspace this crate was built in |
-/// | `package_dir` | `python/` beside this crate's manifest, if it is still there |
+/// | `venv` | `../lib/btc/venv` from the executable's folder, or `.venv` of its workspace |
+/// | `package_dir` | `../lib/btc/python` likewise, or that of the workspace, if it is there |
 /// | `timeout` | 60 s |
 /// | `max_lanes` | 16 embedded, 4 as workers |
 /// | `wallet` | none |
@@ -83,7 +85,7 @@ impl PythonConfig {
             backend: Self::DEFAULT_BACKEND.to_owned(),
             mode,
             venv: Self::default_venv(),
-            package_dir: Self::default_package_dir(),
+            package_dir: places::package(),
             search_path: Vec::new(),
             timeout: Some(Duration::from_secs(Self::DEFAULT_TIMEOUT_SECS)),
             max_lanes: match mode {
@@ -108,18 +110,20 @@ impl PythonConfig {
         secrets.map(Secret::expose).filter(|it| !it.is_empty())
     }
 
-    /// `.venv` of the workspace this crate was built in, made by `cargo xtask setup`.
+    /// `../lib/btc/venv` from the folder of the running executable, or `.venv` of the workspace that
+    /// the executable was built in and still lies in.
     pub fn default_venv() -> PathBuf {
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-        manifest
-            .ancestors()
-            .nth(2)
-            .unwrap_or(manifest)
-            .join(".venv")
+        places::venv()
     }
 
-    fn default_package_dir() -> Option<PathBuf> {
-        let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("python");
-        beside.join("btc_legacy").is_dir().then_some(beside)
+    /// This environment in place of the default one, and the package beside it where none lies
+    /// beside the executable.
+    #[must_use]
+    pub fn with_venv(mut self, venv: impl Into<PathBuf>) -> Self {
+        self.venv = venv.into();
+        if self.package_dir.is_none() {
+            self.package_dir = places::package_of(&self.venv);
+        }
+        self
     }
 }

@@ -19,6 +19,7 @@ mod interpreter;
 mod lanes;
 mod packages;
 mod paths;
+mod places;
 mod pools;
 mod worker;
 

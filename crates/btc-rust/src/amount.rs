@@ -25,6 +25,7 @@ impl<'de> Deserialize<'de> for BtcAmount {
 }
 
 /// Reads an amount that may be below 0, which counts as 0.
+#[cfg(feature = "wallet")]
 pub(crate) fn at_least_0<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<BtcAmount, D::Error> {

@@ -12,6 +12,9 @@ use btc_iface::{
 use crate::convert::{self, DecodeError};
 use crate::core::{self, Core};
 use crate::fees;
+#[cfg(not(feature = "wallet"))]
+use crate::no_wallet::RustWallet;
+#[cfg(feature = "wallet")]
 use crate::wallet::RustWallet;
 
 /// The Rust implementation. Connections are pooled and shared by all threads.
@@ -34,6 +37,7 @@ impl RustBitcoin {
     }
 
     /// With this wallet behind the wallet operations. Its source should be the same network.
+    #[cfg(feature = "wallet")]
     #[must_use]
     pub fn with_wallet(mut self, wallet: Arc<RustWallet>) -> Self {
         self.wallet = Some(wallet);
@@ -50,7 +54,11 @@ impl RustBitcoin {
 
     pub(crate) fn wallet(&self, operation: Operation) -> BitcoinResult<&RustWallet> {
         self.wallet.as_deref().ok_or_else(|| {
-            let message = "no wallet is configured";
+            let message = if cfg!(feature = "wallet") {
+                "no wallet is configured"
+            } else {
+                "this build does not include a wallet; enable the feature `wallet`"
+            };
             BitcoinError::new(ErrorKind::Unsupported, operation, message)
         })
     }

@@ -14,6 +14,7 @@ use crate::error;
 use crate::fees::{Mempool, Waiting};
 use crate::http::Http;
 
+#[cfg(feature = "wallet")]
 mod chain;
 
 /// A connection to one node.

@@ -3,9 +3,9 @@
 //! # Capabilities
 //! - get_transaction, get_block, get_block_height, estimate_fee, broadcast_transaction
 //! - explain_fee
-//! - with a wallet: generate_address, create_transaction, get_balance and the effect-free twins;
+//! - with a wallet (feature `wallet`): generate_address, create_transaction, get_balance and the effect-free twins;
 //!   without one these answer `Unsupported`
-//! - [`wallet`]: `WalletInterface`, over Bitcoin Core, the peer-to-peer network or Electrum
+//! - the module `wallet`: `WalletInterface`, over Bitcoin Core, the peer-to-peer network or Electrum
 //!
 //! # Configuration
 //! [`btc_iface::NodeConfig`]: network, URL, credentials, timeout.
@@ -18,9 +18,12 @@ mod core;
 mod error;
 mod fees;
 mod http;
+#[cfg(not(feature = "wallet"))]
+mod no_wallet;
 #[cfg(feature = "planted")]
 pub mod planted;
 mod twin;
+#[cfg(feature = "wallet")]
 pub mod wallet;
 
 pub use crate::backend::RustBitcoin;

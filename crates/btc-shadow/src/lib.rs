@@ -21,6 +21,7 @@ pub mod memory;
 pub mod metrics;
 pub mod parity;
 mod policy;
+mod private;
 pub mod record;
 pub mod replay;
 pub mod rollout;

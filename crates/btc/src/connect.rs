@@ -106,11 +106,17 @@ pub(crate) fn connect_whole(
     match implementation {
         #[cfg(feature = "rust-bitcoin")]
         BitcoinImplementationType::Rust => {
+            #[cfg(not(feature = "wallet"))]
+            if config.wallet.is_some() {
+                return Err(not_built("the Rust wallet", "wallet"));
+            }
             let rust = btc_rust::RustBitcoin::connect(node)?;
-            Ok(Arc::new(match &config.wallet {
+            #[cfg(feature = "wallet")]
+            let rust = match &config.wallet {
                 Some(_) => rust.with_wallet(crate::wallet::connect_wallet(config)?),
                 None => rust,
-            }))
+            };
+            Ok(Arc::new(rust))
         }
         #[cfg(feature = "python-bitcoin")]
         BitcoinImplementationType::Python => Ok(Arc::new(btc_python::PythonBitcoin::connect(
@@ -220,7 +226,7 @@ fn python_config(config: &Config, node: &NodeConfig) -> BitcoinResult<btc_python
         python.backend.clone_from(backend);
     }
     if let Some(venv) = &settings.venv {
-        python.venv.clone_from(venv);
+        python = python.with_venv(venv);
     }
     match settings.timeout {
         Limit::Default => {}
@@ -238,7 +244,7 @@ fn python_config(config: &Config, node: &NodeConfig) -> BitcoinResult<btc_python
 }
 
 /// The wallet with its words, when they can be had; else Python watches.
-#[cfg(all(feature = "python-bitcoin", feature = "rust-bitcoin"))]
+#[cfg(all(feature = "python-bitcoin", feature = "wallet"))]
 fn python_wallet(
     settings: &crate::config::WalletSettings,
 ) -> BitcoinResult<btc_python::PythonWallet> {
@@ -261,12 +267,18 @@ fn python_wallet(
     })
 }
 
-/// The wallet without its words: what decrypts them is part of the Rust implementation.
-#[cfg(all(feature = "python-bitcoin", not(feature = "rust-bitcoin")))]
-#[expect(clippy::unnecessary_wraps, reason = "one signature in every build")]
+/// The wallet without its words: what decrypts them is part of the Rust wallet. A passphrase
+/// that could not be used is an error, since the wallet would only watch.
+#[cfg(all(feature = "python-bitcoin", not(feature = "wallet")))]
 fn python_wallet(
     settings: &crate::config::WalletSettings,
 ) -> BitcoinResult<btc_python::PythonWallet> {
+    if settings.passphrase.is_some() {
+        return Err(not_built(
+            "what unlocks a wallet with WALLET_PASSPHRASE or WALLET_PASSPHRASE_FILE",
+            "wallet",
+        ));
+    }
     Ok(btc_python::PythonWallet {
         dir: settings.dir.clone(),
         words: None,
@@ -285,6 +297,7 @@ fn max_fee_rate(settings: &crate::config::WalletSettings) -> Option<u64> {
 
 #[allow(dead_code, reason = "not needed in a build with every feature")]
 pub(crate) fn not_built(what: &str, feature: &str) -> BitcoinError {
-    let message = format!("this build has not {what}; enable the feature `{feature}` of btc");
+    let message =
+        format!("this build does not include {what}; enable the feature `{feature}` of btc");
     BitcoinError::new(ErrorKind::Configuration, Operation::Connect, message)
 }

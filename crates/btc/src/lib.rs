@@ -1,6 +1,6 @@
 //! One interface to Bitcoin, with the backends you pick and a safe way from one to the other.
 //!
-//! Pick features: `rust-bitcoin` (default), `python-bitcoin`, `shadow`, or `full`. A build with one
+//! Pick features: `rust-bitcoin` and `wallet` (default), `python-bitcoin`, `shadow`, or `full`. A build with one
 //! backend compiles nothing of the other.
 //!
 //! ```no_run
@@ -22,7 +22,7 @@ mod connect;
 mod rollout;
 #[cfg(feature = "shadow")]
 mod shadow_mode;
-#[cfg(feature = "rust-bitcoin")]
+#[cfg(feature = "wallet")]
 mod wallet;
 
 /// rust-bitcoin, whose hash and script types the interface uses.
@@ -42,6 +42,6 @@ pub use crate::connect::{ObservedWallet, connect, connect_fees, connect_observed
 #[cfg(feature = "shadow")]
 pub use crate::rollout::{connect_rollout, rollout_limits};
 #[cfg(feature = "shadow")]
-pub use crate::shadow_mode::off_path;
-#[cfg(feature = "rust-bitcoin")]
+pub use crate::shadow_mode::{off_path, open_log};
+#[cfg(feature = "wallet")]
 pub use crate::wallet::{connect_source, connect_wallet, open_wallet};

@@ -9,8 +9,11 @@ use btc_shadow::{OffPath, Policy, Sampling, Shadow, Status, Watch};
 
 use crate::config::{Config, ShadowConfig};
 
-/// Opens the configured log.
-pub(crate) fn open_log(shadow: &ShadowConfig) -> BitcoinResult<Arc<dyn Sink>> {
+/// Opens the configured log, rotated as configured.
+///
+/// # Errors
+/// `Configuration`: it cannot be written.
+pub fn open_log(shadow: &ShadowConfig) -> BitcoinResult<Arc<dyn Sink>> {
     let defaults = Rotation::default();
     let rotation = Rotation {
         max_file_bytes: shadow.log_max_bytes.unwrap_or(defaults.max_file_bytes),

@@ -2,12 +2,17 @@
 
 use bitcoin::consensus::encode;
 use btc_regtest::{Chain, Node};
-use btc_tests::{FakeNode, Outcome, Program, Test, builder, healthy, node_config};
+use btc_tests::{FakeNode, Outcome, Program, Reply, Test, builder, healthy, node_config};
 use serde_json::json;
 
 pub(super) const TRIALS: &[(&str, Test)] = &[
     ("broadcast_from_everywhere", everywhere),
     ("broadcast_of_what_is_no_transaction", no_transaction),
+    ("an_unclear_broadcast_names_its_txid_on_both_sides", unclear),
+    (
+        "a_broadcast_whose_result_nothing_takes_is_no_failure",
+        untaken,
+    ),
 ];
 
 fn mempool(node: &Node) -> Result<Vec<String>, btc_regtest::NodeError> {
@@ -75,5 +80,69 @@ fn no_transaction() -> Outcome {
     std::fs::write(binary.folder.path().join("binary"), [0, 159, 255, 10])?;
     binary.run().code(2).says(&["error:"]);
     assert!(node.requests().is_empty(), "nothing may be asked or sent");
+    Ok(())
+}
+
+/// The node takes the transaction and says nothing, or something that is no answer.
+fn unclear() -> Outcome {
+    let genesis = bitcoin::blockdata::constants::genesis_block(bitcoin::Network::Regtest);
+    let transaction = &genesis.txdata[0];
+    let (hex, txid) = (
+        encode::serialize_hex(transaction),
+        transaction.compute_txid().to_string(),
+    );
+    for (reply, code) in [
+        (Reply::Close, 4),
+        (Reply::Silence, 4),
+        (Reply::Truncated, 4),
+    ] {
+        let node = FakeNode::start(move |request| match request.method.as_str() {
+            "sendrawtransaction" => reply.clone(),
+            _ => healthy(request),
+        });
+        for (primary, mode) in [
+            ("rust", "embedded"),
+            ("python", "embedded"),
+            ("python", "worker"),
+        ] {
+            let run = Program::with(&["broadcast", &hex, "--json"])
+                .node(&node.config())
+                .env("BITCOIN_RPC_TIMEOUT_SECS", "1")
+                .env("PRIMARY_IMPL", primary)
+                .env("PYTHON_MODE", mode)
+                .run()
+                .code(code);
+            assert!(run.stdout.is_empty(), "{run:?}");
+            let said: serde_json::Value = serde_json::from_str(&run.stderr)?;
+            let said = &said["error"];
+            assert_eq!(said["context"]["txid"], txid, "{primary} {mode}: {said}");
+            let message = said["message"].as_str().unwrap_or_default();
+            assert!(message.contains("before you pay again"), "{said}");
+        }
+        let sent = node.requests().into_iter();
+        let sent = sent.filter(|request| request.method == "sendrawtransaction");
+        assert_eq!(sent.count(), 3, "each is sent once");
+    }
+    Ok(())
+}
+
+fn untaken() -> Outcome {
+    let node = builder().start()?;
+    let mut chain = Chain::new(&node, 5)?;
+    chain.mine(110)?;
+    for implementation in ["rust", "python"] {
+        let transaction = chain.spend_one()?;
+        let hex = encode::serialize_hex(&transaction);
+        let full = std::fs::File::options().write(true).open("/dev/full")?;
+        let run = Program::with(&["broadcast", &hex])
+            .node(&node_config(&node))
+            .env("PRIMARY_IMPL", implementation)
+            .stdout(full)
+            .run()
+            .code(0);
+        let txid = transaction.compute_txid().to_string();
+        run.says(&["the transaction is sent", &txid]);
+        assert!(mempool(&node)?.contains(&txid));
+    }
     Ok(())
 }

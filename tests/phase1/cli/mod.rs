@@ -4,6 +4,7 @@ mod analyze;
 mod broadcast;
 mod replay;
 mod soak;
+mod trust;
 mod wrong;
 
 use std::sync::Arc;
@@ -17,6 +18,8 @@ use crate::Phase;
 /// Without a configured node, or with one of their own.
 const ALONE: &[(&str, Test)] = &[
     ("height_on_a_private_node", height),
+    ("no_node_is_no_answer_to_a_script", no_node),
+    ("at_a_terminal_a_private_node_serves", at_terminal),
     ("status_on_a_private_node", status),
     ("fee_on_a_private_node_is_the_floor", fee),
     ("fee_says_where_it_comes_from", fee_sources),
@@ -37,7 +40,13 @@ const OVER_NODE: &[(&str, OverNode)] = &[
 ];
 
 pub(crate) fn add(suite: &mut Suite, phase: &Arc<Phase>) {
-    let alone = [ALONE, wrong::TRIALS, broadcast::TRIALS, soak::TRIALS];
+    let alone = [
+        ALONE,
+        wrong::TRIALS,
+        broadcast::TRIALS,
+        soak::TRIALS,
+        trust::TRIALS,
+    ];
     for (name, trial) in alone.into_iter().flatten() {
         suite.add(format!("cli::{name}"), trial);
     }
@@ -51,33 +60,71 @@ pub(crate) fn add(suite: &mut Suite, phase: &Arc<Phase>) {
 const PRIVATE: &str = "a private regtest node serves";
 
 fn height() -> Outcome {
-    let run = Program::new("height --json").run().code(0).says(&[PRIVATE]);
+    let run = Program::new("--private height --json")
+        .run()
+        .code(0)
+        .says(&[PRIVATE]);
     assert_eq!(run.json()["height"], 0);
-    let run = Program::new("height").run().code(0);
+    let run = Program::new("--private height").run().code(0);
     assert_eq!(run.stdout, "0\n");
     assert!(run.files.is_empty(), "{:?}", run.files);
     Ok(())
 }
 
+/// Every verb that asks a node, without a configured one and without a terminal.
+fn no_node() -> Outcome {
+    let hash = "ab".repeat(32);
+    let (tx, block) = (format!("tx {hash}"), format!("block {hash}"));
+    for verb in [
+        "fee 6",
+        "height",
+        "status",
+        "python",
+        "rust",
+        "test",
+        "peers",
+        "shadow soak",
+        "",
+        &tx,
+        &block,
+    ] {
+        let run = Program::new(&format!("{verb} --json")).run().code(3);
+        assert!(run.stdout.is_empty() && run.files.is_empty(), "{run:?}");
+        run.says(&["no node is configured", "BITCOIN_NETWORK", "--private"]);
+    }
+    // Whatever is configured, it is the private one that is asked for.
+    let node = FakeNode::start(healthy);
+    let run = Program::new("height --json --private").node(&node.config());
+    assert_eq!(run.run().code(0).json()["height"], 0);
+    assert!(node.requests().is_empty());
+    Ok(())
+}
+
+fn at_terminal() -> Outcome {
+    let run = Program::new("height").at_terminal().run().code(0);
+    assert!(run.stdout.contains(PRIVATE), "{run:?}");
+    Ok(())
+}
+
 fn status() -> Outcome {
     for (program, implementation) in [
-        (Program::new("--json"), "rust"),
-        (Program::new("status --json"), "rust"),
+        (Program::new("--private --json"), "rust"),
+        (Program::new("--private status --json"), "rust"),
         (
-            Program::new("--json").env("USE_RUST_BITCOIN", "false"),
+            Program::new("--private --json").env("USE_RUST_BITCOIN", "false"),
             "python",
         ),
         (
-            Program::new("--json").env("PRIMARY_IMPL", "python"),
+            Program::new("--private --json").env("PRIMARY_IMPL", "python"),
             "python",
         ),
-        (Program::new("python --json"), "python"),
+        (Program::new("--private python --json"), "python"),
         (
-            Program::new("python --json").env("PYTHON_MODE", "worker"),
+            Program::new("--private python --json").env("PYTHON_MODE", "worker"),
             "python",
         ),
         (
-            Program::new("rust --json").env("USE_RUST_BITCOIN", "false"),
+            Program::new("--private rust --json").env("USE_RUST_BITCOIN", "false"),
             "rust",
         ),
     ] {
@@ -87,7 +134,7 @@ fn status() -> Outcome {
         assert_eq!(status["node"]["is_private"], true);
         assert_eq!(status["height"], 0);
     }
-    let run = Program::new("python").run().code(0);
+    let run = Program::new("--private python").run().code(0);
     assert!(run.stdout.contains("implementation  python"), "{run:?}");
     Ok(())
 }
@@ -103,10 +150,13 @@ fn fee() -> Outcome {
         ("PYTHON_MODE", "worker"),
         ("SHADOW_MODE", "true"),
     ] {
-        let run = Program::new("fee 6 --json").env(name, value).run().code(0);
+        let run = Program::new("--private fee 6 --json")
+            .env(name, value)
+            .run()
+            .code(0);
         assert_eq!(run.json(), floor, "{name}={value}");
     }
-    let run = Program::new("fee 6").run().code(0);
+    let run = Program::new("--private fee 6").run().code(0);
     assert_eq!(run.stdout, "1 sat/vB, the node's minimum relay fee\n");
     // A class that knows the number alone.
     let own = || {
@@ -114,7 +164,7 @@ fn fee() -> Outcome {
             ("USE_RUST_BITCOIN", "false"),
             ("PYTHON_BACKEND", "btc_legacy.planted:Raises"),
         ];
-        let program = Program::new("fee 6 --json");
+        let program = Program::new("--private fee 6 --json");
         variables
             .into_iter()
             .fold(program, |program, (name, value)| program.env(name, value))
@@ -168,7 +218,7 @@ fn fee_sources() -> Outcome {
 
 fn compare() -> Outcome {
     for primary in ["python", "rust"] {
-        let program = Program::new("test")
+        let program = Program::new("--private test")
             .env("SHADOW_MODE", "true")
             .env("PRIMARY_IMPL", primary)
             .env("LOG_FILE", "logs/shadow_comparison.log");
@@ -202,7 +252,9 @@ fn compare() -> Outcome {
         }
     }
     // Without shadow mode the same is compared and nothing is written.
-    let run = Program::new("test --blocks 5 --json").run().code(0);
+    let run = Program::new("--private test --blocks 5 --json")
+        .run()
+        .code(0);
     assert_eq!(run.json()["conclusion"], "agree");
     assert!(run.files.is_empty(), "{:?}", run.files);
     Ok(())
@@ -280,7 +332,12 @@ fn texts() -> Outcome {
 
 /// A reader that has seen enough is fine, and a full disk is not: an answer must not get lost.
 fn output_lost() -> Outcome {
-    for arguments in ["completions bash", "man", "variables", "height --json"] {
+    for arguments in [
+        "completions bash",
+        "man",
+        "variables",
+        "height --json --private",
+    ] {
         let (reader, writer) = std::io::pipe()?;
         drop(reader);
         Program::new(arguments).stdout(writer).run().code(0);

@@ -25,7 +25,7 @@ pub(super) const OVER_NODE: &[(&str, OverNode)] = &[("soak_of_a_configured_node"
 const LOG: &str = "logs/soak.log";
 
 fn soak(arguments: &str) -> Program {
-    Program::new(&format!("shadow soak --seed 3 {arguments}"))
+    Program::new(&format!("--private shadow soak --seed 3 {arguments}"))
 }
 
 /// The lines of the log, which must all be whole.
@@ -234,7 +234,10 @@ fn configured(fixture: &Fixture) -> Outcome {
         Ok((tip, fixture.node.call("getrawmempool", &[])?))
     };
     let before = state()?;
-    let on_node = |arguments: &str| soak(arguments).node(&fixture.config());
+    let on_node = |arguments: &str| {
+        let program = Program::new(&format!("shadow soak --seed 3 {arguments}"));
+        program.node(&fixture.config())
+    };
     let outcome = on_node("--ops 200 --json").run().code(0).json();
     assert_closed(&outcome, &["python", "rust"]);
     assert_eq!(outcome["chain"], Value::Null);

@@ -58,7 +58,7 @@ fn wrong_settings() -> Outcome {
         .code(3)
         .says(&["BITCOIN_RPC_URL"]);
     assert!(!run.stderr.contains("not-to-be-seen"), "{run:?}");
-    let run = Program::new("height")
+    let run = Program::new("height --private")
         .env("BITCOIND_EXE", "/does/not/exist")
         .run();
     run.code(3).says(&["BITCOIND_EXE", "cargo xtask bitcoind"]);
@@ -78,7 +78,10 @@ fn wrong_usage() -> Outcome {
         let run = Program::new(arguments).run().code(2);
         assert!(run.stdout.is_empty() && !run.stderr.is_empty(), "{run:?}");
     }
-    Program::new("fee 0").run().code(2).says(&["estimate_fee"]);
+    Program::new("fee 0 --private")
+        .run()
+        .code(2)
+        .says(&["estimate_fee"]);
     Ok(())
 }
 
@@ -160,7 +163,7 @@ fn login() -> Outcome {
 
 fn unwritable_log() -> Outcome {
     for verb in ["test", "status"] {
-        let program = Program::new(verb)
+        let program = Program::with(&[verb, "--private"])
             .env("SHADOW_MODE", "true")
             .env("LOG_FILE", "file/below/shadow.log");
         let file = program.folder.path().join("file");
@@ -173,7 +176,7 @@ fn unwritable_log() -> Outcome {
         assert!(run.stdout.is_empty(), "{run:?}");
     }
     // A disk that is full is no reason to fail the caller.
-    let program = Program::new("status --json")
+    let program = Program::new("status --json --private")
         .env("SHADOW_MODE", "true")
         .env("LOG_FILE", "/dev/full");
     program.run().code(0);
@@ -181,37 +184,39 @@ fn unwritable_log() -> Outcome {
 }
 
 fn python_missing() -> Outcome {
-    let run = Program::new("python")
+    let run = Program::new("python --private")
         .env("PYTHON_VENV", "/does/not/exist")
         .run();
     run.code(3).says(&["PYTHON_VENV", "cargo xtask setup"]);
-    let run = Program::new("python")
+    let run = Program::new("python --private")
         .env("PYTHONHOME", "/does/not/exist")
         .run();
     run.code(3).says(&["PYTHONHOME"]);
-    let run = Program::new("python")
+    let run = Program::new("python --private")
         .env("PYTHON_BACKEND", "nowhere:Class")
         .run();
     run.code(3).says(&["PYTHON_BACKEND", "nowhere"]);
     // A class that raises, without and with its traceback.
-    let raises =
-        |arguments| Program::new(arguments).env("PYTHON_BACKEND", "btc_legacy.planted:Raises");
+    let raises = |arguments: &str| {
+        Program::new(&format!("{arguments} --private"))
+            .env("PYTHON_BACKEND", "btc_legacy.planted:Raises")
+    };
     let run = raises("python").run().code(1).says(&["planted fault"]);
     assert!(!run.stderr.contains("Traceback"), "{run:?}");
     raises("-v python")
         .run()
         .code(1)
         .says(&["Traceback", "planted.py"]);
-    let hangs = Program::new("python")
+    let hangs = Program::new("python --private")
         .env("PYTHON_BACKEND", "btc_legacy.planted:Hangs")
         .env("PYTHON_TIMEOUT_SECS", "1");
     hangs.run().code(4).says(&["PYTHON_TIMEOUT_SECS"]);
-    let dies = Program::new("python")
+    let dies = Program::new("python --private")
         .env("PYTHON_BACKEND", "btc_legacy.planted:Dies")
         .env("PYTHON_MODE", "worker");
     dies.run().code(4);
     // The environment of another Python, or of none.
-    let program = Program::new("python").env("PYTHON_VENV", "empty");
+    let program = Program::new("python --private").env("PYTHON_VENV", "empty");
     std::fs::create_dir(program.folder.path().join("empty"))?;
     program.run().code(3).says(&["cargo xtask setup"]);
     // One that has the right Python and none of the packages.
@@ -219,12 +224,12 @@ fn python_missing() -> Outcome {
         .flatten()
         .map(|entry| entry.file_name())
         .find(|name| name.to_string_lossy().starts_with("python3."));
-    let program = Program::new("python").env("PYTHON_VENV", "bare");
+    let program = Program::new("python --private").env("PYTHON_VENV", "bare");
     let lib = program.folder.path().join("bare/lib");
     std::fs::create_dir_all(lib.join(minor.ok_or("a Python")?).join("site-packages"))?;
     program.run().code(3).says(&["cargo xtask setup"]);
     // The Rust implementation needs none of it.
-    Program::new("rust")
+    Program::new("rust --private")
         .env("PYTHON_VENV", "/does/not/exist")
         .run()
         .code(0);

@@ -2,6 +2,7 @@
 
 mod birthday;
 mod giving_up;
+mod liars;
 mod mainnet;
 mod message;
 mod modes;
@@ -48,7 +49,7 @@ pub(crate) fn add(suite: &mut Suite, phase: &Arc<Phase>) {
         psbt::CASES,
         wrong::CASES,
     ];
-    let more: [&[(&str, Case)]; 3] = [modes::CASES, mainnet::CASES, prompts::CASES];
+    let more: [&[(&str, Case)]; 4] = [modes::CASES, mainnet::CASES, prompts::CASES, liars::CASES];
     for (name, case) in groups.into_iter().chain(more).flatten() {
         let phase = Arc::clone(phase);
         suite.add(format!("cli::{name}"), move || {

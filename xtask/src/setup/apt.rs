@@ -8,7 +8,8 @@ use crate::error::{Error, Result};
 use crate::process::{self, Output, find_on_path, succeeds};
 use crate::terminal::{self, note};
 
-/// Installs the packages. On a terminal it asks first; without one nobody could answer.
+/// Installs the packages. On a terminal it asks first. Without one it cannot ask, and installs
+/// with `--yes` alone.
 pub(crate) fn install(needs: &[Need], yes: bool) -> Result<()> {
     note("system packages are missing:");
     for need in needs {
@@ -17,10 +18,8 @@ pub(crate) fn install(needs: &[Need], yes: bool) -> Result<()> {
     let Some(prefix) = privilege() else {
         return Err(by_hand(needs));
     };
-    if !yes
-        && terminal::is_interactive()
-        && !terminal::confirm(&format!("Run `{}`?", command_line(needs)))
-    {
+    let ask = || terminal::confirm(&format!("Run `{}`?", command_line(needs)));
+    if !is_allowed(yes, terminal::is_interactive(), ask) {
         return Err(by_hand(needs));
     }
     let mut is_fresh = false;
@@ -53,10 +52,15 @@ pub(crate) fn still_missing(needs: &[Need]) -> Error {
     ))
 }
 
+/// Whether packages may be installed: `--yes` says so, or a person who is asked.
+fn is_allowed(yes: bool, is_interactive: bool, ask: impl FnOnce() -> bool) -> bool {
+    yes || (is_interactive && ask())
+}
+
 fn by_hand(needs: &[Need]) -> Error {
     Error::new(format!(
         "system packages are missing; run this line, or install the same things in your system's way, and try again:\n\n    \
-         sudo apt-get update && sudo {}\n",
+         sudo apt-get update && sudo {}\n\n    or let this command do it: add --yes\n",
         command_line(needs)
     ))
 }
@@ -127,7 +131,7 @@ fn names(needs: &[Need]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{apt, by_hand, install_args};
+    use super::{apt, by_hand, install_args, is_allowed};
     use crate::process::line;
     use crate::setup::packages::Need;
 
@@ -141,6 +145,17 @@ mod tests {
             reason: "b",
         },
     ];
+
+    #[test]
+    fn without_a_terminal_packages_are_installed_with_yes_alone() {
+        assert!(!is_allowed(false, false, || unreachable!(
+            "nobody can answer"
+        )));
+        assert!(is_allowed(true, false, || unreachable!("it was said")));
+        assert!(is_allowed(true, true, || unreachable!("it was said")));
+        assert!(is_allowed(false, true, || true));
+        assert!(!is_allowed(false, true, || false));
+    }
 
     #[test]
     fn the_line_to_type_is_whole() {

@@ -1,5 +1,6 @@
 //! `cargo xtask setup`: makes a bare Debian or Ubuntu machine ready, and costs nothing when it is.
 
+pub(crate) mod advisories;
 mod apt;
 pub(crate) mod browser;
 mod electrum;
@@ -29,6 +30,7 @@ pub(crate) struct Machine {
 }
 
 pub(crate) fn run(workspace: &Workspace, flags: &SetupFlags) -> Result<()> {
+    note(purpose_in_words(flags.purpose));
     let machine = prepare(workspace, flags.purpose, flags.yes)?;
     let python = &machine.python;
     terminal::answer(&format!("bitcoind  {}", machine.bitcoind.display()));
@@ -52,6 +54,20 @@ pub(crate) fn run(workspace: &Workspace, flags: &SetupFlags) -> Result<()> {
     }
     terminal::answer(&terminal::green("ready"));
     Ok(())
+}
+
+/// What a setup brings, and for what.
+fn purpose_in_words(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Use => {
+            "setup for use: Bitcoin Core, and Python with its packages (--for test brings what the \
+             checks need besides)"
+        }
+        Purpose::Test => {
+            "setup for test: Bitcoin Core, Python with its packages and checkers, an Electrum server, \
+             cargo-hack, cargo-deny and a browser (--for use brings Bitcoin Core and Python alone)"
+        }
+    }
 }
 
 /// Installs what is missing for `purpose`, and only that.
@@ -99,5 +115,25 @@ pub(crate) fn provide(scope: packages::Scope, yes: bool) -> Result<Look> {
         apt::install(&missing, yes)?;
         note("system packages are installed");
         tried.extend(missing);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::purpose_in_words;
+    use crate::flags::Purpose;
+
+    #[test]
+    fn setup_says_what_it_installs_for_what_purpose() {
+        let (of_use, of_test) = (
+            purpose_in_words(Purpose::Use),
+            purpose_in_words(Purpose::Test),
+        );
+        for (words, purpose) in [(of_use, "setup for use:"), (of_test, "setup for test:")] {
+            assert!(words.starts_with(purpose), "{words}");
+            assert!(words.contains("Bitcoin Core") && words.contains("Python"));
+        }
+        assert!(of_test.contains("Electrum") && of_test.contains("cargo-deny"));
+        assert!(!of_use.contains("Electrum"));
     }
 }

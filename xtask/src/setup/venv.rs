@@ -12,10 +12,15 @@ use crate::process::{self, Output};
 use crate::terminal::note;
 use crate::workspace::Workspace;
 
+/// What builds packages that come as source alone.
+const BUILDERS: &str = "requirements-build.txt";
 const RUNTIME: &str = "requirements.txt";
 const DEVELOPMENT: &str = "requirements-dev.txt";
 /// Written last: an environment without it is torn and is made again.
 const STAMP: &str = "btc-requirements";
+
+/// The words that install the runtime part with the builders that are there.
+const FROM_SOURCE: [&str; 4] = ["--no-build-isolation", "--use-pep517", "-r", RUNTIME];
 
 /// What has to be done to an environment.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,12 +55,15 @@ pub(crate) fn ensure(workspace: &Workspace, python: &Python, purpose: Purpose) -
                 python.version
             ));
             make(&workspace.venv(), python)?;
-            install(workspace, RUNTIME)?;
+            // Without isolation pip builds with what is installed; isolated, it would fetch
+            // builders that nothing pins.
+            install(workspace, &["-r", BUILDERS])?;
+            install(workspace, &FROM_SOURCE)?;
         }
     }
     if purpose == Purpose::Test {
         note("adding the tools that check the Python package");
-        install(workspace, DEVELOPMENT)?;
+        install(workspace, &["-r", DEVELOPMENT])?;
     }
     let path = workspace.venv().join(STAMP);
     fs::write(&path, wanted.stamp(purpose)).context(|| format!("cannot write {}", path.display()))
@@ -68,7 +76,8 @@ impl Wanted {
             fs::read_to_string(&path)
                 .context(|| format!("cannot read {}; restore it", path.display()))
         };
-        Ok(Self::new(python, &read(RUNTIME)?, &read(DEVELOPMENT)?))
+        let runtime = format!("{}\n{}", read(BUILDERS)?, read(RUNTIME)?);
+        Ok(Self::new(python, &runtime, &read(DEVELOPMENT)?))
     }
 
     /// The stamp holds the requirements themselves: nothing to compute, nothing to collide.
@@ -87,7 +96,7 @@ impl Wanted {
 
     fn stamp(&self, purpose: Purpose) -> &str {
         match purpose {
-            Purpose::Demo => &self.runtime,
+            Purpose::Use => &self.runtime,
             Purpose::Test => &self.development,
         }
     }
@@ -133,12 +142,8 @@ pub(super) fn make(venv: &Path, python: &Python) -> Result<()> {
     )
 }
 
-fn install(workspace: &Workspace, requirements: &str) -> Result<()> {
-    pip(
-        &workspace.venv(),
-        &workspace.python_package(),
-        &["-r", requirements],
-    )
+fn install(workspace: &Workspace, words: &[&str]) -> Result<()> {
+    pip(&workspace.venv(), &workspace.python_package(), words)
 }
 
 /// Installs into an environment what was pinned with hashes, with `folder` as the working folder.
@@ -165,16 +170,32 @@ fn forget(path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::super::python::tests::whole;
-    use super::{Wanted, Work, make};
-    use crate::flags::Purpose::{Demo, Test};
+    use super::{BUILDERS, FROM_SOURCE, RUNTIME, Wanted, Work, make};
+    use crate::flags::Purpose::{Test, Use};
     use crate::setup::python::Python;
+
+    #[test]
+    fn what_builds_a_source_package_is_pinned_with_hashes() {
+        assert!(FROM_SOURCE.contains(&"--no-build-isolation") && FROM_SOURCE.contains(&RUNTIME));
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/btc-python/python/");
+        for name in [BUILDERS, RUNTIME] {
+            let text = std::fs::read_to_string(format!("{folder}{name}")).unwrap_or_default();
+            let pinned = text.lines().filter(|line| line.contains("=="));
+            let pinned: Vec<_> = pinned.filter(|line| !line.starts_with('#')).collect();
+            assert!(!pinned.is_empty(), "{name}");
+            for line in pinned {
+                let (_, rest) = text.split_once(line).unwrap_or_default();
+                assert!(rest.trim_start().starts_with("--hash=sha256:"), "{line}");
+            }
+        }
+    }
 
     #[test]
     fn a_whole_environment_is_left_alone() {
         let wanted = Wanted::new(&whole(), "a==1", "b==2");
-        assert_eq!(wanted.work(Demo, &wanted.runtime), Work::Nothing);
+        assert_eq!(wanted.work(Use, &wanted.runtime), Work::Nothing);
         assert_eq!(wanted.work(Test, &wanted.development), Work::Nothing);
-        assert_eq!(wanted.work(Demo, &wanted.development), Work::Nothing);
+        assert_eq!(wanted.work(Use, &wanted.development), Work::Nothing);
     }
 
     #[test]
@@ -191,7 +212,7 @@ mod tests {
             ..whole()
         };
         assert_eq!(
-            Wanted::new(&whole(), "a==2", "b==2").work(Demo, &old.runtime),
+            Wanted::new(&whole(), "a==2", "b==2").work(Use, &old.runtime),
             Work::Make
         );
         assert_eq!(
@@ -199,10 +220,10 @@ mod tests {
             Work::Make
         );
         assert_eq!(
-            Wanted::new(&newer, "a==1", "b==2").work(Demo, &old.runtime),
+            Wanted::new(&newer, "a==1", "b==2").work(Use, &old.runtime),
             Work::Make
         );
-        assert_eq!(old.work(Demo, ""), Work::Make);
+        assert_eq!(old.work(Use, ""), Work::Make);
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub(crate) use self::wallet::{
 /// Ask Bitcoin through Rust, through Python, or through both in shadow mode.
 ///
 /// Without a verb: status. What to ask and how is set by variables (`btc variables`) or btc.toml.
-/// With no node configured, a private regtest node serves for the one command.
+/// At a terminal with no node configured, a private regtest node serves for the one command.
 #[derive(Debug, Parser)]
 #[command(name = "btc", version, after_help = crate::exit::HELP)]
 pub(crate) struct Flags {
@@ -33,6 +33,10 @@ pub(crate) struct Flags {
     /// Show what happens, and the whole cause of an error with Python's traceback
     #[arg(long, short, global = true)]
     pub(crate) verbose: bool,
+    /// Ask a private regtest node of this command's own, with an empty chain, whatever is
+    /// configured
+    #[arg(long, global = true)]
+    pub(crate) private: bool,
     #[command(subcommand)]
     pub(crate) verb: Option<Verb>,
 }

@@ -11,6 +11,7 @@ use btc::{BitcoinResult, BitcoinTransaction, Config};
 use serde_json::json;
 
 use super::Done;
+use super::wallet::outcome;
 use crate::confirm;
 use crate::exit::{Code, Failure};
 use crate::flags::Broadcast;
@@ -32,8 +33,9 @@ pub(super) fn run(output: Output, options: &Broadcast) -> Done {
     })?;
     let session = Session::open_with_wallet()?;
     confirm::on_mainnet(session.network(), options.yes, "send this transaction")?;
-    let txid = send(&session.config, &transaction, &bytes, &options.replaces)?;
-    output.show(&json!({ "txid": txid }), || txid.clone())?;
+    send(&session.config, &transaction, &bytes, &options.replaces)?;
+    let txid = transaction.txid;
+    outcome::show(output, &json!({ "txid": txid }), txid);
     Ok(Code::Ok)
 }
 
@@ -44,14 +46,14 @@ fn send(
     transaction: &BitcoinTransaction,
     bytes: &[u8],
     replaces: &[Txid],
-) -> Result<String, Failure> {
+) -> Result<(), Failure> {
     let Some(wallet) = &config.wallet else {
         if !replaces.is_empty() {
             return Err(usage(
                 "--replaces needs a wallet: set WALLET_DIR".to_owned(),
             ));
         }
-        return Ok(btc::connect(config)?.broadcast_transaction(transaction)?);
+        return by_node(config, transaction);
     };
     if replaces.is_empty() {
         return through(config, &wallet.source, transaction);
@@ -84,12 +86,25 @@ fn through(
     config: &Config,
     source: &WalletSource,
     transaction: &BitcoinTransaction,
-) -> Result<String, Failure> {
+) -> Result<(), Failure> {
     if config.shadow.is_some() || *source == WalletSource::Core {
-        return Ok(btc::connect(config)?.broadcast_transaction(transaction)?);
+        return by_node(config, transaction);
     }
-    let txid = btc::connect_wallet(config)?.broadcast_transaction(transaction)?;
-    Ok(txid.to_string())
+    let wallet = btc::connect_wallet(config)?;
+    clear(wallet.broadcast_transaction(transaction), transaction.txid)
+}
+
+fn by_node(config: &Config, transaction: &BitcoinTransaction) -> Result<(), Failure> {
+    let bitcoin = btc::connect(config)?;
+    clear(bitcoin.broadcast_transaction(transaction), transaction.txid)
+}
+
+/// Nothing, or an error that names the transaction.
+fn clear<T>(sent: BitcoinResult<T>, txid: Txid) -> Result<(), Failure> {
+    match sent {
+        Ok(_) => Ok(()),
+        Err(error) => Err(outcome::of_broadcast(error, txid).into()),
+    }
 }
 
 /// The bytes behind the argument: hexadecimal, standard input, or a file.

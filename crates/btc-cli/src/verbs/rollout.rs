@@ -10,6 +10,7 @@ use super::Done;
 use crate::exit::{Code, Failure};
 use crate::flags::{RolloutVerb, Set};
 use crate::output::{BAD, GOOD, LABEL, Output, fields, note};
+use crate::tame;
 
 /// How many of the last changes are shown as text; as JSON, all that are kept.
 const SHOWN: usize = 10;
@@ -105,7 +106,11 @@ fn status(output: Output, file: &StateFile) -> Done {
             ("share", share(&state)),
             (
                 "since",
-                format!("{}: {}", ago(state.changed_at_ms), state.reason),
+                format!(
+                    "{}: {}",
+                    ago(state.changed_at_ms),
+                    tame::inline(&state.reason)
+                ),
             ),
             ("generation", state.generation.to_string()),
             ("file", file.path().display().to_string()),
@@ -178,7 +183,7 @@ fn line(change: &Change) -> String {
         change.action.as_str(),
         change.from_percent,
         change.to_percent,
-        change.reason
+        tame::inline(&change.reason)
     )
 }
 

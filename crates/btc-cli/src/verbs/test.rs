@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use btc::config::ShadowConfig;
 use btc::shadow::analysis::{Analysis, Report, render_table};
-use btc::shadow::sink::{FileSink, MemorySink, Sink, Tee};
+use btc::shadow::sink::{MemorySink, Rotation, Sink, Tee};
 use btc::{BitcoinInterface, BitcoinResult, Config};
 use btc_regtest::{Chain, Plan};
 
@@ -53,7 +54,7 @@ pub(super) fn compare(
     let open_log = || -> BitcoinResult<Box<dyn Sink>> {
         let memory = Arc::clone(&memory);
         match &config.shadow {
-            Some(shadow) => Ok(Box::new(Tee(FileSink::open(&shadow.log_file)?, memory))),
+            Some(shadow) => Ok(Box::new(Tee(btc::open_log(&keeping_all(shadow))?, memory))),
             None => Ok(Box::new(memory)),
         }
     };
@@ -68,6 +69,14 @@ pub(super) fn compare(
         analysis.add(line);
     }
     Ok(analysis.finish())
+}
+
+/// The configured log, of which a trial deletes no file: it may hold the evidence of other runs.
+pub(super) fn keeping_all(shadow: &ShadowConfig) -> ShadowConfig {
+    ShadowConfig {
+        log_max_files: Some(Rotation::KEEP_ALL),
+        ..shadow.clone()
+    }
 }
 
 /// The hashes of the last blocks, oldest first.

@@ -1,7 +1,8 @@
 //! The async adapter over a blocking implementation.
 
 use std::panic::resume_unwind;
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
+use std::time::Duration;
 
 use btc_iface::{
     AddressType, AsyncAdapter, AsyncBitcoinInterface, BitcoinImplementationType, ErrorKind,
@@ -150,4 +151,33 @@ fn panics() -> AsyncAdapter {
         "estimate_fee 1" => resume_unwind(Box::new(7)),
         _ => {}
     })))
+}
+
+/// An end that takes its time must not keep the executor, which has other things to do.
+#[test]
+fn closing_does_not_keep_the_executor() {
+    /// Ends when it is told to.
+    struct Slow(Mutex<mpsc::Receiver<()>>);
+
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            let receiver = self.0.get_mut().expect("nothing panicked");
+            // With its thread kept, the executor would never come to the other future.
+            let told = receiver.recv_timeout(Duration::from_mins(1));
+            assert!(told.is_ok(), "the executor was kept");
+        }
+    }
+
+    let (tell, told) = mpsc::channel();
+    let (ended, has_ended) = mpsc::channel();
+    let slow = Slow(Mutex::new(told));
+    let double = Double::with(move |_| {
+        let _ = (&slow, &ended);
+    });
+    let adapter = AsyncAdapter::new(Arc::new(double));
+    block_on(zip(adapter.close(), async {
+        tell.send(()).expect("it waits for that");
+    }));
+    let gone: Result<(), _> = has_ended.try_recv();
+    assert_eq!(gone, Err(mpsc::TryRecvError::Disconnected), "it is gone");
 }

@@ -1,8 +1,7 @@
 //! The file of a call log: a bounded queue, and a thread that writes it away.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -15,6 +14,7 @@ use crossbeam_queue::ArrayQueue;
 use super::call::RecordedCall;
 use super::error;
 use super::lines::MAX_LINE_BYTES;
+use crate::private;
 
 /// Calls that may wait to be written; more are lost.
 const QUEUE_CALLS: usize = 8192;
@@ -203,12 +203,9 @@ fn heft(call: &RecordedCall) -> usize {
 
 /// Opens for appending; a line that an earlier run left unfinished is ended first.
 fn open(path: &Path) -> io::Result<File> {
-    if let Some(folder) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
-        fs::create_dir_all(folder)?;
-    }
-    let mut options = OpenOptions::new();
-    // It says who was paid.
-    options.read(true).append(true).create(true).mode(0o600);
+    private::folder_of(path)?;
+    let mut options = private::options(private::FILE_MODE);
+    options.read(true).append(true);
     let mut file = options.open(path)?;
     end_last_line(&mut file)?;
     Ok(file)

@@ -1,6 +1,6 @@
 //! `ReplayLog`: the comparison log of a replay, which knows what is safely in it.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +15,7 @@ use super::error;
 use super::lines::Lines;
 use super::state::LogAt;
 use crate::analysis::Analysis;
+use crate::private;
 use crate::record::{Event, Line};
 use crate::sink::Sink;
 
@@ -51,11 +52,9 @@ impl ReplayLog {
             ));
         }
         let open = || -> io::Result<File> {
-            if let Some(folder) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
-                fs::create_dir_all(folder)?;
-            }
-            let mut options = OpenOptions::new();
-            options.read(true).append(true).create(true).open(path)
+            private::folder_of(path)?;
+            let mut options = private::options(private::FILE_MODE);
+            options.read(true).append(true).open(path)
         };
         let mut file = open().map_err(|cause| failed(unwritable).with_source(cause))?;
         let deadline = Instant::now() + LOCK_PATIENCE;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use flate2::write::GzEncoder;
 
 use super::rotation::{self, Identity};
+use crate::private;
 
 /// How much is read at a time: a few milliseconds of work.
 const SLICE_BYTES: usize = 128 << 10;
@@ -39,6 +40,7 @@ impl Compression {
             return Ok(None);
         };
         target.set_len(0)?;
+        target.set_permissions(source.metadata()?.permissions())?;
         Ok(Some(Self {
             identity: Identity::of(&source.metadata()?),
             source,
@@ -110,7 +112,7 @@ pub(super) fn clear(path: &Path) -> io::Result<()> {
 fn own(unfinished: &Path, create: bool) -> io::Result<Option<File>> {
     for _ in 0..ATTEMPTS {
         // Not truncated: it may be under way in another process.
-        let target = File::options()
+        let target = private::options(private::FILE_MODE)
             .write(true)
             .create(create)
             .truncate(false)

@@ -1,6 +1,6 @@
 //! `Log`: the files of a log on disk, as one writer among others sees them.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -10,6 +10,7 @@ use super::compress;
 use super::queue::Chunk;
 use super::rotation::{self, Identity, Rotation};
 use super::runs::Runs;
+use crate::private;
 
 /// How long another writer may keep the file to itself before it is written to all the same.
 const LOCK_WITHIN: Duration = Duration::from_secs(1);
@@ -254,9 +255,13 @@ impl Log {
         self.is_regular && metadata.is_ok_and(|metadata| metadata.nlink() == 0)
     }
 
-    /// Opens what the path leads to now, or makes it anew.
+    /// Opens what the path leads to now, or makes it anew with the mode of the one before: whoever
+    /// was let read that one reads on.
     fn reopen(&mut self) -> io::Result<()> {
-        self.file = open(&self.path)?;
+        use std::os::unix::fs::MetadataExt;
+        let before = self.file.metadata();
+        let mode = before.map_or(private::FILE_MODE, |it| it.mode() & 0o777);
+        self.file = open(&self.path, mode)?;
         self.files += 1;
         self.is_regular = self.file.metadata()?.is_file();
         self.runs.turn_page();
@@ -283,7 +288,7 @@ impl Log {
 fn resolve(path: &Path) -> io::Result<(PathBuf, File)> {
     let deadline = Instant::now() + LOCK_WITHIN;
     loop {
-        let file = open(path)?;
+        let file = open(path, private::FILE_MODE)?;
         if !file.metadata()?.is_file() {
             return Ok((path.to_owned(), file));
         }
@@ -295,18 +300,9 @@ fn resolve(path: &Path) -> io::Result<(PathBuf, File)> {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    if let Some(folder) = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-    {
-        fs::create_dir_all(folder)?;
-    }
-    OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create(true)
-        .open(path)
+fn open(path: &Path, mode: u32) -> io::Result<File> {
+    private::folder_of(path)?;
+    private::options(mode).read(true).append(true).open(path)
 }
 
 /// How many of the first bytes are whole lines.

@@ -16,7 +16,8 @@ use btc_iface::{BitcoinError, BitcoinResult, ErrorKind, Operation};
 pub struct Rotation {
     /// The size of a file in bytes, at least [`MIN_FILE_BYTES`](Self::MIN_FILE_BYTES).
     pub max_file_bytes: u64,
-    /// How many files there are at most, the current one among them; at least 2.
+    /// How many files there are at most, the current one among them; at least 2, or
+    /// [`KEEP_ALL`](Self::KEEP_ALL).
     pub max_files: u32,
     /// Whether older files are compressed (gzip).
     pub compress: bool,
@@ -34,6 +35,8 @@ impl Default for Rotation {
 }
 
 impl Rotation {
+    /// For [`max_files`](Self::max_files): none is ever deleted.
+    pub const KEEP_ALL: u32 = u32::MAX;
     /// The smallest size of a file, in bytes: room for the beginning and a few lines.
     pub const MIN_FILE_BYTES: u64 = 8 << 10;
 

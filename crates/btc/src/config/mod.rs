@@ -1,5 +1,7 @@
-//! The configuration: environment over `btc.toml` over defaults, read once, as typed values.
+//! The configuration: environment over files over defaults, read once, as typed values.
 
+mod builder;
+mod files;
 mod layers;
 mod node;
 mod parse;
@@ -9,18 +11,22 @@ mod variables;
 mod wallet;
 
 use std::path::PathBuf;
+use std::sync::Once;
 use std::time::Duration;
 
 use btc_iface::{BitcoinImplementationType, BitcoinResult, NodeConfig};
 
+pub use self::builder::ConfigBuilder;
 use self::layers::Layers;
 pub use self::rollout::{RolloutConfig, RolloutLimits};
 pub use self::shadow::ShadowConfig;
 pub use self::variables::{VARIABLES, Variable};
 pub use self::wallet::{WalletSettings, WalletSource};
 
-/// Everything that the variables say. `Debug` hides what is secret.
+/// Everything that the variables say; [`Config::builder`] makes one in code. `Debug` hides what is
+/// secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Config {
     /// The implementation that answers.
     pub implementation: BitcoinImplementationType,
@@ -72,14 +78,28 @@ impl Config {
     /// Where the comparison log goes unless said otherwise.
     pub const DEFAULT_LOG_FILE: &str = "logs/shadow_comparison.log";
 
-    /// Reads the environment, and the file that `BTC_CONFIG` names, or `btc.toml` in the current
-    /// folder if there is one.
+    /// Reads the environment, and below it the file that `BTC_CONFIG` names; without one, `btc.toml`
+    /// of the current folder and, below that, `btc/btc.toml` of the user's folder for
+    /// configuration (`XDG_CONFIG_HOME`, or `.config` of the home folder).
+    ///
+    /// The current folder's file is read if it is this user's and others may not write it, and sets
+    /// only what is harmless ([`Variable::in_folder`]).
     ///
     /// # Errors
-    /// `Configuration`: a value that is not allowed, a key that does not exist, settings that
-    /// contradict each other, a file that cannot be read. The message names the variable.
+    /// `Configuration`: a value that is not allowed, a key that does not exist or that this file
+    /// may not set, settings that contradict each other, a file that cannot be read. The message
+    /// names the variable.
+    ///
+    /// # Effects
+    /// Where the current folder has a `btc.toml`, one line on standard error says whether it is
+    /// read; once in the life of the process.
     pub fn load() -> BitcoinResult<Self> {
-        Self::from_layers(&Layers::load()?)
+        static SAID: Once = Once::new();
+        let layers = Layers::load()?;
+        if let Some(remark) = &layers.remark {
+            SAID.call_once(|| eprintln!("note: {remark}"));
+        }
+        Self::from_layers(&layers)
     }
 
     /// As [`Config::load`], from given sources: the environment as a function, and the text of

@@ -11,17 +11,9 @@ use super::parse;
 pub(super) fn resolve(layers: &Layers) -> BitcoinResult<Option<NodeConfig>> {
     let network = layers.get("BITCOIN_NETWORK", parse::network)?;
     let url = layers.get("BITCOIN_RPC_URL", parse::text)?;
-    let user = layers.get("BITCOIN_RPC_USER", parse::text)?;
-    let password = layers
-        .get("BITCOIN_RPC_PASSWORD", parse::text)?
-        .map(Secret::new);
-    let cookie = layers.get("BITCOIN_RPC_COOKIE_FILE", parse::path)?;
+    let credentials = credentials(layers)?;
     let timeout = layers.get("BITCOIN_RPC_TIMEOUT_SECS", parse::timeout)?;
-    let is_configured = network.is_some()
-        || url.is_some()
-        || user.is_some()
-        || password.is_some()
-        || cookie.is_some();
+    let is_configured = network.is_some() || url.is_some() || credentials.is_some();
     if !is_configured {
         return Ok(None);
     }
@@ -40,25 +32,57 @@ pub(super) fn resolve(layers: &Layers) -> BitcoinResult<Option<NodeConfig>> {
     if let Some(timeout) = timeout {
         node.timeout = timeout;
     }
-    node.credentials = match (user, password, cookie) {
-        (Some(_), _, Some(_)) | (_, Some(_), Some(_)) => {
-            return Err(configuration(
-                "BITCOIN_RPC_COOKIE_FILE and BITCOIN_RPC_USER or _PASSWORD are both set; set one",
-            ));
-        }
-        (Some(user), Some(password), None) => Credentials::UserPassword { user, password },
-        (Some(_), None, None) | (None, Some(_), None) => {
+    node.credentials = match credentials {
+        Some(Login::Whole(credentials)) => credentials,
+        Some(Login::Half) => {
             return Err(configuration(
                 "BITCOIN_RPC_USER and BITCOIN_RPC_PASSWORD belong together; one is missing",
             ));
         }
-        (None, None, Some(cookie)) => Credentials::CookieFile(cookie),
-        (None, None, None) => match default_cookie(layers, &node) {
+        None => match default_cookie(layers, &node) {
             Some(cookie) => Credentials::CookieFile(cookie),
             None => Credentials::None,
         },
     };
     Ok(Some(node))
+}
+
+/// How to log in, as far as it is said.
+enum Login {
+    Whole(Credentials),
+    /// A user without a password, or the reverse.
+    Half,
+}
+
+/// A cookie and a user with a password exclude each other: what the uppermost layer says of
+/// either replaces the other below. User and password may come from two layers.
+fn credentials(layers: &Layers) -> BitcoinResult<Option<Login>> {
+    let (mut user, mut password) = (None, None);
+    for layer in layers.iter() {
+        let cookie = layer.get("BITCOIN_RPC_COOKIE_FILE", parse::path)?;
+        let user_here = layer.get("BITCOIN_RPC_USER", parse::text)?;
+        let password_here = layer.get("BITCOIN_RPC_PASSWORD", parse::text)?;
+        if let Some(cookie) = cookie {
+            if user_here.is_some() || password_here.is_some() {
+                return Err(configuration(
+                    "BITCOIN_RPC_COOKIE_FILE and BITCOIN_RPC_USER or _PASSWORD are both set; set \
+                     one",
+                ));
+            }
+            if user.is_none() && password.is_none() {
+                return Ok(Some(Login::Whole(Credentials::CookieFile(cookie))));
+            }
+        }
+        user = user.or(user_here);
+        password = password.or(password_here.map(Secret::new));
+    }
+    Ok(match (user, password) {
+        (Some(user), Some(password)) => {
+            Some(Login::Whole(Credentials::UserPassword { user, password }))
+        }
+        (None, None) => None,
+        _ => Some(Login::Half),
+    })
 }
 
 /// The cookie that Bitcoin Core writes by default, for a node on this machine.

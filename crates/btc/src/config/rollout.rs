@@ -37,6 +37,17 @@ pub struct RolloutLimits {
     pub max_p99_percent: Option<u32>,
 }
 
+/// Whether the implementation that is named overrules the state file, as Python may.
+pub(super) fn is_overruled(chosen: Option<BitcoinImplementationType>) -> BitcoinResult<bool> {
+    if chosen == Some(Rust) {
+        return Err(configuration(
+            "with ROLLOUT_FILE the state file says who answers; unset PRIMARY_IMPL and \
+             USE_RUST_BITCOIN, or name Python with one of them to overrule the file",
+        ));
+    }
+    Ok(chosen == Some(Python))
+}
+
 /// The roll-out, or nothing when `ROLLOUT_FILE` is not set. `chosen` is the implementation that is
 /// named, `is_shadow` what is said about shadow mode.
 pub(super) fn resolve(
@@ -55,13 +66,7 @@ pub(super) fn resolve(
     let Some(file) = file else {
         return Ok(None);
     };
-    if chosen == Some(Rust) {
-        return Err(configuration(
-            "with ROLLOUT_FILE the state file says who answers; unset PRIMARY_IMPL and \
-             USE_RUST_BITCOIN, or name Python with one of them to overrule the file",
-        ));
-    }
-    let is_overruled = chosen == Some(Python);
+    let is_overruled = is_overruled(chosen)?;
     if is_shadow == Some(false) && !is_overruled {
         return Err(configuration(
             "ROLLOUT_FILE needs shadow mode, which notices when Rust must not answer; unset \

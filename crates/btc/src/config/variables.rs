@@ -1,6 +1,7 @@
 //! The variables, in one table that the command line prints and the README repeats.
 
-/// A variable of the environment; its name in lower case is its key in `btc.toml`.
+/// A variable of the environment; its name in lower case is its key in a
+/// configuration file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Variable {
     /// Its name.
@@ -9,8 +10,13 @@ pub struct Variable {
     pub default: &'static str,
     /// What it says, and the values it takes.
     pub help: &'static str,
-    /// Whether it may stand in `btc.toml`.
+    /// Whether it may stand in a configuration file.
     pub in_file: bool,
+    /// Whether it may stand in the `btc.toml` of the current folder too: it names no program, no
+    /// host and no file, and bounds no money and no evidence.
+    pub in_folder: bool,
+    /// Whether a value may hold a password, so that no error repeats it.
+    pub is_secret: bool,
 }
 
 const fn variable(name: &'static str, default: &'static str, help: &'static str) -> Variable {
@@ -19,22 +25,56 @@ const fn variable(name: &'static str, default: &'static str, help: &'static str)
         default,
         help,
         in_file: true,
+        in_folder: false,
+        is_secret: false,
+    }
+}
+
+/// One that the `btc.toml` of the current folder may set as well.
+const fn harmless(name: &'static str, default: &'static str, help: &'static str) -> Variable {
+    Variable {
+        in_folder: true,
+        ..variable(name, default, help)
+    }
+}
+
+/// One whose value may hold a password, as a URL may.
+const fn discreet(name: &'static str, default: &'static str, help: &'static str) -> Variable {
+    Variable {
+        is_secret: true,
+        ..variable(name, default, help)
+    }
+}
+
+/// One of the environment alone.
+const fn unfiled(name: &'static str, default: &'static str, help: &'static str) -> Variable {
+    Variable {
+        in_file: false,
+        ..variable(name, default, help)
+    }
+}
+
+/// A secret of the environment alone.
+const fn secret(name: &'static str, help: &'static str) -> Variable {
+    Variable {
+        is_secret: true,
+        ..unfiled(name, "none", help)
     }
 }
 
 /// Every variable that is read.
 pub const VARIABLES: &[Variable] = &[
-    variable(
+    harmless(
         "USE_RUST_BITCOIN",
         "true",
         "who answers: `true` for Rust, `false` for Python",
     ),
-    variable(
+    harmless(
         "SHADOW_MODE",
         "false",
         "`true`: ask both, return the primary's answer, compare and record",
     ),
-    variable(
+    harmless(
         "PRIMARY_IMPL",
         "rust",
         "the same choice as USE_RUST_BITCOIN, by name: `python` or `rust`",
@@ -44,7 +84,7 @@ pub const VARIABLES: &[Variable] = &[
         "logs/shadow_comparison.log",
         "the comparison log of shadow mode",
     ),
-    variable(
+    harmless(
         "LOG_ALL",
         "true",
         "`false`: matches are logged as counts only",
@@ -59,38 +99,38 @@ pub const VARIABLES: &[Variable] = &[
         "8",
         "how many files of the comparison log are kept, the current one among them",
     ),
-    variable(
+    harmless(
         "LOG_COMPRESS",
         "false",
         "`true`: earlier files of the comparison log are compressed",
     ),
-    variable(
+    harmless(
         "SHADOW_INLINE",
         "false",
         "`true`: the caller waits for the comparison; for tests",
     ),
-    variable("SHADOW_WORKERS", "2", "threads that compare, 1 to 64"),
-    variable(
+    harmless("SHADOW_WORKERS", "2", "threads that compare, 1 to 64"),
+    harmless(
         "SHADOW_QUEUE",
         "16384",
         "calls that may wait to be compared; more are dropped and counted",
     ),
-    variable(
+    harmless(
         "SHADOW_TIMEOUT_SECS",
         "30",
         "the longest the secondary may take before it is left behind, 1 to 3600",
     ),
-    variable(
+    harmless(
         "SHADOW_SAMPLING",
         "100%",
         "the share of calls that is compared: `10%`, or `get_block=10%,get_transaction=50%`",
     ),
-    variable(
+    harmless(
         "SHADOW_RECHECK_MS",
         "500,2000,10000",
         "the waits in milliseconds before both are asked again about what a new block may explain; not with SHADOW_INLINE",
     ),
-    variable(
+    harmless(
         "BUILD_ID",
         "none",
         "names the code under comparison, such as a commit: evidence counts only as long as it stays",
@@ -105,7 +145,7 @@ pub const VARIABLES: &[Variable] = &[
         "none",
         "a file in which calls are recorded with their arguments, for `btc replay`",
     ),
-    variable(
+    harmless(
         "FALLBACK",
         "false",
         "`true`: a read that one implementation cannot answer goes to the other",
@@ -145,28 +185,23 @@ pub const VARIABLES: &[Variable] = &[
         "none",
         "the node's network: `mainnet`, `testnet3`, `testnet4`, `signet`, `regtest`; needed with any other BITCOIN_ variable",
     ),
-    variable(
+    discreet(
         "BITCOIN_RPC_URL",
         "http://127.0.0.1 at the network's port",
         "the node's RPC address, `http://host:port`",
     ),
-    variable(
+    discreet(
         "BITCOIN_RPC_USER",
         "none",
         "the RPC user, together with BITCOIN_RPC_PASSWORD",
     ),
-    Variable {
-        name: "BITCOIN_RPC_PASSWORD",
-        default: "none",
-        help: "the RPC password; environment only",
-        in_file: false,
-    },
+    secret("BITCOIN_RPC_PASSWORD", "the RPC password; environment only"),
     variable(
         "BITCOIN_RPC_COOKIE_FILE",
         "Bitcoin Core's own, for a node on this machine",
         "the cookie file that Bitcoin Core writes at each start",
     ),
-    variable(
+    harmless(
         "BITCOIN_RPC_TIMEOUT_SECS",
         "30",
         "the longest a request to the node may take, 1 to 3600",
@@ -176,17 +211,17 @@ pub const VARIABLES: &[Variable] = &[
         "btc_legacy.backend:LegacyBackend",
         "the Python class, `module:Class`; the module is looked for in PYTHONPATH too",
     ),
-    variable(
+    harmless(
         "PYTHON_MODE",
         "embedded",
         "where Python runs: `embedded` in this process, or `worker` processes",
     ),
     variable(
         "PYTHON_VENV",
-        ".venv of the workspace",
+        "`../lib/btc/venv` from the program's folder, or `.venv` of the workspace it is built in",
         "the virtual environment with the packages of `requirements.txt`",
     ),
-    variable(
+    harmless(
         "PYTHON_TIMEOUT_SECS",
         "60",
         "the longest a Python call may take; 0 for no limit, which embeds at the least cost",
@@ -196,14 +231,16 @@ pub const VARIABLES: &[Variable] = &[
         "none",
         "the wallet's folder; without it, the wallet operations are not offered",
     ),
-    Variable {
-        name: "WALLET_PASSPHRASE",
-        default: "none",
-        help: "what the wallet's secret is encrypted with; environment only",
-        in_file: false,
-    },
-    variable("WALLET_PASSPHRASE_FILE", "none", "a file with it"),
+    secret(
+        "WALLET_PASSPHRASE",
+        "what the wallet's secret is encrypted with; environment only",
+    ),
     variable(
+        "WALLET_PASSPHRASE_FILE",
+        "none",
+        "a file that holds the wallet's passphrase",
+    ),
+    harmless(
         "WALLET_SELECTION",
         "branch-and-bound; largest-first in shadow mode",
         "how coins are chosen: `branch-and-bound`, `largest-first`, `oldest-first`, `single-random-draw`",
@@ -223,12 +260,12 @@ pub const VARIABLES: &[Variable] = &[
         "those that DNS names",
         "peers for `p2p`, `host:port`, several separated by commas",
     ),
-    variable(
+    harmless(
         "P2P_PENDING_HOURS",
         "0",
         "how long an incoming payment that a peer of `p2p` announces counts unconfirmed, 0 to 336; 0 listens to none and saves about 300 MB a day",
     ),
-    variable(
+    discreet(
         "ELECTRUM_URL",
         "none",
         "the server for `electrum`, `ssl://host:port` with TLS, or `tcp://host:port`",
@@ -238,12 +275,12 @@ pub const VARIABLES: &[Variable] = &[
         "the system's certificates",
         "a file in PEM with the server's certificate, as it is its own, or one that has signed it",
     ),
-    variable(
+    discreet(
         "ELECTRUM_PROXY",
         "none",
         "a SOCKS5 proxy for `electrum`, such as Tor's `127.0.0.1:9050`; it looks up the server's name",
     ),
-    variable(
+    discreet(
         "ESPLORA_URL",
         "none",
         "the server for `esplora`, `https://host/path`",
@@ -253,7 +290,7 @@ pub const VARIABLES: &[Variable] = &[
         "the system's certificates",
         "a file in PEM with the certificate that has signed the server's",
     ),
-    variable(
+    discreet(
         "ESPLORA_PROXY",
         "none",
         "a SOCKS5 proxy for `esplora`, which looks up the server's name",
@@ -263,10 +300,9 @@ pub const VARIABLES: &[Variable] = &[
         "`bitcoind` on PATH, or the cache",
         "the executable for a private node",
     ),
-    Variable {
-        name: "BTC_CONFIG",
-        default: "btc.toml, if there is one",
-        help: "the configuration file",
-        in_file: false,
-    },
+    unfiled(
+        "BTC_CONFIG",
+        "btc.toml of the current folder and of the user, if there are any",
+        "the configuration file, in place of these",
+    ),
 ];

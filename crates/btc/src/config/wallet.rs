@@ -23,6 +23,19 @@ pub struct WalletSettings {
     pub source: WalletSource,
 }
 
+impl WalletSettings {
+    /// The wallet in this folder, locked, over the node.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            passphrase: None,
+            selection: None,
+            max_fee_rate: None,
+            source: WalletSource::Core,
+        }
+    }
+}
+
 /// Where the Rust wallet learns about the chain. The Python wallet always asks the node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum WalletSource {
@@ -60,22 +73,16 @@ pub enum WalletSource {
 /// The wallet, or nothing when `WALLET_DIR` is not set.
 pub(super) fn resolve(layers: &Layers) -> BitcoinResult<Option<WalletSettings>> {
     let dir = layers.get("WALLET_DIR", parse::path)?;
-    let passphrase = layers.get("WALLET_PASSPHRASE", parse::text)?;
-    let file = layers.get("WALLET_PASSPHRASE_FILE", parse::path)?;
+    let (passphrase, file) = passphrase(layers)?;
     let selection = layers.get("WALLET_SELECTION", parse::selection)?;
     let max_fee_rate = layers.get("MAX_FEE_RATE", parse::fee_rate)?;
     let source = source(layers)?;
     let Some(dir) = dir else {
         return Ok(None);
     };
-    let passphrase = match (passphrase, file) {
-        (Some(_), Some(_)) => {
-            return Err(configuration(
-                "WALLET_PASSPHRASE and WALLET_PASSPHRASE_FILE are both set; set one",
-            ));
-        }
-        (Some(passphrase), None) => Some(Secret::new(passphrase)),
-        (None, Some(path)) => {
+    let passphrase = match file {
+        None => passphrase.map(Secret::new),
+        Some(path) => {
             let text = std::fs::read_to_string(&path).map_err(|cause| {
                 let message = format!(
                     "the file `{}` that WALLET_PASSPHRASE_FILE names cannot be read",
@@ -85,7 +92,6 @@ pub(super) fn resolve(layers: &Layers) -> BitcoinResult<Option<WalletSettings>> 
             })?;
             Some(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
         }
-        (None, None) => None,
     };
     Ok(Some(WalletSettings {
         dir,
@@ -94,6 +100,24 @@ pub(super) fn resolve(layers: &Layers) -> BitcoinResult<Option<WalletSettings>> 
         max_fee_rate,
         source,
     }))
+}
+
+/// The passphrase, or the file with it: what the uppermost layer says of either.
+fn passphrase(layers: &Layers) -> BitcoinResult<(Option<String>, Option<PathBuf>)> {
+    for layer in layers.iter() {
+        let passphrase = layer.get("WALLET_PASSPHRASE", parse::text)?;
+        let file = layer.get("WALLET_PASSPHRASE_FILE", parse::path)?;
+        match (passphrase, file) {
+            (Some(_), Some(_)) => {
+                return Err(configuration(
+                    "WALLET_PASSPHRASE and WALLET_PASSPHRASE_FILE are both set; set one",
+                ));
+            }
+            (None, None) => {}
+            one => return Ok(one),
+        }
+    }
+    Ok((None, None))
 }
 
 fn source(layers: &Layers) -> BitcoinResult<WalletSource> {

@@ -62,6 +62,38 @@ fn a_build_without_rust_names_the_feature() {
     check(connect_to(&config, Rust), "`rust-bitcoin`");
 }
 
+/// Python alone cannot decrypt the words: with a passphrase it must not come out as a wallet that
+/// only watches.
+#[cfg(all(feature = "python-bitcoin", not(feature = "wallet")))]
+#[test]
+fn a_passphrase_in_a_build_that_cannot_unlock_is_an_error() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("passphrase");
+    std::fs::write(&file, "hunter2").expect("a new file");
+    let file = file.display().to_string();
+    for passphrase in [
+        ("WALLET_PASSPHRASE", "hunter2"),
+        ("WALLET_PASSPHRASE_FILE", file.as_str()),
+    ] {
+        let base = [("BITCOIN_NETWORK", "regtest"), ("WALLET_DIR", "/w")];
+        let config = environment(&[&base[..], &[passphrase]].concat());
+        check(connect_to(&config, Python), "WALLET_PASSPHRASE");
+        check(connect_to(&config, Python), "`wallet`");
+    }
+}
+
+/// Not answered as if no wallet were configured.
+#[cfg(all(feature = "rust-bitcoin", not(feature = "wallet")))]
+#[test]
+fn a_build_without_the_wallet_names_the_feature() {
+    let config = environment(&[
+        ("BITCOIN_NETWORK", "regtest"),
+        ("BITCOIN_RPC_URL", "http://127.0.0.1:1"),
+        ("WALLET_DIR", "/w"),
+    ]);
+    check(connect_to(&config, Rust), "`wallet`");
+}
+
 #[cfg(not(feature = "python-bitcoin"))]
 #[test]
 fn a_build_without_python_names_the_feature() {

@@ -23,23 +23,12 @@ fn nothing_set_is_a_configuration() {
     } else {
         BitcoinImplementationType::Python
     };
-    let expected = Config {
-        implementation,
-        shadow: None,
-        rollout: None,
-        fallback: false,
-        call_log: None,
-        node: None,
-        python: PythonSettings {
-            backend: None,
-            is_worker: false,
-            venv: None,
-            timeout: Limit::Default,
-        },
-        wallet: None,
-        bitcoind_exe: None,
-    };
-    assert_eq!(config, expected);
+    assert_eq!(config.implementation, implementation);
+    assert!(config.shadow.is_none() && config.rollout.is_none() && !config.fallback);
+    assert!(config.call_log.is_none() && config.node.is_none() && config.wallet.is_none());
+    assert_eq!(config.python, PythonSettings::default());
+    assert_eq!(config.python.timeout, Limit::Default);
+    assert_eq!(config.bitcoind_exe, None);
 }
 
 #[test]

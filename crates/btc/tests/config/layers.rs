@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use btc::BitcoinImplementationType::{Python, Rust};
-use btc::ErrorKind;
 use btc::config::{Limit, VARIABLES};
+use btc::{Config, Credentials, ErrorKind, Secret};
 
 use crate::sources::{environment, file, printed, read};
 
@@ -104,10 +104,62 @@ fn an_empty_variable_is_one_that_is_not_set() {
         .map(|variable| (variable.name, ""))
         .collect();
     assert_eq!(environment(&everything), environment(&[]));
+}
+
+#[test]
+fn an_empty_variable_unsets_what_the_file_says() {
     let text = "log_file = '/file.log'\nshadow_mode = true\n";
-    let config = read(&[("LOG_FILE", ""), ("SHADOW_MODE", "")], Some(text)).expect("allowed");
+    let config = read(&[("LOG_FILE", "")], Some(text)).expect("allowed");
     let shadow = config.shadow.expect("as the file says");
-    assert_eq!(shadow.log_file, Path::new("/file.log"));
+    assert_eq!(shadow.log_file, Path::new(Config::DEFAULT_LOG_FILE));
+    let config = read(&[("SHADOW_MODE", "")], Some(text)).expect("allowed");
+    assert_eq!(config, environment(&[]));
+    // Of a choice with two names, the one that is left counts.
+    let text = "primary_impl = 'python'\nuse_rust_bitcoin = false\n";
+    let config = read(&[("PRIMARY_IMPL", "")], Some(text)).expect("allowed");
+    assert_eq!(config.implementation, Python);
+    let text = "bitcoin_network = 'regtest'\nbitcoin_rpc_cookie_file = '/c'\n";
+    let config = read(&[("BITCOIN_RPC_COOKIE_FILE", "")], Some(text)).expect("allowed");
+    let node = config.node.expect("a node");
+    assert_eq!(node.credentials, Credentials::None);
+}
+
+#[test]
+fn what_excludes_another_setting_replaces_it_from_the_layer_above() {
+    let file = "bitcoin_network = 'regtest'\nbitcoin_rpc_cookie_file = '/c'\n";
+    let user = ("BITCOIN_RPC_USER", "alice");
+    let password = ("BITCOIN_RPC_PASSWORD", "hunter2");
+    let login = |variables: &[(&str, &str)], text: &str| {
+        let node = read(variables, Some(text)).expect("allowed").node;
+        node.expect("a node").credentials
+    };
+    let with_password = Credentials::UserPassword {
+        user: "alice".to_owned(),
+        password: Secret::new("hunter2".to_owned()),
+    };
+    assert_eq!(login(&[user, password], file), with_password);
+    // The user may be the file's, beside a cookie further below.
+    let cookie = ("BITCOIN_RPC_COOKIE_FILE", "/mine");
+    let text = "bitcoin_network = 'regtest'\nbitcoin_rpc_user = 'alice'\n";
+    assert_eq!(login(&[password], text), with_password);
+    assert_eq!(
+        login(&[cookie], text),
+        Credentials::CookieFile("/mine".into())
+    );
+    // Half a login is no login, also where a cookie lies below.
+    for half in [user, password] {
+        let error = read(&[half], Some(file)).expect_err("one is missing");
+        assert!(error.message().contains("belong together"), "{error}");
+    }
+    // In one layer they contradict each other.
+    let text = format!("{file}bitcoin_rpc_user = 'alice'\n");
+    let error = read(&[], Some(&text)).expect_err("both");
+    assert!(error.message().contains("both set"), "{error}");
+
+    let file = "wallet_dir = '/w'\nwallet_passphrase_file = '/does/not/exist'\n";
+    let config = read(&[("WALLET_PASSPHRASE", "hunter2")], Some(file)).expect("allowed");
+    let passphrase = config.wallet.expect("a folder").passphrase;
+    assert_eq!(passphrase.expect("set").expose(), "hunter2");
 }
 
 #[test]

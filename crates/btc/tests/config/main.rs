@@ -1,5 +1,6 @@
 //! Tests of the configuration: every variable, its default, the layers and what is refused.
 
+mod builder;
 mod connect;
 mod defaults;
 mod layers;

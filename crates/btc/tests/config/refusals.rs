@@ -187,6 +187,28 @@ fn a_password_of_the_environment_is_in_no_error_whatever_else_is_wrong() {
 }
 
 #[test]
+fn a_value_is_shown_only_where_it_cannot_hold_a_password() {
+    let wallet = ("WALLET_DIR", "/w");
+    for (name, value) in [
+        ("BITCOIN_RPC_URL", "http://alice:hunter2@node:1"),
+        ("ELECTRUM_URL", "ssl://alice:hunter2@host:1"),
+        ("ELECTRUM_PROXY", "alice:hunter2@host:1"),
+        ("ESPLORA_URL", "https://alice:hunter2@host/api"),
+        ("ESPLORA_PROXY", "alice:hunter2@host:1"),
+    ] {
+        let network = ("BITCOIN_NETWORK", "regtest");
+        let text = printed(&refused(&[wallet, network, (name, value)]));
+        assert!(text.contains(name) && !text.contains("hunter2"), "{text}");
+        let text = format!(
+            "wallet_dir = '/w'\nbitcoin_network = 'regtest'\n{} = '{value}'\n",
+            name.to_ascii_lowercase()
+        );
+        let text = printed(&read(&[], Some(&text)).expect_err("refused"));
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+}
+
+#[test]
 fn a_long_value_in_the_wrong_variable_is_not_shown_in_full() {
     let secret = "s".repeat(41);
     for name in [

@@ -134,11 +134,8 @@ pub(super) fn raise_and_restore(
     drop(wallet);
     let restored = |name: &str, implementation| -> Result<u64, Failure> {
         let settings = make(&home.join(name), birthday, seed)?;
-        let config = Config {
-            wallet: Some(settings),
-            shadow: None,
-            ..config.clone()
-        };
+        let mut config = config.clone();
+        (config.wallet, config.shadow) = (Some(settings), None);
         Ok(btc::connect_to(&config, implementation)?.get_balance()?)
     };
     Ok(Life {

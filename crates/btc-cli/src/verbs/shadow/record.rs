@@ -2,27 +2,35 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use btc::BitcoinResult;
+use btc::config::ShadowConfig;
 use btc::shadow::analysis::{Analysis, Report};
 use btc::shadow::record::{Event, Line, RunId, VERSION};
-use btc::shadow::sink::{FileSink, Sink};
+use btc::shadow::sink::Sink;
+use btc::{BitcoinResult, Config};
+
+use crate::verbs::test::keeping_all;
 
 /// A sink that also analyses what it writes: the log may hold earlier runs, and may go on in
 /// other files, so that it is not read back.
 pub(super) struct Record {
-    log: FileSink,
+    log: Arc<dyn Sink>,
     analysis: Mutex<Analysis>,
     run: Mutex<Option<RunId>>,
 }
 
 impl Record {
-    /// Appends to this log.
-    pub(super) fn open(log: &Path) -> BitcoinResult<Self> {
+    /// Appends to this log, rotated as configured, of which no file is deleted.
+    pub(super) fn open(log: &Path, config: &Config) -> BitcoinResult<Self> {
+        let configured = config.shadow.clone();
+        let shadow = ShadowConfig {
+            log_file: log.to_owned(),
+            ..configured.unwrap_or_else(|| ShadowConfig::new(log))
+        };
         Ok(Self {
-            log: FileSink::open(log)?,
+            log: btc::open_log(&keeping_all(&shadow))?,
             analysis: Mutex::default(),
             run: Mutex::default(),
         })

@@ -71,7 +71,7 @@ pub(super) fn run(output: Output, options: &Soak) -> Done {
         Ground::Theirs(follower) => moves.see(follower.height()),
     }
     // Opened once all else is there, so that a failure to begin leaves no empty one.
-    let record = Arc::new(Record::open(&options.log)?);
+    let record = Arc::new(Record::open(&options.log, &config)?);
     let setting = Setting {
         config: &config,
         sides: &sides,

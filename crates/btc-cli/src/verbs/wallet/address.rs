@@ -9,6 +9,7 @@ use super::{Hand, configuration, follow, open, remark};
 use crate::exit::Code;
 use crate::flags::AddressVerb;
 use crate::output::Output;
+use crate::tame;
 use crate::verbs::Done;
 
 pub(super) fn run(output: Output, verb: &AddressVerb) -> Done {
@@ -83,7 +84,8 @@ fn list(output: Output, only: Option<AddressType>) -> Done {
                 let index = address.index.unwrap_or_default();
                 let used = if *is_used { "used" } else { "unused" };
                 let label = labels.get(&address.address);
-                let label = label.map_or(String::new(), |label| format!("  {label}"));
+                let label =
+                    label.map_or(String::new(), |label| format!("  {}", tame::inline(label)));
                 format!(
                     "{kind:<11}  {index:>5}  {used:<6}  {}{label}\n",
                     address.address

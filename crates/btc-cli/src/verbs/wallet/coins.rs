@@ -8,6 +8,7 @@ use crate::amount::{grouped, show_net_sat, show_sat};
 use crate::exit::Code;
 use crate::flags::UtxoVerb;
 use crate::output::{Output, fields};
+use crate::tame;
 use crate::verbs::Done;
 
 pub(super) fn balance(output: Output) -> Done {
@@ -131,7 +132,7 @@ fn coin_line(coin: &Coin) -> String {
     let label = coin
         .label
         .as_deref()
-        .map_or(String::new(), |label| format!("  {label}"));
+        .map_or(String::new(), |label| format!("  {}", tame::inline(label)));
     format!(
         "{}  {:>22} sat  {state:<12}  {}{reserved}{label}\n",
         coin.outpoint,
@@ -166,7 +167,7 @@ fn entry_line(entry: &HistoryEntry, tip: u32) -> String {
     let label = entry
         .label
         .as_deref()
-        .map_or(String::new(), |label| format!("  {label}"));
+        .map_or(String::new(), |label| format!("  {}", tame::inline(label)));
     format!(
         "{}  {:>24}  {place}{fee}{label}\n",
         entry.txid,

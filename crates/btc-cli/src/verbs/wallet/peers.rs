@@ -4,6 +4,7 @@ use super::Done;
 use crate::exit::Code;
 use crate::node::Session;
 use crate::output::Output;
+use crate::tame;
 
 pub(super) fn run(output: Output) -> Done {
     let session = Session::open_with_wallet()?;
@@ -27,7 +28,7 @@ pub(super) fn run(output: Output) -> Done {
                     "{:<28} {way:<3} services {}  {height}  {}\n",
                     peer.address,
                     peer.services,
-                    peer.user_agent.as_deref().unwrap_or_default()
+                    tame::inline(peer.user_agent.as_deref().unwrap_or_default())
                 )
             })
             .collect()

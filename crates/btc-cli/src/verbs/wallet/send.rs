@@ -1,7 +1,7 @@
 //! `btc send`: pays.
 
 use btc::bitcoin::hex::FromHex;
-use btc::bitcoin::{Address, Psbt, ScriptBuf, Txid};
+use btc::bitcoin::{Psbt, Txid};
 use btc::rust::wallet::RustWallet;
 use btc::{
     BitcoinError, BitcoinImplementationType, BitcoinInterface, BitcoinTransaction, Coin, CoinState,
@@ -11,7 +11,7 @@ use btc::{
 use serde_json::json;
 
 use super::summary::Summary;
-use super::{Hand, configuration, follow, network, remark};
+use super::{Hand, configuration, follow, network, outcome, plain};
 use crate::confirm;
 use crate::exit::{Code, Failure};
 use crate::flags::{Payment, Send};
@@ -45,7 +45,7 @@ pub(super) fn send(output: Output, options: &Send) -> Done {
             };
             conclude(output, &wallet, network, psbt, &consent)
         }
-        Hand::Plain(bitcoin) => send_plainly(output, options, &config, &*bitcoin, network),
+        Hand::Plain(bitcoin) => plain::send(output, options, &config, &*bitcoin, network),
     }
 }
 
@@ -86,11 +86,17 @@ pub(super) fn conclude(
     announce(output, network, consent.is_granted, &summary)?;
     wallet.reserve(&psbt, consent.replaces)?;
     if let Err(error) = wallet.broadcast_transaction(&transaction) {
-        if error.kind() == ErrorKind::Rejected {
-            wallet.release(&psbt.unsigned_tx)?;
+        if error.kind() == ErrorKind::Rejected
+            && let Err(cause) = wallet.release(&psbt.unsigned_tx)
+        {
+            // Why it was refused is what the caller must hear.
+            output::note(format!(
+                "remark: the coins stay reserved for 10 minutes: {cause}"
+            ));
         }
-        return Err(error.into());
+        return Err(outcome::of_broadcast(error, transaction.txid).into());
     }
+    outcome::sent(output, &summary, transaction.txid);
     if let Some(label) = consent.label {
         let labelled = wallet.import_labels(&[Label {
             kind: LabelKind::Tx,
@@ -99,18 +105,15 @@ pub(super) fn conclude(
             origin: None,
             spendable: None,
         }]);
-        // It is sent: a caller that sees a failure may pay again.
         if let Err(error) = labelled {
-            output::note(format!(
-                "remark: the payment is sent, and its label was not written: {error}"
-            ));
+            outcome::remark(format!("its label was not written: {error}"));
         }
     }
-    sent(output, &summary, &transaction)
+    Ok(Code::Ok)
 }
 
 /// Shows what is about to be sent, and asks on mainnet.
-fn announce(
+pub(super) fn announce(
     output: Output,
     network: Network,
     is_granted: bool,
@@ -120,100 +123,6 @@ fn announce(
         output::note(summary.to_text().trim_end());
     }
     confirm::on_mainnet(network, is_granted, SENDING)
-}
-
-fn sent(output: Output, summary: &Summary, transaction: &BitcoinTransaction) -> Done {
-    let mut value = summary.to_json();
-    value["is_sent"] = json!(true);
-    output.show(&value, || transaction.txid.to_string())?;
-    Ok(Code::Ok)
-}
-
-/// Through the eight operations: what Python offers, and what shadow mode compares.
-fn send_plainly(
-    output: Output,
-    options: &Send,
-    config: &Config,
-    bitcoin: &dyn BitcoinInterface,
-    network: Network,
-) -> Done {
-    let payment = &options.payment;
-    refuse_what_is_not_plain(options)?;
-    let fee_rate = match payment.fee_rate {
-        Some(fee_rate) => plain_rate(fee_rate)?,
-        None => estimated(bitcoin)?,
-    };
-    let outputs: Vec<_> = payment
-        .recipients
-        .iter()
-        .map(|recipient| (recipient.address.clone(), recipient.value_sat))
-        .collect();
-    let paid: Vec<_> = outputs
-        .iter()
-        .filter_map(|(address, value_sat)| Some((script(address, network)?, *value_sat)))
-        .collect();
-    let transaction = bitcoin.create_transaction(outputs, fee_rate)?;
-    let summary = Summary::of_payment(&transaction, network, &paid);
-    check_fee(payment, &transaction)
-        .and_then(|()| announce(output, network, options.yes, &summary))
-        .inspect_err(|_| remark(output, "its coins stay reserved for 10 minutes"))?;
-    bitcoin.broadcast_transaction(&transaction)?;
-    if options.label.is_some() {
-        let name = config.implementation;
-        let message = format!("the {name} wallet keeps no labels here; none was stored");
-        remark(output, &message);
-    }
-    sent(output, &summary, &transaction)
-}
-
-/// The eight operations have rates in whole sat/vB.
-fn plain_rate(fee_rate: FeeRate) -> Result<u64, Failure> {
-    let sat_per_vb = fee_rate.sat_per_vb_ceil();
-    if FeeRate::from_sat_per_vb(sat_per_vb) == fee_rate {
-        return Ok(sat_per_vb);
-    }
-    Err(usage(format!(
-        "only the Rust wallet on its own has a fee rate of {fee_rate}; give whole sat/vB, or set \
-         USE_RUST_BITCOIN=true and SHADOW_MODE=false"
-    )))
-}
-
-fn refuse_what_is_not_plain(options: &Send) -> Result<(), Failure> {
-    let payment = &options.payment;
-    let used: Vec<&str> = [
-        (payment.drain_to.is_some(), "--drain-to"),
-        (payment.data.is_some(), "--data"),
-        (!payment.coins.is_empty(), "--coin"),
-        (!payment.avoid.is_empty(), "--avoid"),
-        (payment.selection.is_some(), "--selection"),
-        (options.dry_run, "--dry-run"),
-    ]
-    .into_iter()
-    .filter_map(|(is_used, name)| is_used.then_some(name))
-    .collect();
-    if used.is_empty() {
-        return Ok(());
-    }
-    Err(usage(format!(
-        "only the Rust wallet on its own has {}; set USE_RUST_BITCOIN=true and SHADOW_MODE=false",
-        used.join(", ")
-    )))
-}
-
-/// The interface knows no limit, so it is checked before anything is sent.
-fn check_fee(payment: &Payment, transaction: &BitcoinTransaction) -> Result<(), Failure> {
-    let sent_sat = payment.recipients.iter().map(|it| u128::from(it.value_sat));
-    let sent_sat: u128 = sent_sat.sum();
-    if let Some(fee_sat) = transaction.fee_sat
-        && u128::from(fee_sat) * 10 > sent_sat
-        && !payment.allow_high_fee
-    {
-        return Err(usage(format!(
-            "a fee of {fee_sat} sat is more than 10 % of the {sent_sat} sat that are sent; lower \
-             the fee rate, or allow a high fee (--allow-high-fee); nothing was sent"
-        )));
-    }
-    Ok(())
 }
 
 /// What the options ask for, with the fee rate filled in.
@@ -228,10 +137,8 @@ pub(super) fn request(payment: &Payment, config: &Config) -> Result<TransactionR
     let fee_rate = if let Some(fee_rate) = payment.fee_rate {
         fee_rate
     } else {
-        let plain = Config {
-            wallet: None,
-            ..config.clone()
-        };
+        let mut plain = config.clone();
+        plain.wallet = None;
         let bitcoin = btc::connect_to(&plain, BitcoinImplementationType::Rust);
         FeeRate::from_sat_per_vb(estimated(&*bitcoin.map_err(without_rate)?)?)
     };
@@ -289,7 +196,7 @@ fn check_payment(payment: &Payment) -> Result<(), Failure> {
     Ok(())
 }
 
-fn estimated(bitcoin: &dyn BitcoinInterface) -> Result<u64, Failure> {
+pub(super) fn estimated(bitcoin: &dyn BitcoinInterface) -> Result<u64, Failure> {
     bitcoin
         .estimate_fee(DEFAULT_TARGET_BLOCKS)
         .map_err(without_rate)
@@ -322,12 +229,6 @@ fn complete(
     Ok(wallet.extract_psbt(psbt, allow_high_fee)?)
 }
 
-fn script(address: &str, network: Network) -> Option<ScriptBuf> {
-    let address = address.parse::<Address<_>>().ok()?;
-    let address = address.require_network(network).ok()?;
-    Some(address.script_pubkey())
-}
-
-fn usage(message: String) -> Failure {
+pub(super) fn usage(message: String) -> Failure {
     Failure::Other(Code::Usage, message)
 }

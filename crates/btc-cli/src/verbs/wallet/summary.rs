@@ -35,8 +35,8 @@ struct Line {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Whose {
-    /// Not the wallet's, or nobody knows.
+pub(super) enum Whose {
+    /// Not the wallet's, or not known to be.
     Other,
     /// An address of the wallet.
     Own,
@@ -90,29 +90,18 @@ impl Summary {
         }
     }
 
-    /// Of a signed transaction that pays these scripts; what else it pays is change.
+    /// Of a signed transaction whose outputs are these people's, in order.
     pub(super) fn of_payment(
         transaction: &BitcoinTransaction,
         network: Network,
-        paid: &[(ScriptBuf, u64)],
+        whose: &[Whose],
     ) -> Self {
-        let mut open = paid.to_vec();
-        let outputs = transaction.outputs.iter().map(|output| {
-            let place = open.iter().position(|(script, value_sat)| {
-                *script == output.script_pubkey && *value_sat == output.value_sat
-            });
-            let whose = if let Some(place) = place {
-                open.swap_remove(place);
-                Whose::Other
-            } else {
-                Whose::Change
-            };
-            Line {
-                value_sat: output.value_sat,
-                script: output.script_pubkey.clone(),
-                address: address(&output.script_pubkey, network),
-                whose,
-            }
+        let outputs = transaction.outputs.iter().zip(whose);
+        let outputs = outputs.map(|(output, whose)| Line {
+            value_sat: output.value_sat,
+            script: output.script_pubkey.clone(),
+            address: address(&output.script_pubkey, network),
+            whose: *whose,
         });
         Self {
             outputs: outputs.collect(),

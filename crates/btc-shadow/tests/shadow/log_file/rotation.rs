@@ -284,3 +284,52 @@ fn a_lock_that_another_keeps_costs_no_line_and_nobody_rotates_meanwhile() {
     let found: Vec<_> = sequences(&all).into_values().flatten().collect();
     assert!(found.iter().copied().eq(1..=101), "{found:?}");
 }
+
+#[test]
+fn a_log_that_keeps_all_deletes_none() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("log");
+    let sink = open(&path, Rotation::KEEP_ALL, false);
+    begin(&sink, "a");
+    for sequence in 1..=2_000 {
+        sink.write(&matched("a", sequence)).expect("room");
+    }
+    drop(sink);
+    let names = names(&path);
+    assert!(names.len() > 12, "{names:?}");
+    let lines: Vec<_> = files(&path).iter().flat_map(|file| lines(file)).collect();
+    let found: usize = sequences(&lines).values().map(Vec::len).sum();
+    assert_eq!(found, 2_000);
+}
+
+#[test]
+fn a_log_and_its_folder_are_for_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("new/logs/log");
+    let sink = open(&path, 4, true);
+    begin(&sink, "a");
+    for sequence in 1..=1_000 {
+        sink.write(&matched("a", sequence)).expect("room");
+    }
+    drop(sink);
+    for name in ["new", "new/logs"] {
+        assert_eq!(mode(&folder.path().join(name)), 0o700, "{name}");
+    }
+    let files = fs::read_dir(folder.path().join("new/logs")).expect("there");
+    let modes: Vec<_> = files.flatten().map(|it| mode(&it.path())).collect();
+    assert!(
+        modes.len() >= 4 && modes.iter().all(|mode| *mode == 0o600),
+        "{modes:?}"
+    );
+    // Whom the operator lets read it reads on in the next file.
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("our own file");
+    let sink = open(&path, 4, false);
+    begin(&sink, "b");
+    for sequence in 1..=200 {
+        sink.write(&matched("b", sequence)).expect("room");
+    }
+    drop(sink);
+    assert_eq!(mode(&path), 0o640);
+}

@@ -1,0 +1,78 @@
+//! The programs in `tests/downstream`, as people elsewhere would write them: one only reads, and
+//! must come without what it does not use; one configures itself in code.
+
+use crate::error::{Error, Result};
+use crate::matrix::matching;
+use crate::process;
+use crate::session::Session;
+
+/// The one that only reads, and what must not come with it; `*` stands for any rest of a name.
+const READS: &str = "tests/downstream/reads/Cargo.toml";
+const FOREIGN: [&str; 9] = [
+    "bdk*",
+    "rusqlite",
+    "libsqlite3-sys",
+    "age",
+    "age-core",
+    "bip39",
+    "miniscript",
+    "pyo3*",
+    "btc-python",
+];
+const ALL: [&str; 2] = [READS, "tests/downstream/service/Cargo.toml"];
+
+/// Compiles them, and looks at what comes with them.
+pub(crate) fn check(session: &Session<'_>) -> Result<String> {
+    let words = format!("tree --manifest-path {READS} --edges normal,build --prefix none");
+    judge(&process::read(&mut session.cargo(&words)?)?)?;
+    for manifest in ALL {
+        session.run(&mut session.cargo(&format!(
+            "check --quiet --manifest-path {manifest} --target-dir target/downstream"
+        ))?)?;
+    }
+    Ok(format!("{} programs compiled", ALL.len()))
+}
+
+/// Fails on a tree with something foreign in it, and on one that is not that of a reader.
+fn judge(tree: &str) -> Result<()> {
+    if matching(tree, &["btc-rust"]).is_empty() {
+        return Err(Error::new(format!(
+            "{READS} does not depend on btc-rust, so that its tree shows nothing"
+        )));
+    }
+    let foreign = matching(tree, &FOREIGN);
+    if foreign.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(format!(
+        "a program that only reads comes with {}; make that a part of the feature `wallet`",
+        foreign.join(", ")
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::judge;
+
+    #[test]
+    fn a_reader_comes_without_bdk_sqlite_age_and_python() {
+        let tree = "downstream-reads v0.0.0 (/r)\nbtc v0.1.0 (/r)\nbtc-rust v0.1.0 (/r)\n\
+                    bitcoin v0.32.0\nmessage-io v1\n";
+        assert!(judge(tree).is_ok());
+        for foreign in [
+            "bdk_chain v0.23.0",
+            "rusqlite v0.31.0",
+            "age v0.11.0",
+            "pyo3 v0.30.0",
+        ] {
+            let error = judge(&format!("{tree}{foreign}\n")).map_err(|error| error.to_string());
+            let name = foreign.split(' ').next().unwrap_or_default();
+            assert!(error.is_err_and(|error| error.contains(name)), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_tree_of_something_else_shows_nothing() {
+        assert!(judge("btc v0.1.0 (/r)\n").is_err());
+    }
+}
