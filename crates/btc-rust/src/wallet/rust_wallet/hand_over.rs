@@ -103,7 +103,6 @@ impl RustWallet {
         }
         let still_listed = |why| still_listed(&transaction, &error, why);
         Err(match decided {
-            Ok(Decided::AsSaid) => error,
             // What a node knows is success.
             Ok(Decided::TakenMeanwhile) => return Ok(known),
             Ok(Decided::StillListed) => still_listed("another caller has handed it over meanwhile"),
@@ -111,7 +110,7 @@ impl RustWallet {
             Err(cause) if is_refusal(&error) => {
                 still_listed("that could not be written down").with_source(cause)
             }
-            Err(_) => error,
+            Ok(Decided::AsSaid) | Err(_) => error,
         })
     }
 
