@@ -133,8 +133,9 @@ pub(super) fn block_during_the_look(stage: &mut Stage) -> Result<(), Failure> {
         stage.node.set_tap(Some(Box::new(move |call, moment| {
             let is_look = call.name == "getrawmempool" && moment == Moment::Before;
             if is_look && !is_mined.swap(true, Ordering::SeqCst) {
-                let mined = miner.mine_these(vec![payment.clone()], coins::script(1));
-                mined.expect("what waits is valid");
+                miner
+                    .mine_these(vec![payment.clone()], coins::script(1))
+                    .expect("what waits is valid");
             }
             Fate::Proceed
         })));

@@ -166,7 +166,8 @@ fn what_waits_for_others_is_not_asked_for_again_when_a_block_pays_the_wallet() {
     let asked = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&asked);
     scene.node.set_tap(Some(Box::new(move |call, moment| {
-        if call.name == "getrawtransaction" && moment == Moment::Before {
+        let is_it = call.name == "getrawtransaction" || call.name.starts_with("/rest/tx/");
+        if is_it && moment == Moment::Before {
             counted.fetch_add(1, Ordering::SeqCst);
         }
         Fate::Proceed
