@@ -23,6 +23,10 @@ const FIRST_RECIPIENT: u32 = 1_000;
 
 /// The circumstances of a history, which hold from its beginning to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the world, drawn by itself"
+)]
 pub(crate) struct Setup {
     pub(crate) languages: Vec<Language>,
     pub(crate) words: u64,

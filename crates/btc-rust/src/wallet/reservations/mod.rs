@@ -125,7 +125,7 @@ impl Reservations {
         Ok(index)
     }
 
-    /// Locks a coin until it is released; a reservation becomes a lock.
+    /// Locks a coin until it is released. Asks about no payments: the wallet does that.
     pub fn lock(&mut self, coin: OutPoint) -> BitcoinResult<()> {
         let booking = self.begin(now_ms())?;
         booking.lock(coin)?;
