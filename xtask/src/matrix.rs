@@ -60,9 +60,24 @@ pub(crate) fn run(workspace: &Workspace, flags: &MatrixFlags) -> Result<()> {
     Ok(())
 }
 
+// All targets, so that examples and tests are compiled in each combination too.
+const CHECK: &str = "check --all-targets";
+const CHECK_PAIRS: &str = "check --all-targets --depth 2";
+const TEST: &str = "test";
+const LINT: &str = "clippy --all-targets --depth 1";
+
 /// Compiles, or compiles and tests, each combination; returns what was done.
 pub(crate) fn check(session: &Session<'_>, check_only: bool) -> Result<String> {
-    let listed = process::read(hack(session, check_only)?.arg("--print-command-list"))?;
+    check_sets(session, if check_only { CHECK } else { TEST })
+}
+
+/// Compiles each feature alone and each pair: what a change breaks, it breaks there.
+pub(crate) fn check_pairs(session: &Session<'_>) -> Result<String> {
+    check_sets(session, CHECK_PAIRS)
+}
+
+fn check_sets(session: &Session<'_>, words: &str) -> Result<String> {
+    let listed = process::read(hack(session, words)?.arg("--print-command-list"))?;
     let combinations = combinations(&listed);
     if combinations.is_empty() {
         return Err(Error::new(format!(
@@ -72,7 +87,7 @@ pub(crate) fn check(session: &Session<'_>, check_only: bool) -> Result<String> {
     for (number, combination) in (1..).zip(&combinations) {
         session.say(&format!("{number:>3}  {combination}"));
     }
-    session.run(&mut hack(session, check_only)?)?;
+    session.run(&mut hack(session, words)?)?;
     for alone in &ALONE {
         let mut tree = session.cargo(&format!(
             "tree --package {PACKAGE} --no-default-features --features {} \
@@ -86,33 +101,25 @@ pub(crate) fn check(session: &Session<'_>, check_only: bool) -> Result<String> {
             alone.foreign.join(", ")
         ));
     }
-    let done = if check_only {
-        "compiled"
-    } else {
+    let done = if words == TEST {
         "compiled and tested"
+    } else {
+        "compiled"
     };
     Ok(format!("{} combinations {done}", combinations.len()))
 }
 
-/// Lints each combination; a warning is an error.
+/// Lints each feature alone, and tests a build that only reads; a warning is an error.
 pub(crate) fn lint(session: &Session<'_>) -> Result<String> {
-    let words = format!(
-        "hack clippy --package {PACKAGE} --all-targets --feature-powerset --exclude-features default \
-         -- --deny warnings"
-    );
+    session.run(hack(session, LINT)?.args(["--", "--deny", "warnings"]))?;
+    let words = format!("test --package {PACKAGE} --no-default-features --features rust-bitcoin");
     session.run(&mut session.cargo(&words)?)?;
-    Ok("clean".to_owned())
+    Ok("clean, and a build that only reads is tested".to_owned())
 }
 
-fn hack(session: &Session<'_>, check_only: bool) -> Result<Command> {
-    // All targets, so that examples and tests are compiled in each combination too.
-    let verb = if check_only {
-        "check --all-targets"
-    } else {
-        "test"
-    };
+fn hack(session: &Session<'_>, words: &str) -> Result<Command> {
     session.cargo(&format!(
-        "hack {verb} --package {PACKAGE} --feature-powerset --exclude-features default"
+        "hack {words} --package {PACKAGE} --feature-powerset --exclude-features default"
     ))
 }
 
