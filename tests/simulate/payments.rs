@@ -249,6 +249,29 @@ impl Payments {
         })
     }
 
+    /// Whether an ancestor of a payment, of the wallet or of others, spends one of these coins.
+    fn descends(&self, truth: &Truth, payment: &Payment, coins: &HashSet<OutPoint>) -> bool {
+        let mut waiting: Vec<Txid> = payment.inputs().map(|it| it.txid).collect();
+        let mut seen: HashSet<Txid> = HashSet::new();
+        while let Some(txid) = waiting.pop() {
+            if !seen.insert(txid) || truth.height_of(txid).is_some() {
+                continue;
+            }
+            let known = self.get(txid).map(|it| &it.transaction);
+            let waits = || truth.waiting.iter().find(|(it, _)| *it == txid);
+            let Some(parent) = known.or_else(|| waits().map(|(_, it)| it)) else {
+                continue;
+            };
+            let spent = parent.input.iter().map(|it| it.previous_output);
+            let spent: Vec<OutPoint> = spent.collect();
+            if spent.iter().any(|it| coins.contains(it)) {
+                return true;
+            }
+            waiting.extend(spent.iter().map(|it| it.txid));
+        }
+        false
+    }
+
     /// Why a payment that is handed over now must be refused before the node is asked.
     pub(crate) fn refusal(&self, truth: &Truth, payment: &Payment) -> Option<&'static str> {
         let inputs: HashSet<OutPoint> = payment.inputs().collect();
@@ -265,23 +288,17 @@ impl Payments {
             }
         }
         // What it names and does not make impossible.
-        let rivals: BTreeSet<Txid> = self
+        let named_open: Vec<&Payment> = self
             .open(truth)
-            .filter(|it| it.txid != payment.txid && it.inputs().any(|it| inputs.contains(&it)))
-            .map(|it| it.txid)
+            .filter(|it| named.contains(&it.txid) && it.txid != payment.txid)
+            .filter(|it| !it.inputs().any(|it| inputs.contains(&it)))
             .collect();
-        let fallen = rivals
-            .iter()
-            .flat_map(|rival| self.open_descendants(truth, *rival))
-            .collect();
-        let fallen = self.named(&fallen);
-        let is_spared = |it: &Payment| {
-            named.contains(&it.txid)
-                && it.txid != payment.txid
-                && !rivals.contains(&it.txid)
-                && !fallen.contains(&it.txid)
-        };
-        if self.open(truth).any(is_spared) {
+        let (below, beside): (Vec<&Payment>, Vec<&Payment>) = named_open
+            .into_iter()
+            .partition(|it| self.descends(truth, it, &inputs));
+        let below: BTreeSet<Txid> = below.into_iter().map(|it| it.txid).collect();
+        let fallen = self.named(&below);
+        if beside.iter().any(|it| !fallen.contains(&it.txid)) {
             return Some("replaces-no-coin-of-the-payment");
         }
         let reserved = self.reserved();

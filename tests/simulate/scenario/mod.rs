@@ -28,7 +28,7 @@ pub(crate) struct Scenario {
 }
 
 /// All of them.
-pub(crate) const ALL: [Scenario; 18] = [
+pub(crate) const ALL: [Scenario; 19] = [
     Scenario {
         name: "bump-over-a-child",
         gap_limit: 20,
@@ -118,6 +118,12 @@ pub(crate) const ALL: [Scenario; 18] = [
         gap_limit: 5,
         min_relay: 100,
         play: rivals::version_3_is_unconfirmed_again,
+    },
+    Scenario {
+        name: "drops-what-is-built-on-anothers",
+        gap_limit: 5,
+        min_relay: 100,
+        play: rivals::drops_what_is_built_on_anothers,
     },
     Scenario {
         name: "change-beyond-the-window",

@@ -1,12 +1,16 @@
 //! Lives in which the coins of a payment are taken, or gone.
 
+use std::collections::BTreeSet;
+
 use btc::bitcoin::Txid;
 use btc::{AddressType, BitcoinError, ErrorKind, FeeRate};
 use btc_regtest::sim::{Moment, coins};
+use btc_tests::to_plain;
 
 use crate::Failure;
+use crate::check::AGAIN_MS;
 use crate::house::Language;
-use crate::payments::Standing;
+use crate::payments::{Payment, Phase, Standing};
 use crate::play::{Purpose, Way, least_rate, take_psbt};
 use crate::stage::Stage;
 
@@ -205,4 +209,39 @@ impl Stage {
         self.node.reorganise(1, contents, &coins::script(2))?;
         Ok(())
     }
+}
+
+/// A wallet of the same words elsewhere pays, and this one pays from its change. To replace the
+/// first, the second is named: it descends from what is replaced, though that is no payment here.
+pub(super) fn drops_what_is_built_on_anothers(stage: &mut Stage) -> Result<(), Failure> {
+    stage.open_all()?;
+    stage.funded(AddressType::P2wpkh, &[400_000])?;
+    let colleague = stage.open(1, Language::Rust)?;
+    let first = colleague
+        .operations
+        .create_transaction(vec![(coins::address(5).to_string(), 60_000)], 2)?;
+    colleague.operations.broadcast_transaction(&first)?;
+    stage.check()?;
+    let second = stage.paid(Language::Rust, 50_000, 2)?;
+    let side = stage.open(0, Language::Rust)?;
+    let rate = FeeRate::from_sat_per_vb(30);
+    let psbt = side.verbs()?.bump_fee(first.txid, rate, &[second])?;
+    let transaction = take_psbt(&side, psbt)?;
+    let last = *stage.setup.languages.last().ok_or("one at least")?;
+    let sent = stage.open(0, last)?;
+    sent.operations
+        .broadcast_transaction(&to_plain(&transaction, None))?;
+    let due_ms = stage.now_ms + AGAIN_MS;
+    let payments = &mut stage.houses[0].payments;
+    payments.get_mut(second).ok_or("it was paid")?.phase = Phase::Abandoned { due_ms };
+    let txid = transaction.compute_txid();
+    payments.all.push(Payment {
+        txid,
+        transaction,
+        recipients: Vec::new(),
+        phase: Phase::Open { due_ms },
+        replaces: BTreeSet::from([first.txid, second]),
+        intent: txid,
+    });
+    stage.check()
 }

@@ -31,6 +31,16 @@ def limited(secs: float = PIECE_SECS) -> Iterator[None]:
         _limit.reset(token)
 
 
+@contextmanager
+def whole() -> Iterator[None]:
+    """Lets nothing stop: for work after an effect, which must not be made again."""
+    token = _limit.set(None)
+    try:
+        yield
+    finally:
+        _limit.reset(token)
+
+
 def pause(since: float) -> None:
     """Stops if pieces are wanted and this one, begun then (`time.monotonic`), was long enough.
 

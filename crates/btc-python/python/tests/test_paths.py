@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import site
 import sys
 from pathlib import Path
 
@@ -35,3 +36,24 @@ def test_the_environments_packages_go_before_those_of_system_and_user(
     # A second time changes nothing.
     arrange(str(tmp_path), "/first", "/second")
     assert sys.path[: len(expected) - len(SYSTEM)] == expected[: len(expected) - len(SYSTEM)]
+
+
+def test_other_threads_find_what_they_import_at_every_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages = tmp_path / "lib" / VERSION / "site-packages"
+    packages.mkdir(parents=True)
+    monkeypatch.setattr(sys, "path", [LIBRARY, "/program"])
+    arrange(str(tmp_path), "/first")
+    wanted = set(sys.path)
+    missing: list[set[str]] = []
+    add = site.addsitedir
+
+    def looked_at(folder: str, known: set[str] | None = None) -> set[str] | None:
+        # A list that is read from a file lets other threads run.
+        missing.append(wanted - set(sys.path))
+        return add(folder, known)
+
+    monkeypatch.setattr(site, "addsitedir", looked_at)
+    arrange(str(tmp_path), "/first")
+    assert missing == [set()]

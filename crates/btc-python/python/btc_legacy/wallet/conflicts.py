@@ -43,8 +43,6 @@ def refusal_of(tx: CTransaction, booking: Booking, follower: Follower) -> Refusa
     txid, own_token = tx.GetTxid(), token(tx)
     may_replace = named(payments, booking.replaces(own_token))
     inputs = set(spends(tx))
-    replaced: set[bytes] = set()
-    fallen: set[bytes] = set()
     for other in sorted(payments.keys() - {txid}):
         if not standings[other].is_open or inputs.isdisjoint(payments[other].spends):
             continue
@@ -52,13 +50,44 @@ def refusal_of(tx: CTransaction, booking: Booking, follower: Follower) -> Refusa
         for lost in family:
             if lost not in may_replace:
                 return _conflict(lost)
-        replaced.add(other)
-        fallen.update(family[1:])
-    # What it is to replace must not be mined beside it.
-    for left in sorted(may_replace - {txid} - replaced - named(payments, fallen)):
-        if left in standings and standings[left].is_open:
-            return _spares(left)
+    left = _spared(tx, may_replace - {txid}, follower)
+    if left is not None:
+        return _spares(left)
     return _reserved(inputs, booking, lambda reason: reason == own_token)
+
+
+def _spared(tx: CTransaction, may_replace: Collection[bytes], follower: Follower) -> bytes | None:
+    """A payment that a transaction is said to replace, and that could be mined beside it.
+
+    It neither spends one of its coins, nor descends from what does, nor was replaced by what
+    descends.
+    """
+    payments, standings = follower.payments, follower.standings()
+    inputs = set(spends(tx))
+    descendants: set[bytes] = set()
+    left: set[bytes] = set()
+    for txid in may_replace:
+        if txid not in payments or not standings[txid].is_open:
+            continue
+        if inputs.isdisjoint(payments[txid].spends):
+            (descendants if _descends(payments[txid].tx, inputs, follower) else left).add(txid)
+    return min(left - named(payments, descendants), default=None)
+
+
+def _descends(tx: CTransaction, coins: Collection[Outpoint], follower: Follower) -> bool:
+    """Whether an ancestor of a transaction, of the wallet or of others, spends one of these."""
+    seen: set[bytes] = set()
+    waiting = [outpoint.txid for outpoint in spends(tx)]
+    while waiting:
+        txid = waiting.pop()
+        parent = None if txid in seen else follower.unconfirmed(txid)
+        seen.add(txid)
+        if parent is None:
+            continue
+        if any(outpoint in coins for outpoint in spends(parent)):
+            return True
+        waiting += [outpoint.txid for outpoint in spends(parent)]
+    return False
 
 
 def trespass_of(payment: OwnPayment, booking: Booking, follower: Follower) -> Refusal | None:

@@ -110,6 +110,14 @@ class Follower:
             return True
         return self._known.owns(outpoint)
 
+    def unconfirmed(self, txid: bytes) -> CTransaction | None:
+        """An own payment, or a transaction of the wallet that waits in the mempool."""
+        payment = self._known.payments.get(txid)
+        if payment is not None:
+            return payment.tx
+        pending = self._mempool.pending.get(txid)
+        return None if pending is None else pending.tx
+
     def is_confirmed(self, tx: CTransaction) -> bool:
         """Whether the chain, at the last look, had this transaction of coins of the wallet."""
         txid = tx.GetTxid()

@@ -149,7 +149,7 @@ class Handover:
             return _still_listed(handed.tx, error, "another caller has handed it over meanwhile")
         standing = self._follower.standings().get(handed.tx.GetTxid())
         # One that is decided by the chain is not sent again.
-        if standing is None or standing.state in (PaymentState.CONFLICTED, PaymentState.CONFIRMED):
+        if standing is None or not (standing.is_open or handed.abandoned_ms is not None):
             return error
         return _still_listed(handed.tx, error, "it was handed over before")
 
@@ -234,6 +234,14 @@ class Handover:
             return booking.is_waiting(payment.row.txid)
         return False
 
+    def _is_claimed(self, payment: OwnPayment) -> bool:
+        """The same, for this caller alone: one that hands it over for the first time sees it."""
+        with suppress(BitcoinError), self._reservations.booking() as booking:
+            if booking.is_waiting(payment.row.txid):
+                booking.set_next_broadcast(payment.row.txid, _next_broadcast_ms(booking.now_ms))
+                return True
+        return False
+
     def _send_with_child(
         self, parent: OwnPayment, waiting: Iterable[OwnPayment], error: BitcoinError
     ) -> OwnPayment | None:
@@ -245,7 +253,7 @@ class Handover:
             return None
         for child in waiting:
             is_child = any(outpoint.txid == parent.row.txid for outpoint in child.spends)
-            if is_child and self._is_waiting(child):
+            if is_child and self._is_claimed(child):
                 with suppress(BitcoinError):
                     sending.send_package(self._rpc, parent.tx.serialize(), child.tx.serialize())
                     return child

@@ -151,7 +151,7 @@ def _is_outdone(
     is_mutual = txid == other or txid in named(payments, payments[other].row.replaces)
 
     def rank(of: bytes) -> tuple[int, int, bytes]:
-        return _WEIGHT.get(known[of].state, 0), payments[of].row.handed_over_ms, of[::-1]
+        return _WEIGHT.get(known[of].state, 0), payments[of].row.handed_over_ms, of
 
     return is_mutual and rank(other) >= rank(txid)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bitcoin.core import CTransaction, b2lx, lx
 
-from btc_legacy import protocol
+from btc_legacy import pieces, protocol
 from btc_legacy.config import Config
 from btc_legacy.decode import decode_transaction
 from btc_legacy.errors import BitcoinError, ErrorKind
@@ -36,6 +36,9 @@ from btc_legacy.wallet.packages import PendingTransaction
 from btc_legacy.wallet.payments import token
 from btc_legacy.wallet.reservations import RESTORE_GAP_LIMIT, Reservations, next_change, reserve
 from btc_legacy.wallet.sign import sign
+
+# What Bitcoin Core says of inputs that it does not know, or that are spent.
+_SPENT = "missingorspent"
 
 
 class Wallet:
@@ -192,9 +195,12 @@ class Wallet:
             with self._mutex:
                 told = self._handover.failed(handed, error)
                 # A node without an index of transactions does not know one whose outputs are spent.
-                # Its row is gone by now: what is read while it is there counts as used.
-                is_refused = error.kind is ErrorKind.REJECTED and told is not None
-                is_there = is_refused and self._can_follow() and self._follower.is_confirmed(tx)
+                # Its row is gone by now: what is read while it is there counts as used. To be made
+                # again from the start would be to send again, so this is one piece.
+                may_be_there = told is not None and _SPENT in error.message
+                with pieces.whole():
+                    is_there = may_be_there and self._can_follow()
+                is_there = is_there and self._follower.is_confirmed(tx)
             if is_there:
                 self._handover.succeeded(handed)
                 return txid

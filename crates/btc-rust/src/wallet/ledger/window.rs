@@ -102,14 +102,15 @@ impl Ledger {
         }
     }
 
-    /// The chain of keys and the index of a script: a watched one, or change up to the highest index
-    /// that was ever reserved and one beyond.
-    pub fn place_of(&self, script: &ScriptBuf, reach: &ChangeReach) -> Option<(Keychain, u32)> {
-        self.index_of(script).or_else(|| {
-            let scripts = std::slice::from_ref(script);
-            let mut ahead = self.change_ahead(scripts, reach);
-            ahead.pop()
-        })
+    /// Where these scripts are in the wallet, those that are: watched ones, and change up to the
+    /// highest index that was ever reserved and one beyond.
+    pub fn places_of(&self, scripts: &[ScriptBuf], reach: &ChangeReach) -> Vec<(Keychain, u32)> {
+        let known = scripts.iter().filter_map(|script| self.index_of(script));
+        let mut places: Vec<_> = known.collect();
+        if places.len() < scripts.len() {
+            places.extend(self.change_ahead(scripts, reach, 1));
+        }
+        places
     }
 
     /// Derives as far as this own payment's change, so that it is found although more change was
@@ -120,16 +121,21 @@ impl Ledger {
             .map(|output| output.script_pubkey.clone())
             .filter(|script| self.index_of(script).is_none())
             .collect();
-        for (keychain, index) in self.change_ahead(&unknown, reach) {
+        for (keychain, index) in self.change_ahead(&unknown, reach, 0) {
             if let Some((_, changes)) = self.graph.index.reveal_to_target(keychain, index) {
                 self.staged.index.merge(changes);
             }
         }
     }
 
-    /// Which of these scripts are change beyond the window. Derives nothing where no change was
-    /// ever reserved beyond it.
-    fn change_ahead(&self, scripts: &[ScriptBuf], reach: &ChangeReach) -> Vec<(Keychain, u32)> {
+    /// Which of these scripts are change beyond the window, up to so many indices beyond the highest
+    /// that was ever reserved. Derives nothing where none was reserved beyond the window.
+    fn change_ahead(
+        &self,
+        scripts: &[ScriptBuf],
+        reach: &ChangeReach,
+        beyond: u32,
+    ) -> Vec<(Keychain, u32)> {
         let mut found = Vec::new();
         for (address_type, highest) in reach {
             let keychain = (*address_type, Chain::Change);
@@ -137,7 +143,7 @@ impl Ledger {
                 continue;
             };
             let first = self.watched_of.get(&keychain).copied().unwrap_or(0);
-            let end = highest.saturating_add(2).min(INDEX_END);
+            let end = highest.saturating_add(1 + beyond).min(INDEX_END);
             for index in first..end.min(first.saturating_add(MAX_AHEAD)) {
                 if let Ok(definite) = descriptor.at_derivation_index(index)
                     && scripts.contains(&definite.script_pubkey())

@@ -23,8 +23,6 @@ pub(super) fn check(
 ) -> BitcoinResult<Result<(), BitcoinError>> {
     let token = reservations::token(transaction);
     let named = ledger.named(booking.replaces(token)?);
-    let mut replaced: HashSet<Txid> = HashSet::new();
-    let mut fallen: HashSet<Txid> = HashSet::new();
     for other in rivals(ledger, view, transaction) {
         if !named.contains(&other) {
             return Ok(Err(conflict(other, "which is not confirmed")));
@@ -33,19 +31,9 @@ pub(super) fn check(
         if let Some(lost) = descendants.iter().find(|it| !named.contains(*it)) {
             return Ok(Err(conflict(*lost, "which would be lost with it")));
         }
-        replaced.insert(other);
-        fallen.extend(descendants);
     }
-    // What it is to replace must not be mined beside it.
-    let fallen = ledger.named(fallen);
-    let txid = transaction.compute_txid();
-    let left = named.iter().find(|it| {
-        let payment = ledger.payments().get(*it);
-        let is_open = payment.is_some_and(|payment| payment.is_open_in(view));
-        is_open && **it != txid && !replaced.contains(*it) && !fallen.contains(*it)
-    });
-    if let Some(left) = left {
-        return Ok(Err(spares(*left)));
+    if let Some(left) = spared(ledger, view, transaction, &named) {
+        return Ok(Err(spares(left)));
     }
     let own = token.to_string();
     let refusal = reserved_for_another(booking, transaction, |reason| Ok(*reason == own))?;
@@ -95,6 +83,56 @@ fn rivals(ledger: &Ledger, view: &View, transaction: &Transaction) -> Vec<Txid> 
             && spent(&payment.transaction).any(|coin| inputs.contains(&coin))
     });
     others.map(|(other, _)| *other).collect()
+}
+
+/// A payment that the transaction is said to replace, and that could be mined beside it: it neither
+/// spends one of its coins, nor descends from what does, nor was replaced by what descends.
+fn spared(
+    ledger: &Ledger,
+    view: &View,
+    transaction: &Transaction,
+    named: &HashSet<Txid>,
+) -> Option<Txid> {
+    let inputs: HashSet<OutPoint> = spent(transaction).collect();
+    let mut descendants = Vec::new();
+    let mut left = Vec::new();
+    for txid in named {
+        let payment = ledger.payments().get(txid);
+        let Some(payment) = payment.filter(|payment| payment.is_open_in(view)) else {
+            continue;
+        };
+        if *txid == transaction.compute_txid()
+            || spent(&payment.transaction).any(|coin| inputs.contains(&coin))
+        {
+            continue;
+        }
+        if descends(ledger, &payment.transaction, &inputs) {
+            descendants.push(*txid);
+        } else {
+            left.push(*txid);
+        }
+    }
+    let fallen = ledger.named(descendants);
+    left.into_iter().filter(|it| !fallen.contains(it)).min()
+}
+
+/// Whether an ancestor of a transaction, of the wallet or of others, spends one of these coins.
+fn descends(ledger: &Ledger, transaction: &Transaction, coins: &HashSet<OutPoint>) -> bool {
+    let mut seen: HashSet<Txid> = HashSet::new();
+    let mut waiting: Vec<Txid> = spent(transaction).map(|coin| coin.txid).collect();
+    while let Some(txid) = waiting.pop() {
+        if !seen.insert(txid) {
+            continue;
+        }
+        let Some(known) = ledger.transaction(txid).filter(|it| it.block.is_none()) else {
+            continue;
+        };
+        if spent(&known.transaction).any(|coin| coins.contains(&coin)) {
+            return true;
+        }
+        waiting.extend(spent(&known.transaction).map(|coin| coin.txid));
+    }
+    false
 }
 
 /// The refusal of a transaction whose coin is reserved for a reason that is not permitted. A user's

@@ -65,9 +65,9 @@ impl RustWallet {
         booking.reserve(&coins, end, token)?;
         booking.allow_replacement(token, replaces)?;
         let reach = booking.change_reach()?;
-        let change = transaction.output.iter();
-        let change = change.filter_map(|output| ledger.place_of(&output.script_pubkey, &reach));
-        for ((address_type, chain), index) in change {
+        let outputs = transaction.output.iter();
+        let scripts: Vec<_> = outputs.map(|it| it.script_pubkey.clone()).collect();
+        for ((address_type, chain), index) in ledger.places_of(&scripts, &reach) {
             if chain != Chain::Change {
                 continue;
             }
