@@ -33,7 +33,8 @@ impl RustWallet {
     pub(crate) fn handing_over<T>(
         &self,
         _: &[u8],
-        _: impl Fn(&Transaction) -> BitcoinResult<T>,
+        _: T,
+        _: impl FnOnce(&Transaction) -> BitcoinResult<T>,
     ) -> BitcoinResult<T> {
         match *self {}
     }

@@ -25,15 +25,15 @@ def arrange(venv: str, *folders: str) -> None:
     # The library, its built modules, and the library as a file, which need not be there.
     own_file = f"{version.replace('.', '')}.zip"
     own = [it for it in others if it.startswith(library) or it.endswith(own_file)]
-    # With what its .pth files add. Other threads import meanwhile: nothing that they need is gone
-    # at any moment, so it is added at the end, whether it is there or not, and sorted in at once.
+    # With what its .pth files add. Other threads import meanwhile, and go through the list by its
+    # places: it only grows at its end, and then another list takes its place.
     before = len(sys.path)
     site.addsitedir(packages, set())
     pinned = sys.path[before:]
     others = [place for place in others if place not in own and place not in pinned]
     if not _lets_system_in(venv):
         system = []
-    sys.path[:] = dict.fromkeys([*folders, *own, *pinned, *given, *others, *system])
+    sys.path = list(dict.fromkeys([*folders, *own, *pinned, *given, *others, *system]))
 
 
 def _is_of_system(place: str) -> bool:
