@@ -1,7 +1,7 @@
 //! The embedded interpreter: the only place that attaches to it.
 
 use std::ffi::CString;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use btc_iface::{BitcoinError, BitcoinResult, ErrorKind, Operation};
 use pyo3::exceptions::PyImportError;
@@ -13,6 +13,9 @@ use crate::convert;
 use crate::environment;
 use crate::lanes::{Carrier, Ender, Factory};
 use crate::paths;
+
+/// One thread at a time says where modules are looked for: the list is the process's.
+static ARRANGING: Mutex<()> = Mutex::new(());
 
 /// A `btc_legacy.host.Host` with the configured class started in it.
 #[derive(Clone)]
@@ -45,6 +48,8 @@ impl Host {
                 message,
             ));
         }
+        // Taken before attaching: a thread that waits for it does not keep the interpreter.
+        let arranging = ARRANGING.lock().unwrap_or_else(PoisonError::into_inner);
         let host = Python::attach(|py| -> BitcoinResult<Self> {
             environment::check_packages(config, py.version_info().minor)?;
             let make = || -> PyResult<Py<PyAny>> {
@@ -62,6 +67,7 @@ impl Host {
                 handle: Arc::new(Handle(Some(handle))),
             })
         })?;
+        drop(arranging);
         convert::check_started(&host.handle(operation, &convert::start_request(config)?)?)?;
         Ok(host)
     }

@@ -63,6 +63,9 @@ pub(crate) fn add(suite: &mut Suite) {
     for (name, trial) in trust::OF_NODES {
         suite.add(format!("children::{name}"), trial);
     }
+    for (name, trial) in trust::EMBEDDED {
+        suite.add(format!("python::{name}::python-embedded"), trial);
+    }
     for (name, trial) in trust::OF_WORKERS {
         suite.add(format!("python::{name}::python-worker"), trial);
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use btc_tests::{Backend, Fault, Outcome, Program};
+use btc_tests::{Backend, FakeNode, Fault, Outcome, Program, healthy};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -22,6 +22,9 @@ pub(super) const OF_WORKERS: &[(&str, Trial)] = &[
 
 /// Of other children than Python.
 pub(super) const OF_NODES: &[(&str, Trial)] = &[("private_node_inherits_no_secret", node)];
+
+/// Within this process.
+pub(super) const EMBEDDED: &[(&str, Trial)] = &[("many_threads_open_at_once", at_once)];
 
 /// It writes down what it finds in its process.
 const LOOKING: &str = "
@@ -189,5 +192,26 @@ fn node() -> Outcome {
         "{given}"
     );
     assert!(!given.contains("not-to-be-seen"), "{given}");
+    Ok(())
+}
+
+/// Where modules are looked for is the process's: one thread that opens takes nothing from another.
+fn at_once() -> Outcome {
+    let node = FakeNode::start(healthy);
+    let config = node.config();
+    let open = || {
+        (0..20).try_for_each(|_| {
+            Backend::PythonEmbedded
+                .connect(&config)
+                .map(drop)
+                .map_err(|error| format!("{error:?}"))
+        })
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().map_err(|_| "a panic".to_owned())?)
+    })?;
     Ok(())
 }
