@@ -1,4 +1,4 @@
-//! `cargo xtask ci`: the same checks as `test`, all of them, on a machine where nobody can answer.
+//! `cargo xtask ci`: the same checks as `test`, all of them, on a machine without a user to ask.
 
 use crate::error::Result;
 use crate::flags::TestFlags;

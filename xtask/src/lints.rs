@@ -1,5 +1,5 @@
 //! Which lints end a run: those of the toolchain that this is written with. A newer one knows lints
-//! that nobody has looked at yet; a newcomer sees them as warnings, and CI does not let them pass.
+//! that this code was not checked against; a newcomer sees them as warnings, and CI does not let them pass.
 
 use std::process::Command;
 

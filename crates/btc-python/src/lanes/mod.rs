@@ -56,7 +56,7 @@ struct Shared {
 struct State {
     idle: Vec<Lane>,
     live: usize,
-    /// How many of the live ones carry a call that nothing can end and nobody waits for.
+    /// How many of the live ones carry a call that nothing can end and that has no waiting caller.
     given_up: usize,
     waiting: usize,
     /// How many of those that wait go first.

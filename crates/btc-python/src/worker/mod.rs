@@ -71,7 +71,7 @@ impl Factory for Workers {
     }
 }
 
-/// Where a worker's process is found by whoever has to end it.
+/// Where a worker's process is found by the threads that may have to end it.
 #[derive(Default)]
 struct Place(Mutex<Occupied>);
 
@@ -82,7 +82,7 @@ struct Occupied {
 }
 
 impl Place {
-    /// Starts a process, unless nobody waits for it any more.
+    /// Starts a process, unless its caller has stopped waiting.
     fn start(&self, command: &mut Command) -> io::Result<(Arc<Process>, process::Streams)> {
         let mut place = lock(&self.0);
         if place.is_given_up {

@@ -255,8 +255,8 @@ impl Log {
         self.is_regular && metadata.is_ok_and(|metadata| metadata.nlink() == 0)
     }
 
-    /// Opens what the path leads to now, or makes it anew with the mode of the one before: whoever
-    /// was let read that one reads on.
+    /// Opens what the path leads to now, or makes it anew with the mode of the one before: a
+    /// user who could read that one continues to.
     fn reopen(&mut self) -> io::Result<()> {
         use std::os::unix::fs::MetadataExt;
         let before = self.file.metadata();

@@ -113,7 +113,7 @@ class Mempool:
     def _stored_others(self, pending: Collection[bytes]) -> dict[bytes, _Marks]:
         """The others that were looked into before, but for those that may be the wallet's by now.
 
-        Others came to be watched meanwhile, or paid, and nobody looked at the mempool.
+        Scripts may be watched, and coins owned, that were not when the mempool was last read.
         """
         known = {*pending, *(outpoint.txid for outpoint in self._store.coins)}
         ours = {_mark(thing) for thing in (*self._window.since(0), *known)}

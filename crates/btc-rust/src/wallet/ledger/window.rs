@@ -128,7 +128,7 @@ impl Ledger {
         }
     }
 
-    /// Which of these scripts are change beyond the window, up to so many indices beyond the highest
+    /// Which of these scripts are change beyond the window, up to `beyond` indices after the highest
     /// that was ever reserved. Derives nothing where none was reserved beyond the window.
     fn change_ahead(
         &self,
