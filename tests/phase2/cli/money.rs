@@ -170,12 +170,17 @@ fn dry_run(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
         people.contains("20,000 sat") && people.contains(SOMEBODY),
         "{people}"
     );
+    // What it will weigh shows before a key has signed, and so does its rate.
+    assert!(people.contains("at most 141 vB, at least "), "{people}");
+    assert_eq!(first["weight"], Value::Null);
     assert_eq!(mempool(chain.node())?.len(), before);
     let sent = purse.json(&["send", &payment, "--fee-rate", RATE]);
     assert_eq!(
         (change(&sent), &sent["fee_sat"]),
         (change(&first), &first["fee_sat"])
     );
+    let (most, weight) = (first["max_weight"].as_u64(), sent["weight"].as_u64());
+    assert!(weight <= most && most <= weight.map(|it| it + 2), "{sent}");
     // Raising its fee, without doing it.
     let txid = text(&sent["txid"]);
     for child in [&[][..], &["--child"]] {

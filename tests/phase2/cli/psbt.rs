@@ -33,9 +33,7 @@ fn watching(purse: &Purse<'_>) -> Result<(tempfile::TempDir, std::path::PathBuf)
         .as_array()
         .ok_or("a list")?
     {
-        let receive = text(&row["receive"]);
-        let bare = receive.split('#').next().unwrap_or_default();
-        create.extend(["--watch".to_owned(), bare.replace("/0/*", "/<0;1>/*")]);
+        create.extend(["--watch".to_owned(), text(&row["both"])]);
     }
     let create: Vec<&str> = create.iter().map(String::as_str).collect();
     Program::with(&create)
@@ -236,9 +234,25 @@ fn wrong(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
     // Both have their coins; a third finds none.
     let run = purse.run(&create).code(1);
     run.says(&["not enough coins", "reserved_or_locked_sat: 170000"]);
-    // A wallet that has no part in it signs nothing.
+    // It is no transaction, and whoever sends it is told what makes one of it.
+    for argument in [one.trim(), "-"] {
+        let run = purse.program(&["broadcast", argument]).input(&one).run();
+        run.code(2).says(&["is a PSBT", "btc psbt finalize"]);
+    }
+    // One of them is not sent: its coin is free, and the other's is not.
+    let cancelled = purse.json(&["psbt", "cancel", other.trim()]);
+    assert_eq!(cancelled["released"], 1, "{cancelled}");
+    let again = purse.json(&["psbt", "cancel", other.trim()]);
+    assert_eq!(again["released"], 0, "{again}");
+    purse.run(&create).code(0);
+    purse.run(&create).code(1).says(&["not enough coins"]);
+    // A wallet that has no part in it signs nothing, and says so.
     let stranger = Purse::new(chain, node)?;
-    let signed = stranger.json(&["psbt", "sign", one.trim()]);
+    let run = stranger.run(&["psbt", "sign", one.trim()]).code(1);
+    let run = run.says(&["0 of 1 input signed", "none of its open inputs"]);
+    assert_eq!(run.stdout, one);
+    let sign = ["psbt", "sign", one.trim(), "--json"];
+    let signed = stranger.run(&sign).code(1).json();
     assert_eq!(
         (&signed["signed"], &signed["outputs"][0]["is_mine"]),
         (&0.into(), &false.into())

@@ -286,7 +286,7 @@ fn from_recipient(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
     let sent = purse.json(&["send", "--drain-to", SOMEBODY, "--fee-rate", "2"]);
     let txid = text(&sent["txid"]);
     let run = purse.run(&["bump", &txid, "--fee-rate", "9"]).code(1);
-    run.says(&["not enough coins"]);
+    run.says(&["not enough coins", "--from-recipient takes it"]);
     let lower = ["bump", &txid, "--fee-rate", "9", "--from-recipient"];
     let raised = purse.json(&lower);
     assert!(mempool(chain.node())?.contains(&text(&raised["txid"])));

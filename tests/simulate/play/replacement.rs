@@ -82,7 +82,7 @@ impl Stage {
                 return refused(&error);
             }
             self.note("a replacement refused for its descendants");
-            // Whoever knows the replacement of one knows enough.
+            // One payment whose replacement is known is enough.
             let payments = &self.houses[house].payments;
             let is_shown = |txid: &&Txid| {
                 let payment = payments.get(**txid);

@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn without_a_terminal_packages_are_installed_with_yes_alone() {
         assert!(!is_allowed(false, false, || unreachable!(
-            "nobody can answer"
+            "without a terminal there is no answer"
         )));
         assert!(is_allowed(true, false, || unreachable!("it was said")));
         assert!(is_allowed(true, true, || unreachable!("it was said")));

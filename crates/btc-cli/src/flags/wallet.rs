@@ -19,7 +19,7 @@ pub(crate) enum WalletVerb {
     Info,
     /// Follow the chain to the tip
     Sync,
-    /// Print the public descriptors
+    /// Print the public descriptors, as `btc wallet create --watch` reads them
     Export,
 }
 
@@ -250,6 +250,11 @@ pub(crate) enum PsbtVerb {
     },
     /// Make the inputs final
     Finalize {
+        /// Base64, a file, or `-`
+        psbt: String,
+    },
+    /// Release the coins that are reserved for a PSBT which will not be sent
+    Cancel {
         /// Base64, a file, or `-`
         psbt: String,
     },

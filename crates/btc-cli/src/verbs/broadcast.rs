@@ -21,6 +21,9 @@ use crate::output::{Output, note};
 /// A transaction of the largest size consensus allows, in hexadecimal, with some white space.
 const MAX_INPUT_BYTES: u64 = 8_000_000 + 1024;
 
+/// How a PSBT in base64 begins (BIP174).
+const PSBT_START: &str = "cHNidP";
+
 pub(super) fn run(output: Output, options: &Broadcast) -> Done {
     let bytes = read(&options.transaction)?;
     let transaction = btc::rust::decode_transaction(&bytes).map_err(|cause| {
@@ -112,7 +115,8 @@ fn read(argument: &str) -> Result<Vec<u8>, Failure> {
     if argument == "-" {
         return from_hex("standard input", &read_text("standard input", io::stdin())?);
     }
-    if !argument.is_empty() && argument.bytes().all(|b| b.is_ascii_hexdigit()) {
+    let is_hex = !argument.is_empty() && argument.bytes().all(|b| b.is_ascii_hexdigit());
+    if is_hex || argument.starts_with(PSBT_START) {
         return from_hex("the argument", argument);
     }
     let file = File::open(argument).map_err(|cause| {
@@ -137,6 +141,12 @@ fn read_text(what: &str, input: impl Read) -> Result<String, Failure> {
 }
 
 fn from_hex(what: &str, text: &str) -> Result<Vec<u8>, Failure> {
+    if text.trim_start().starts_with(PSBT_START) {
+        return Err(usage(format!(
+            "{what} is a PSBT, not a transaction; `btc psbt finalize`, then `btc psbt extract`, \
+             makes one of it"
+        )));
+    }
     Vec::from_hex(text.trim()).map_err(|cause| {
         usage(format!(
             "{what} is not a transaction in hexadecimal: {cause}"

@@ -225,7 +225,7 @@ impl Running {
         );
         let text = self
             .last_lines
-            .text(&|text| lines::hide(&self.config, text));
+            .text(&self.config.secrets().collect::<Vec<_>>());
         if !text.is_empty() {
             error = error.with_context("stderr", text);
         }

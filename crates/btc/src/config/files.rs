@@ -290,7 +290,7 @@ mod tests {
         let (texts, remark) = place.texts(&[]);
         assert!(texts.is_empty());
         assert!(remark.contains("belongs to another user"), "{remark}");
-        // Nor what another user's link leads to, whoever owns that.
+        // Nor what another user's link leads to, even where that is the user's own.
         let own = Place::new().with("here/own.toml", "own", 0o644);
         let link = own.0.path().join("here/btc.toml");
         symlink(own.0.path().join("here/own.toml"), &link).expect("a new link");

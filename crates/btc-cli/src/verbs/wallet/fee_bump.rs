@@ -57,8 +57,30 @@ pub(super) fn raised(
         from_recipient: options.from_recipient,
         allow_high_fee: options.allow_high_fee,
     };
-    let built = wallet.preview_bump(options.txid, &raise)?;
+    let built = wallet.preview_bump(options.txid, &raise);
+    let built = built.map_err(|error| advised(wallet, options.txid, &raise, error))?;
     Ok((built.psbt, built.replaces))
+}
+
+/// The error with what would do, where coins are missing that the recipient could do without.
+fn advised(
+    wallet: &RustWallet,
+    txid: Txid,
+    raise: &rust::wallet::Raise,
+    error: BitcoinError,
+) -> BitcoinError {
+    let mut context = error.context().iter();
+    if raise.from_recipient || !context.any(|(name, _)| name == "missing_sat") {
+        return error;
+    }
+    let lower = rust::wallet::Raise {
+        from_recipient: true,
+        ..raise.clone()
+    };
+    match wallet.preview_bump(txid, &lower) {
+        Ok(_) => error.with_context("advice", "--from-recipient takes it from the recipient"),
+        Err(_) => error,
+    }
 }
 
 /// How a verb that replaces runs.

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Read;
 
 use btc::bitcoin::hex::DisplayHex;
-use btc::bitcoin::{Psbt, Txid};
+use btc::bitcoin::{Psbt, Txid, psbt};
 use btc::rust::wallet::RustWallet;
 use btc::rust::wallet::build::{
     DEFAULT_MAX_FEE_RATE, combine_psbts, extract_psbt, finalize_psbt, parse_psbt,
@@ -61,6 +61,7 @@ pub(super) fn run(output: Output, verb: &PsbtVerb) -> Done {
             )?;
             Ok(if is_final { Code::Ok } else { Code::Failed })
         }
+        PsbtVerb::Cancel { psbt } => cancel(output, &read(psbt)?),
         PsbtVerb::Extract {
             psbt,
             allow_high_fee,
@@ -121,6 +122,25 @@ fn promise(
     Ok(Code::Ok)
 }
 
+/// Frees the coins. A copy that is signed elsewhere can still be sent, and the reader hears of it.
+fn cancel(output: Output, psbt: &Psbt) -> Done {
+    let transaction = &psbt.unsigned_tx;
+    let released = open(&configuration()?)?.release(transaction)?;
+    if released > 0 {
+        remark(
+            output,
+            "a copy that others signed can still be sent; only spending one of its coins again \
+             makes sure that it is not",
+        );
+    }
+    output.show(&json!({ "released": released }), || match released {
+        0 => "no coin was reserved for it".to_owned(),
+        1 => "1 coin released".to_owned(),
+        count => format!("{count} coins released"),
+    })?;
+    Ok(Code::Ok)
+}
+
 /// With a wallet, says what is its own; without, whatever the network is.
 fn show(output: Output, psbt: &Psbt) -> Done {
     let network = any_network()?;
@@ -151,6 +171,16 @@ fn sign(output: Output, mut psbt: Psbt, is_granted: bool) -> Done {
     value["psbt"] = json!(psbt.to_string());
     value["signed"] = json!(signed);
     output.show(&value, || psbt.to_string())?;
+    let is_final = |input: &psbt::Input| {
+        input.final_script_sig.is_some() || input.final_script_witness.is_some()
+    };
+    if signed == 0 && !psbt.inputs.iter().all(is_final) {
+        remark(
+            output,
+            "none of its open inputs spends a coin of this wallet; it is as it was",
+        );
+        return Ok(Code::Failed);
+    }
     Ok(Code::Ok)
 }
 

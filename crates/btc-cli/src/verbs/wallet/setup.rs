@@ -1,7 +1,7 @@
 //! `btc wallet info`, `sync`, `export`: what the wallet is and knows.
 
 use btc::WalletInterface;
-use btc::rust::wallet::secret;
+use btc::rust::wallet::{keys, secret};
 use btc::types::network;
 use serde_json::json;
 
@@ -90,14 +90,18 @@ pub(super) fn export(output: Output) -> Done {
     let rows: Vec<_> = descriptors
         .iter()
         .map(|(address_type, receive, change)| {
-            json!({"address_type": address_type, "receive": receive, "change": change})
+            json!({
+                "address_type": address_type, "receive": receive, "change": change,
+                "both": keys::both_chains(receive, change),
+            })
         })
         .collect();
+    // What `btc wallet create --watch` and Bitcoin Core's `importdescriptors` read.
     output.show(&rows, || {
-        descriptors
-            .iter()
-            .map(|(_, receive, change)| format!("{receive}\n{change}\n"))
-            .collect()
+        let lines = descriptors.iter().map(|(_, receive, change)| {
+            keys::both_chains(receive, change).unwrap_or_else(|| format!("{receive}\n{change}"))
+        });
+        lines.map(|line| line + "\n").collect()
     })?;
     Ok(Code::Ok)
 }

@@ -6,7 +6,8 @@ use btc::bitcoin::bip32::ChildNumber;
 use btc::bitcoin::script::Instruction;
 use btc::bitcoin::{Address, OutPoint, Psbt, Script, ScriptBuf, TxOut, Txid, psbt};
 use btc::rust::wallet::RustWallet;
-use btc::{BitcoinTransaction, Network, WalletInterface};
+use btc::rust::wallet::build::Weigher;
+use btc::{AddressType, BitcoinTransaction, Network, WalletInterface};
 use serde_json::{Value, json};
 
 use super::remarks;
@@ -24,6 +25,8 @@ pub(super) struct Summary {
     fee_sat: Option<u64>,
     /// In WU, once it is signed.
     weight: Option<u32>,
+    /// In WU, the most that it can have once it is signed; none where a script is not known.
+    max_weight: Option<u64>,
 }
 
 /// An output.
@@ -77,6 +80,9 @@ impl Summary {
             })
             .collect();
         let inputs = transaction.input.iter();
+        let max_weight = spent
+            .as_ref()
+            .and_then(|spent| max_weight_wu(spent, &transaction.output));
         Self {
             txid: is_fixed.then(|| transaction.compute_txid()),
             inputs: inputs.map(|input| input.previous_output).collect(),
@@ -87,6 +93,7 @@ impl Summary {
             outputs,
             fee_sat: psbt.fee().ok().map(btc::bitcoin::Amount::to_sat),
             weight: None,
+            max_weight,
         }
     }
 
@@ -114,6 +121,7 @@ impl Summary {
             spent_sat: None,
             fee_sat: None,
             weight: None,
+            max_weight: None,
         }
         .signed(transaction)
     }
@@ -155,6 +163,7 @@ impl Summary {
             "txid": self.txid,
             "fee_sat": self.fee_sat,
             "weight": self.weight,
+            "max_weight": self.weight.map(u64::from).or(self.max_weight),
             "inputs": self.inputs,
             "outputs": outputs,
             "warnings": self.warnings(),
@@ -194,10 +203,13 @@ impl Summary {
             }
         }
         if let Some(fee_sat) = self.fee_sat {
-            let size = self.weight.map_or(String::new(), |weight| {
-                let vsize = u64::from(weight.div_ceil(4));
+            let signed = self.weight.map(|weight| ("", u64::from(weight)));
+            let weight = signed.or(self.max_weight.map(|weight| ("at most ", weight)));
+            let size = weight.map_or(String::new(), |(most, weight)| {
+                let vsize = weight.div_ceil(4);
                 let rate = show_rate(fee_sat, vsize);
-                format!(", {} vB, {rate} sat/vB", grouped(vsize))
+                let least = if most.is_empty() { "" } else { "at least " };
+                format!(", {most}{} vB, {least}{rate} sat/vB", grouped(vsize))
             });
             row(&mut out, "fee", &format!("{} sat{size}", grouped(fee_sat)));
         }
@@ -242,6 +254,31 @@ fn data(script: &Script) -> Option<String> {
         .collect();
     let hex = btc::bitcoin::hex::DisplayHex::to_lower_hex_string(pushed.as_slice());
     Some(format!("{hex} ({} bytes, OP_RETURN)", pushed.len()))
+}
+
+/// The weight in WU with the largest signatures, where each coin is of a type of the wallet's.
+fn max_weight_wu(spent: &[&TxOut], outputs: &[TxOut]) -> Option<u64> {
+    let mut weigher = Weigher::default();
+    for output in spent {
+        weigher.add_input(address_type(&output.script_pubkey)?);
+    }
+    for output in outputs {
+        weigher.add_output(output.script_pubkey.len());
+    }
+    Some(weigher.weight_wu())
+}
+
+/// The type of a coin's address. P2SH is taken for nested P2WPKH, the only one that the wallet has.
+fn address_type(script: &Script) -> Option<AddressType> {
+    if script.is_p2wpkh() {
+        Some(AddressType::P2wpkh)
+    } else if script.is_p2tr() {
+        Some(AddressType::P2tr)
+    } else if script.is_p2pkh() {
+        Some(AddressType::P2pkh)
+    } else {
+        script.is_p2sh().then_some(AddressType::P2shP2wpkh)
+    }
 }
 
 /// Whether the keys of an output are on a chain of change (BIP44: the last but one step is 1).

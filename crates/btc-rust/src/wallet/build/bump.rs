@@ -326,14 +326,14 @@ fn check_replaceable(original: &Original<'_>, relay: RelayRules) -> BitcoinResul
     if !relay.full_rbf && !signals {
         return Err(wrong(
             "the transaction does not signal that it may be replaced, and the node asks for that \
-             (mempoolfullrbf=0); accelerate it with a child (--child)",
+             (mempoolfullrbf=0); accelerate it with a child (`btc bump --child`)",
         ));
     }
     let evicted = (original.descendants.len() + 1).max(original.rivals.len());
     if evicted > MAX_EVICTED {
         return Err(wrong(format!(
             "{evicted} transactions would go with it, and nodes let go of {MAX_EVICTED} at most; \
-             accelerate it with a child (--child)"
+             accelerate it with a child (`btc bump --child`)"
         )));
     }
     let spent = transaction.input.iter().map(|input| input.previous_output);

@@ -40,6 +40,30 @@ pub fn watch_account(network: Network, text: &str) -> BitcoinResult<Account> {
     Ok(account)
 }
 
+/// One descriptor for both chains, with `<0;1>` and its checksum: what [`watch_account`] reads.
+/// None where the two differ in more than one step.
+///
+/// Source: BIP380, BIP389.
+pub fn both_chains(receive: &str, change: &str) -> Option<String> {
+    let bare = |text: &str| text.split('#').next().unwrap_or_default().to_owned();
+    let (receive, change) = (bare(receive), bare(change));
+    let mut different = (receive.split('/').zip(change.split('/')).enumerate())
+        .filter(|(_, (one, other))| one != other);
+    let (at, (one, other)) = different.next()?;
+    if different.next().is_some() {
+        return None;
+    }
+    let step = format!("<{one};{other}>");
+    let steps: Vec<&str> = receive.split('/').collect();
+    let both = [&steps[..at], &[step.as_str()], &steps[at + 1..]].concat();
+    let both = Descriptor::<DescriptorPublicKey>::from_str(&both.join("/")).ok()?;
+    let singles = both.clone().into_single_descriptors().ok()?;
+    let are_these = matches!(singles.as_slice(), [first, second]
+        if usual_form(&format!("{first:#}")) == usual_form(&receive)
+            && usual_form(&format!("{second:#}")) == usual_form(&change));
+    are_these.then(|| both.to_string())
+}
+
 pub(super) fn descriptor_text(address_type: AddressType, key: &str) -> String {
     match address_type {
         AddressType::P2shP2wpkh => format!("sh(wpkh({key}))"),

@@ -11,7 +11,7 @@ use bitcoin::secp256k1::{All, Secp256k1};
 use btc_iface::{AddressType, BitcoinError, Chain, ErrorKind, Operation};
 use serde::{Deserialize, Serialize};
 
-pub use self::descriptor::watch_account;
+pub use self::descriptor::{both_chains, watch_account};
 pub use self::keyring::Keyring;
 pub use self::signer::Signer;
 pub use self::words::{parse_words, words_from_entropy};

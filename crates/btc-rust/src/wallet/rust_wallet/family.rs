@@ -100,7 +100,7 @@ impl Family {
         }
         let message = format!(
             "payments of the wallet spend outputs or coins of {}, and would be lost with it; raise \
-             the fee with a child (--child), or name those that may be lost (--drops)",
+             the fee with a child (`btc bump --child`), or name those that may be lost (--drops)",
             self.txid
         );
         Err(fault::invalid(message)
