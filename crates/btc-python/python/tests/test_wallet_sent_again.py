@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from btc_legacy import pieces, sending
 from btc_legacy.backend import LegacyBackend
 from btc_legacy.errors import BitcoinError, ErrorKind
+from btc_legacy.wallet import chain
 from btc_legacy.wallet.payments import PaymentState
 from tests.following import TARGET
 from tests.paying import forget_mempool, fund, make_due, mempool, pay, states
@@ -39,6 +42,39 @@ def test_a_payment_that_is_confirmed_and_spent_on_is_success_again(
         node.mine()
         assert states(wallet)[first["txid"]] is PaymentState.CONFIRMED
         assert wallet.broadcast_transaction(first) == first["txid"], "it is in the chain"
+    finally:
+        node.restart()
+
+
+def test_what_follows_a_handing_over_is_one_piece(
+    node: Node, wallet: LegacyBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.restart("-txindex=0")
+    try:
+        fund(node, wallet, 50_000)
+        own = wallet.generate_address("p2wpkh")["address"]
+        first = wallet.create_transaction([(own, 20_000)], 2)
+        wallet.broadcast_transaction(first)
+        wallet.broadcast_transaction(wallet.create_transaction([(TARGET, 49_000)], 2))
+        for _ in range(6):
+            node.mine()
+        monkeypatch.setattr(chain, "_BATCH", 2)
+        asked = 0
+
+        def counted(*arguments: Any) -> None:
+            nonlocal asked
+            asked += 1
+            sending.send(*arguments)
+
+        monkeypatch.setattr("btc_legacy.wallet.wallet.send", counted)
+        # The chain is read in several pieces after the node has refused it.
+        with pieces.limited(0):
+            assert wallet.broadcast_transaction(first) == first["txid"]
+        assert asked == 1, "an answer that is not whole is asked for again, and sends again"
+        for _ in range(3):
+            node.mine()
+        with pytest.raises(pieces.Unfinished), pieces.limited(0):
+            wallet.get_balance()
     finally:
         node.restart()
 
