@@ -189,6 +189,22 @@ impl House {
         Ok(())
     }
 
+    /// Takes back the time that a step took by the clock on the wall: a history has its own, and on
+    /// a busy machine the reservations would end earlier than in it. None lasts longer than when it
+    /// was made.
+    pub(crate) fn take_back(&self, by_ms: i64) -> Result<(), Failure> {
+        let connection = self.connect()?;
+        let now_ms = crate::check::unix_ms().cast_signed();
+        for table in ["reserved", "change_index"] {
+            let sql = format!(
+                "UPDATE {table} SET until_ms = min(until_ms + ?1, ?2 + span_ms)
+                 WHERE until_ms IS NOT NULL"
+            );
+            connection.execute(&sql, [by_ms, now_ms])?;
+        }
+        Ok(())
+    }
+
     /// Sets when payments are sent again, which the wallet draws at random.
     pub(crate) fn set_due(&self, due: &[(Txid, u64)]) -> Result<(), Failure> {
         if due.is_empty() {

@@ -11,6 +11,7 @@ use btc_regtest::SimNode;
 use btc_regtest::sim::{OpenCoin, coins};
 
 use crate::Failure;
+use crate::check::unix_ms;
 use crate::house::{House, Language, Side};
 use crate::identity::{Identity, Place, Shape};
 use crate::step::Step;
@@ -87,6 +88,8 @@ pub(crate) struct Stage {
     pub(crate) houses: Vec<House>,
     /// The history's clock, in milliseconds from its beginning.
     pub(crate) now_ms: i64,
+    /// When the last step began by the clock on the wall, in milliseconds of Unix time.
+    pub(crate) wall_ms: u64,
     pub(crate) given: Vec<Given>,
     pub(crate) promised: HashSet<(usize, Place)>,
     /// Transactions that each branch of the chain has.
@@ -120,6 +123,7 @@ impl Stage {
             node,
             houses,
             now_ms: 0,
+            wall_ms: unix_ms(),
             given: Vec::new(),
             promised: HashSet::new(),
             pinned: HashSet::new(),

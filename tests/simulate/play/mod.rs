@@ -15,6 +15,7 @@ pub(crate) use self::handover::Way;
 pub(crate) use self::order::{Order, create};
 pub(crate) use self::replacement::{Purpose, least_rate, take_psbt};
 use crate::Failure;
+use crate::check::unix_ms;
 use crate::stage::Stage;
 use crate::step::{Kind, Step};
 
@@ -22,6 +23,7 @@ impl Stage {
     /// Plays a step, and checks what must hold after it.
     pub(crate) fn play(&mut self, step: &Step) -> Result<(), Failure> {
         self.is_idle = false;
+        self.stop_the_clock()?;
         match step.kind {
             Kind::Give => self.give(step),
             Kind::Receive => self.receive(step),
@@ -63,5 +65,14 @@ impl Stage {
             Kind::Restore => self.check_restored(),
         }?;
         self.check()
+    }
+
+    /// Lets no time pass between two steps.
+    fn stop_the_clock(&mut self) -> Result<(), Failure> {
+        let now_ms = unix_ms();
+        let by_ms = now_ms.saturating_sub(self.wall_ms).cast_signed();
+        self.wall_ms = now_ms;
+        let mut houses = self.houses.iter();
+        houses.try_for_each(|house| house.take_back(by_ms))
     }
 }
