@@ -64,7 +64,8 @@ pub(super) fn access(node: &Node) -> Outcome<(NodeConfig, String)> {
     Ok((node_config(node), std::fs::read_to_string(path)?))
 }
 
-fn wait_for_filters(node: &Node) -> Outcome<()> {
+/// Waits until the node has the filter of each block.
+pub(super) fn wait_for_filters(node: &Node) -> Outcome<()> {
     let height: u64 = node.call("getblockcount", &[])?;
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
@@ -107,6 +108,18 @@ impl<'n> SmallBlocks<'n> {
             let step = PAYMENT_STEP.min(height - self.chain.height());
             self.chain.mine(step)?;
         }
+        Ok(())
+    }
+
+    /// Pays the address that many behind the next one, in a block of its own; the one after it is
+    /// the next.
+    pub(super) fn pay_ahead(&mut self, ahead: u32) -> Outcome<()> {
+        self.paid += ahead;
+        let script = self.words.script(self.paid)?;
+        let amount = Amount::from_sat(PAYMENT_SAT + u64::from(self.paid));
+        self.chain.pay(&[(script, amount)], FEE_RATE)?;
+        self.paid += 1;
+        self.chain.mine(1)?;
         Ok(())
     }
 

@@ -12,8 +12,8 @@ use btc::{
     WalletInterface,
 };
 
-use super::ground::{Ground, access, many_coins};
-use super::place::{Place, Words, config};
+use super::ground::{Ground, SmallBlocks, access, many_coins, wait_for_filters};
+use super::place::{GAP_LIMIT, Place, Words, config};
 use crate::Outcome;
 use crate::measure::{Effort, Pair, turns};
 use crate::report::{Figure, Reach, Results, Row};
@@ -45,7 +45,49 @@ pub(crate) fn many(effort: &Effort, results: &mut Results) -> Outcome<()> {
         reach: "≤ 2 × a coin",
         is_reached: *last <= first * 2,
     });
+    results.add(reading_again(effort)?);
     Ok(())
+}
+
+/// What a payment to the last watched address costs: the window moves, and all blocks are read
+/// again with it. With block filters, only those that match.
+fn reading_again(effort: &Effort) -> Outcome<Row> {
+    let ground = Ground::new()?;
+    let words = Words::of(6)?;
+    let running = ground.start(true)?;
+    let [_, height, _] = effort.heights;
+    eprintln!("a chain of {height} small blocks");
+    let mut blocks = SmallBlocks::begin(&running, &words)?;
+    blocks.grow(height)?;
+    let (node, _) = access(&running)?;
+    let place = words.restore(0)?;
+    let config = config(&node, place.dir())?;
+    let rust = btc::connect_observed(&config, BitcoinImplementationType::Rust)?;
+    let python = btc::connect_observed(&config, BitcoinImplementationType::Python)?;
+    let follow = |wallet: &dyn ObservedWallet| -> Outcome<_> {
+        let started = Instant::now();
+        let state = wallet.wallet_state()?;
+        Ok((started.elapsed(), state.balance))
+    };
+    if follow(&*rust)?.1 != follow(&*python)?.1 {
+        return Err("the wallets disagree".into());
+    }
+    let mut rounds = Vec::new();
+    for _ in 0..effort.long_rounds {
+        blocks.pay_ahead(GAP_LIMIT - 1)?;
+        wait_for_filters(&running)?;
+        let (ours, theirs) = (follow(&*rust)?, follow(&*python)?);
+        if ours.1 != theirs.1 {
+            return Err("the wallets disagree after the window moved".into());
+        }
+        rounds.push((ours.0, theirs.0));
+    }
+    Ok(Row {
+        work: format!("reading again after the window moved, {height} small blocks, block filters"),
+        against: "the Python implementation, embedded, on the same wallet",
+        reach: Reach::FasterBy(5),
+        pair: Pair::of(&rounds),
+    })
 }
 
 /// A wallet of so many coins; what listing them takes for each, in nanoseconds.

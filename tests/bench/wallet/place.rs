@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::Outcome;
 
 /// What wallets have unless told otherwise.
-const GAP_LIMIT: u32 = 20;
+pub(super) const GAP_LIMIT: u32 = 20;
 /// Where the wallet is paid.
 const RECEIVE: (AddressType, Chain) = (AddressType::P2wpkh, Chain::Receive);
 
