@@ -22,6 +22,7 @@ from tests.paying import (
     NO_MEMPOOL,
     RESERVED,
     coin_at,
+    forget_mempool,
     fund,
     make_due,
     mempool,
@@ -319,6 +320,22 @@ def test_an_unloaded_mempool_is_unknown_and_not_empty(
     not_yet(folder)
     assert buckets(wallet) == {"confirmed": 90_000, "held_by_missing": 50_000}
     wallet.close()
+
+
+def test_a_missing_payment_is_not_sent_to_a_node_that_has_not_loaded_its_mempool(
+    node: Node, wallet: LegacyBackend, folder: Path
+) -> None:
+    fund(node, wallet, 50_000)
+    tx = pay(wallet, 10_000)
+    forget_mempool(node)
+    not_yet(folder)
+    assert buckets(wallet) == {"confirmed": 50_000, "held_by_missing": 50_000}
+    with unloaded_mempool(node):
+        make_due(folder)
+        assert buckets(wallet) == {"confirmed": 50_000, "held_by_missing": 50_000}
+        assert mempool(node) == set(), "what it has on disk may be another spend of the coin"
+    wallet.get_balance()
+    assert mempool(node) == {tx["txid"]}
 
 
 def test_what_was_replaced_while_the_mempool_was_unloaded_does_not_count(

@@ -16,6 +16,7 @@ from btc_legacy.rpc import RpcClient
 from btc_legacy.wallet.booking import Booking
 from btc_legacy.wallet.conflicts import Refusal, dropped_by, refusal_of, trespass_of
 from btc_legacy.wallet.follower import Follower
+from btc_legacy.wallet.node import Node
 from btc_legacy.wallet.payments import (
     SETTLED_DEPTH,
     OwnPayment,
@@ -28,7 +29,7 @@ from btc_legacy.wallet.payments import (
     spends,
     token,
 )
-from btc_legacy.wallet.reservations import Reservations
+from btc_legacy.wallet.reservations import Reservations, now_ms
 
 # A missing payment is sent again at a random time, so that others cannot tell whose it is.
 _SEND_AGAIN_MS = (10 * 60 * 1000, 50 * 60 * 1000)
@@ -60,9 +61,12 @@ class Handed(NamedTuple):
 class Handover:
     """Hands payments over, and keeps account of them. Its callers take turns."""
 
-    def __init__(self, reservations: Reservations, follower: Follower, rpc: RpcClient) -> None:
+    def __init__(
+        self, reservations: Reservations, follower: Follower, node: Node, rpc: RpcClient
+    ) -> None:
         self._reservations = reservations
         self._follower = follower
+        self._node = node
         self._rpc = rpc
 
     def prepare(self, tx: CTransaction) -> Handed | Refusal:
@@ -186,9 +190,17 @@ class Handover:
         What fails is tried again later: it is not what the caller asked for.
         """
         waiting = missing(payments, standings)
-        if not waiting:
+        rows = [payments[txid].row for txid in waiting]
+        now = now_ms()
+        if not any(
+            row.abandoned_ms is None and _is_due(row.next_broadcast_ms, now) for row in rows
+        ):
             return False
         try:
+            # What a node has not read from disk yet it may have; and it takes what it would refuse
+            # then.
+            if not self._node.is_mempool_loaded():
+                return False
             chosen = self._claim(payments, waiting)
             return self._send_again(chosen, [payments[txid] for txid in waiting])
         except BitcoinError:

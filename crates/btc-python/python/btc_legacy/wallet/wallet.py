@@ -58,10 +58,9 @@ class Wallet:
         self._lock = Lock(folder)
         try:
             self._reservations = Reservations(folder)
-            self._follower = Follower(
-                folder, description, self._keyring, self._reservations, Node(rpc)
-            )
-            self._handover = Handover(self._reservations, self._follower, rpc)
+            node = Node(rpc)
+            self._follower = Follower(folder, description, self._keyring, self._reservations, node)
+            self._handover = Handover(self._reservations, self._follower, node, rpc)
         except BaseException:
             self._lock.close()
             raise

@@ -43,7 +43,8 @@ impl RustWallet {
         if has_to_settle {
             self.settle()?;
         }
-        if due.is_empty() {
+        // What a node has not read from disk yet it may have; and it takes what it would refuse then.
+        if due.is_empty() || !self.source.is_mempool_loaded()? {
             return Ok(());
         }
         for (txid, error) in self.send_each(&due)? {
