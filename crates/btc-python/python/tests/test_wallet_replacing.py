@@ -56,3 +56,20 @@ def test_two_payments_that_each_replace_the_other_are_not_forgotten(
     make_due(folder)
     wallet.get_balance()
     assert mempool(node), "one of them is sent again"
+
+
+def test_what_descends_from_a_confirmed_payment_does_not_fall_with_it(
+    node: Node, wallet: LegacyBackend, folder: Path
+) -> None:
+    fund(node, wallet, 50_000)
+    first = pay(wallet, 10_000)
+    rival = plan(wallet, first, 10_000, 9)
+    node.mine()
+    second = pay(wallet, 5_000)
+    assert second["inputs"][0]["previous_output"].startswith(first["txid"])
+    allow_replacement(folder, rival, first)
+    allow_replacement(folder, rival, second)
+    with pytest.raises(BitcoinError, match="replaces-no-coin-of-the-payment") as caught:
+        wallet.broadcast_transaction(rival)
+    assert caught.value.context["payment"] == second["txid"]
+    assert states(wallet)[second["txid"]] is PaymentState.IN_MEMPOOL

@@ -13,6 +13,7 @@ from btc_legacy.wallet.build import Outpoint
 from btc_legacy.wallet.follower import Follower
 from btc_legacy.wallet.payments import (
     OwnPayment,
+    PaymentState,
     named,
     named_in,
     open_descendants,
@@ -75,14 +76,17 @@ def _spared(tx: CTransaction, may_replace: Collection[bytes], follower: Follower
 
 
 def _descends(tx: CTransaction, coins: Collection[Outpoint], follower: Follower) -> bool:
-    """Whether an ancestor of a transaction, of the wallet or of others, spends one of these."""
+    """Whether an unconfirmed ancestor, of the wallet or of others, spends one of these."""
+    standings = follower.standings()
     seen: set[bytes] = set()
     waiting = [outpoint.txid for outpoint in spends(tx)]
     while waiting:
         txid = waiting.pop()
         parent = None if txid in seen else follower.unconfirmed(txid)
         seen.add(txid)
-        if parent is None:
+        standing = standings.get(txid)
+        is_confirmed = standing is not None and standing.state is PaymentState.CONFIRMED
+        if parent is None or is_confirmed:
             continue
         if any(outpoint in coins for outpoint in spends(parent)):
             return True
