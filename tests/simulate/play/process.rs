@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use btc::bitcoin::Txid;
-use btc::rust::wallet::reservations::Reservations;
+use btc::rust::wallet::reservations::{self, Reservations};
 use btc::{AddressType, BitcoinAddress, BitcoinResult, BitcoinTransaction, Chain, WalletSnapshot};
 use btc_regtest::sim::{Fate, Moment, coins};
 
@@ -95,6 +95,8 @@ impl Stage {
         let Some(died_at) = died_at else {
             return Ok(());
         };
+        let phase_after = sent.and_then(|txid| self.houses[house].payments.get(txid));
+        let is_refused = phase_after.is_some_and(|it| it.phase == Phase::LetGo);
         // What the call said after that moment no one has heard.
         let given_before = before.3;
         (
@@ -116,6 +118,9 @@ impl Stage {
                     due_ms: self.now_ms + AGAIN_MS,
                 };
             }
+            if is_refused {
+                self.let_go_if_released(house, txid)?;
+            }
         }
         if let Some(address_type) = given {
             // An index that no one was told may be lost.
@@ -129,6 +134,20 @@ impl Stage {
             self.houses[house].next.insert(keychain, next);
         }
         self.after_sync_if_sent(house)
+    }
+
+    /// A payment that the node had refused before the process died: its coins may be free already.
+    fn let_go_if_released(&mut self, house: usize, txid: Txid) -> Result<(), Failure> {
+        let reserved = self.houses[house].reserved_rows()?;
+        if let Some(payment) = self.houses[house].payments.get_mut(txid) {
+            let token = reservations::token(&payment.transaction).to_string();
+            let is_built = matches!(payment.phase, Phase::Built { .. });
+            if is_built && reserved.iter().all(|(_, reason)| *reason != token) {
+                payment.phase = Phase::LetGo;
+                payment.replaces.clear();
+            }
+        }
+        Ok(())
     }
 
     /// Whether a coin that a payment spends is one to a wallet that was opened just now. One that

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use bitcoin::{Block, BlockHash, ScriptBuf, Transaction, Txid};
 
+use super::assemble::in_order;
 use super::chain::BadBlock;
 use super::journal::Deed;
 use super::rpc::hand_over;
@@ -211,7 +212,8 @@ impl SimNode {
     /// Loads the mempool that was there before the restart, as far as it is still valid.
     pub fn finish_loading(&self) {
         let stored = self.shared.world().unloaded.take().unwrap_or_default();
-        for transaction in stored {
+        // Core writes and reads parents first, in whatever order they came.
+        for transaction in in_order(stored) {
             // What is not valid any more stays away.
             let _ = self.submit(&transaction);
         }
