@@ -27,7 +27,7 @@ pub(super) fn bump_over_a_child(stage: &mut Stage) -> Result<(), Failure> {
 }
 
 /// A payment, and the node starts anew without its mempool: the payment is missing, its coins are
-/// held, and it is sent again.
+/// held, and it is sent again once the node has loaded what it had.
 pub(super) fn node_forgets_its_mempool(stage: &mut Stage) -> Result<(), Failure> {
     const HOUR_MS: i64 = 3_600_000;
     stage.open_all()?;
@@ -43,6 +43,14 @@ pub(super) fn node_forgets_its_mempool(stage: &mut Stage) -> Result<(), Failure>
         stage.now_ms += HOUR_MS;
         stage.check()?;
         let side = stage.open(0, language)?;
+        // What the node has not read from disk yet may spend the same coins.
+        stage.node.restart_loading()?;
+        side.operations.get_balance()?;
+        if stage.node.is_waiting(txid) {
+            let name = language.name();
+            return Err(format!("{txid} is sent to an unloaded mempool in {name}").into());
+        }
+        stage.node.finish_loading();
         side.operations.get_balance()?;
         stage.after_sync(0)?;
         if stage.stands(txid)? != Standing::InMempool {
