@@ -284,7 +284,7 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) {
 /// The binary that belongs to this test, built when a test first asks for it.
 fn binary() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| build(&["--package", "btc-cli"]).join("btc"))
+    BUILT.get_or_init(|| build(&["--package", "btc-migration-cli"]).join("btc"))
 }
 
 /// The same of the example.

@@ -9,6 +9,6 @@ pub(crate) fn run(workspace: &Workspace, flags: &DemoFlags) -> Result<()> {
     let session = Session::open(workspace, Purpose::Use, false)?;
     // The dev profile: it shares its build with `cargo run` and `test`, its dependencies are optimised,
     // and the demo's time goes into Python and the node. A release build costs minutes, to save none.
-    let mut cargo = session.cargo("run --package btc-cli -- demo")?;
+    let mut cargo = session.cargo("run --package btc-migration-cli -- demo")?;
     session.run(cargo.args(&flags.args))
 }

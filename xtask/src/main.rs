@@ -11,6 +11,7 @@ mod fuzz;
 mod lints;
 mod matrix;
 mod mutants;
+mod packages;
 mod page;
 mod phase;
 mod process;

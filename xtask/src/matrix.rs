@@ -10,7 +10,7 @@ use crate::terminal;
 use crate::workspace::Workspace;
 
 /// The facade: the one package that a downstream project picks features of.
-const PACKAGE: &str = "btc";
+const PACKAGE: &str = "btc-migration";
 
 /// A build with a single feature: what it is made for, and what it must not contain; `*` at the
 /// end of a name stands for any rest.

@@ -92,7 +92,9 @@ fn locked(words: &str) -> Vec<&str> {
     let place = match words.first() {
         // Handed on to the command that it runs.
         Some(&"hack") => 2,
-        Some(&("build" | "test" | "check" | "clippy" | "doc" | "run" | "tree" | "bench")) => 1,
+        Some(
+            &("build" | "test" | "check" | "clippy" | "doc" | "run" | "tree" | "bench" | "package"),
+        ) => 1,
         _ => return words,
     };
     words.insert(place, "--locked");

@@ -12,7 +12,9 @@ use crate::setup::advisories;
 use crate::setup::browser;
 use crate::terminal::{answer, bold, duration, green, red, yellow};
 use crate::workspace::Workspace;
-use crate::{downstream, fuzz, lints, matrix, mutants, page, phase, simulate, suite, tidy};
+use crate::{
+    downstream, fuzz, lints, matrix, mutants, packages, page, phase, simulate, suite, tidy,
+};
 
 /// A check: its name, and the work, which returns a few words about what was done.
 struct Step {
@@ -105,7 +107,7 @@ fn steps(workspace: &Workspace, is_strict: bool) -> Result<Vec<Step>> {
         ),
         Step::new("documentation", move |session| {
             // The program `btc` would write its pages over those of the library `btc`.
-            let words = "doc --workspace --exclude btc-cli --no-deps --all-features";
+            let words = "doc --workspace --exclude btc-migration-cli --no-deps --all-features";
             let mut cargo = session.cargo(words)?;
             if denies {
                 cargo.env("RUSTDOCFLAGS", "-D warnings");
@@ -174,6 +176,10 @@ fn steps(workspace: &Workspace, is_strict: bool) -> Result<Vec<Step>> {
         }));
     }
     steps.push(Step::new("programs downstream", downstream::check));
+    steps.push(
+        Step::new("packages", packages::check)
+            .with_hint("docs/adr/0013-published-names.md says which crates are published"),
+    );
     steps.push(
         Step::new("feature matrix", matrix::check_pairs)
             .with_hint("`cargo xtask matrix` compiles and tests every combination"),

@@ -1,6 +1,6 @@
 //! The async twin: any implementation in an async program, on any runtime.
 //!
-//! `BITCOIN_NETWORK=regtest cargo run -p btc --example asynchronous`
+//! `BITCOIN_NETWORK=regtest cargo run -p btc-migration --example asynchronous`
 
 use btc::{AsyncAdapter, AsyncBitcoinInterface, Config};
 

@@ -1,6 +1,6 @@
 //! Fee rates of the configured node with their source, through whichever implementation is configured.
 //!
-//! `BITCOIN_NETWORK=regtest cargo run -p btc --example fees`
+//! `BITCOIN_NETWORK=regtest cargo run -p btc-migration --example fees`
 
 use btc::Config;
 

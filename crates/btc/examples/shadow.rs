@@ -1,6 +1,6 @@
 //! Shadow mode around a program's own calls: Python answers, Rust is compared, a log is left.
 //!
-//! `BITCOIN_NETWORK=regtest cargo run -p btc --features full --example shadow -- TXID…`
+//! `BITCOIN_NETWORK=regtest cargo run -p btc-migration --features full --example shadow -- TXID…`
 
 use btc::shadow::sink::FileSink;
 use btc::{BitcoinImplementationType, BitcoinInterface, Config};

@@ -1,7 +1,7 @@
 //! A service that lets its interface go on SIGTERM, so that shadow mode closes its books in time.
 //!
 //! ```bash
-//! SHADOW_MODE=true PRIMARY_IMPL=python cargo run -p btc --features full --example shutdown
+//! SHADOW_MODE=true PRIMARY_IMPL=python cargo run -p btc-migration --features full --example shutdown
 //! ```
 
 use std::error::Error;

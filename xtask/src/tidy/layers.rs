@@ -15,7 +15,7 @@ const EDGES: [(&str, &[&str]); 8] = [
     ("btc-dlc", &["btc-iface"]),
     ("btc-regtest", &["btc-iface"]),
     (
-        "btc",
+        "btc-migration",
         &[
             "btc-iface",
             "btc-rust",
@@ -27,7 +27,7 @@ const EDGES: [(&str, &[&str]); 8] = [
     ),
 ];
 /// The top: these bring everything together.
-const TOP: [&str; 2] = ["btc-cli", "btc-tests"];
+const TOP: [&str; 2] = ["btc-migration-cli", "btc-tests"];
 /// What tests of any crate may use beyond that.
 const FOR_TESTS: &str = "btc-regtest";
 
@@ -110,15 +110,17 @@ mod tests {
             1
         );
         assert_eq!(
-            count("[package]\nname = \"btc\"\n[dependencies]\nbtc-cli = \"1\"\n"),
+            count(
+                "[package]\nname = \"btc-migration\"\n[dependencies]\nbtc-migration-cli = \"1\"\n"
+            ),
             1
         );
         assert_eq!(
-            count("[package]\nname = \"btc\"\n[dependencies]\nbtc-rust = \"1\"\n"),
+            count("[package]\nname = \"btc-migration\"\n[dependencies]\nbtc-rust = \"1\"\n"),
             0
         );
         assert_eq!(
-            count("[package]\nname = \"btc-cli\"\n[dependencies]\nbtc-rust = \"1\"\n"),
+            count("[package]\nname = \"btc-migration-cli\"\n[dependencies]\nbtc-rust = \"1\"\n"),
             0
         );
     }

@@ -96,7 +96,7 @@ fn ask_btc(workspace: &Workspace) -> Result<readme::Program> {
     let ask = |args: &[&str]| {
         let mut cargo = workspace.cargo();
         cargo
-            .args(["run", "--quiet", "--package", "btc-cli", "--"])
+            .args(["run", "--quiet", "--package", "btc-migration-cli", "--"])
             .args(args);
         process::read(&mut cargo)
     };
