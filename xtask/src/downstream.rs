@@ -1,5 +1,6 @@
 //! The programs in `tests/downstream`, as people elsewhere would write them: one only reads, and
-//! must come without what it does not use; one configures itself in code.
+//! must come without what it does not use; one configures itself in code. And the program `btc`
+//! without Python.
 
 use crate::error::{Error, Result};
 use crate::matrix::matching;
@@ -21,8 +22,21 @@ const FOREIGN: [&str; 9] = [
 ];
 const ALL: [&str; 2] = [READS, "tests/downstream/service/Cargo.toml"];
 
-/// Compiles them, and looks at what comes with them.
+/// The command line of a host without Python.
+const WITHOUT_PYTHON: &str = "--package btc-migration-cli --no-default-features";
+
+/// Compiles them and the program without Python, and looks at what comes with them.
 pub(crate) fn check(session: &Session<'_>) -> Result<String> {
+    let words = format!("tree {WITHOUT_PYTHON} --edges normal,build --prefix none");
+    let tree = process::read(&mut session.cargo(&words)?)?;
+    let foreign = matching(&tree, &["pyo3*", "btc-python"]);
+    if !foreign.is_empty() {
+        return Err(Error::new(format!(
+            "the program without Python comes with {}",
+            foreign.join(", ")
+        )));
+    }
+    session.run(&mut session.cargo(&format!("check --quiet {WITHOUT_PYTHON}"))?)?;
     let words = format!("tree --manifest-path {READS} --edges normal,build --prefix none");
     judge(&process::read(&mut session.cargo(&words)?)?)?;
     for manifest in ALL {
@@ -30,7 +44,7 @@ pub(crate) fn check(session: &Session<'_>) -> Result<String> {
             "check --quiet --manifest-path {manifest} --target-dir target/downstream"
         ))?)?;
     }
-    Ok(format!("{} programs compiled", ALL.len()))
+    Ok(format!("{} programs compiled", ALL.len() + 1))
 }
 
 /// Fails on a tree with something foreign in it, and on one that is not that of a reader.

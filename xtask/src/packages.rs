@@ -20,7 +20,10 @@ pub(crate) fn check(session: &Session<'_>) -> Result<String> {
     session.run(&mut session.cargo(words)?)?;
     let files = fs::read_dir(&place).context(|| format!("cannot read `{PLACE}`"))?;
     let paths = files.filter_map(|file| Some(file.ok()?.path()));
-    match paths.filter(|path| path.extension() == Some("crate".as_ref())).count() {
+    match paths
+        .filter(|path| path.extension() == Some("crate".as_ref()))
+        .count()
+    {
         0 => Err(Error::new("no crate was packaged; that proves nothing")),
         count => Ok(format!("{count} packaged")),
     }

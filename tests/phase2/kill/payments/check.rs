@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use btc::bitcoin::Txid;
+use btc::bitcoin::{Script, Txid};
 use btc::rust::RustBitcoin;
 use btc::rust::wallet::RustWallet;
+use btc::rust::wallet::folder::Folder;
 use btc::{
-    BitcoinImplementationType, BitcoinInterface, ObservedWallet, PaymentState, WalletInterface,
-    WalletSnapshot, WalletState, WalletTwin,
+    BitcoinError, BitcoinImplementationType, BitcoinInterface, Chain, ObservedWallet, PaymentState,
+    WalletInterface, WalletSnapshot, WalletState, WalletTwin,
 };
 use btc_tests::Outcome;
 
@@ -65,7 +66,19 @@ impl Field<'_, '_> {
                 return Err(message.into());
             }
         }
-        check_snapshots(bitcoin.snapshot()?, python.snapshot()?)?;
+        let keyring = Folder::peek(self.wallet.path())?.1;
+        let known = payments.values().map(|it| &it.transaction);
+        let known = known.chain(truth.all.values().map(|(_, it)| it));
+        let paid: HashSet<&Script> = known
+            .flat_map(|it| &it.output)
+            .map(|output| &*output.script_pubkey)
+            .collect();
+        let is_fresh = |snapshot: &WalletSnapshot| -> Result<bool, BitcoinError> {
+            let keychain = (snapshot.change_type, Chain::Change);
+            let script = keyring.script(keychain, snapshot.change_index)?;
+            Ok(!paid.contains(&*script))
+        };
+        check_snapshots(bitcoin.snapshot()?, python.snapshot()?, is_fresh)?;
         check_history(&rust, &payments, &standings)?;
         check_words(&bitcoin, &*python, &payments, &standings)?;
         self.book.check_file(&payments, &standings, &reserved)?;
@@ -102,16 +115,27 @@ fn differences(said: &WalletState, is: &WalletState) -> String {
     )
 }
 
-/// That both sides would build on the same, in whatever order they say it.
-fn check_snapshots(mut rust: WalletSnapshot, mut python: WalletSnapshot) -> Outcome {
+/// That both sides would build on the same, in whatever order they say it. The change may be
+/// another one, if neither was used: a side that looks while a payment is handed over, and then
+/// refused, takes its change for used, and one that looks later does not.
+fn check_snapshots(
+    mut rust: WalletSnapshot,
+    mut python: WalletSnapshot,
+    is_fresh: impl Fn(&WalletSnapshot) -> Result<bool, BitcoinError>,
+) -> Outcome {
     for snapshot in [&mut rust, &mut python] {
         snapshot.coins.sort_by_key(|coin| coin.outpoint);
     }
-    if rust == python {
+    let are_fresh = is_fresh(&rust)? && is_fresh(&python)?;
+    let other = WalletSnapshot {
+        change_index: rust.change_index,
+        ..python.clone()
+    };
+    if rust == other && are_fresh {
         return Ok(());
     }
     let mut text = format!(
-        "the change: {} and {}",
+        "the change: {} and {}, fresh: {are_fresh}",
         rust.change_index, python.change_index
     );
     for (name, ours, theirs) in [("rust", &rust, &python), ("python", &python, &rust)] {

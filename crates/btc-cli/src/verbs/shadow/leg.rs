@@ -174,13 +174,19 @@ fn open(setting: &Setting<'_>, first: BitcoinImplementationType) -> Result<Shado
     }
 }
 
+/// The class that runs when none is configured.
+#[cfg(feature = "python")]
+const DEFAULT_CLASS: &str = btc::python::PythonConfig::DEFAULT_BACKEND;
+/// None does.
+#[cfg(not(feature = "python"))]
+const DEFAULT_CLASS: &str = "";
+
 /// What a build is called in the log: the version, for Python the class, and what the operator
 /// calls it.
 fn build(config: &Config, side: &dyn BitcoinInterface) -> String {
     let mut name = env!("CARGO_PKG_VERSION").to_owned();
     if side.implementation_type() == BitcoinImplementationType::Python {
-        let class = config.python.backend.as_deref();
-        let class = class.unwrap_or(btc::python::PythonConfig::DEFAULT_BACKEND);
+        let class = config.python.backend.as_deref().unwrap_or(DEFAULT_CLASS);
         name = format!("{name} {class}");
     }
     let id = config.shadow.as_ref().and_then(|it| it.build_id.as_deref());
