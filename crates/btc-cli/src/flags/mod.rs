@@ -144,8 +144,14 @@ pub(crate) enum Verb {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// The manual page, for `man -l`
-    Man,
+    /// A manual page, for `man -l`: of the program, or of a verb, as in `btc man psbt sign`
+    Man {
+        /// The verb, with the one below it
+        verb: Vec<String>,
+        /// Write the pages of all verbs into this folder instead
+        #[arg(long, value_name = "FOLDER", conflicts_with = "verb")]
+        all: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, clap::Args)]

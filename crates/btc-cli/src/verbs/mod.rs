@@ -64,6 +64,6 @@ pub(crate) fn run(verb: Option<Verb>, output: Output) -> Done {
         Verb::Node => node::run(output),
         Verb::Variables => variables::run(output),
         Verb::Completions { shell } => shell::completions(shell),
-        Verb::Man => shell::man(),
+        Verb::Man { verb, all } => shell::man(&verb, all.as_deref()),
     }
 }

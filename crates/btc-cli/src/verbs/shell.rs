@@ -1,5 +1,8 @@
 //! `btc completions` and `btc man`: what a shell and `man` read.
 
+use std::path::Path;
+use std::{fs, io};
+
 use clap::CommandFactory;
 
 use super::Done;
@@ -15,13 +18,34 @@ pub(super) fn completions(shell: clap_complete::Shell) -> Done {
     Ok(Code::Ok)
 }
 
-pub(super) fn man() -> Done {
-    let mut page = Vec::new();
-    clap_mangen::Man::new(Flags::command())
-        .render(&mut page)
-        .map_err(|cause| {
-            Failure::Other(Code::Failed, format!("the page cannot be made: {cause}"))
+/// Prints the page of a verb, or of the program without one.
+pub(super) fn man(verb: &[String], all: Option<&Path>) -> Done {
+    let mut command = Flags::command();
+    // Gives every verb its full name and the options of all.
+    command.build();
+    if let Some(folder) = all {
+        fs::create_dir_all(folder)
+            .and_then(|()| clap_mangen::generate_to(command, folder))
+            .map_err(cannot)?;
+        return Ok(Code::Ok);
+    }
+    let mut page = &command;
+    for name in verb {
+        page = page.find_subcommand(name).ok_or_else(|| {
+            let message = format!("there is no verb `btc {}`; see btc --help", verb.join(" "));
+            Failure::Other(Code::Usage, message)
         })?;
-    output::print(&page)?;
+    }
+    let mut text = Vec::new();
+    let title = page.get_display_name().unwrap_or("btc").to_owned();
+    clap_mangen::Man::new(page.clone())
+        .title(title)
+        .render(&mut text)
+        .map_err(cannot)?;
+    output::print(&text)?;
     Ok(Code::Ok)
+}
+
+fn cannot(cause: io::Error) -> Failure {
+    Failure::Other(Code::Failed, format!("the page cannot be made: {cause}"))
 }
