@@ -25,7 +25,7 @@ pub struct Program {
 }
 
 /// Whether a moment has come, seen in the program's folder.
-type Moment = fn(&Path) -> bool;
+type Moment = Box<dyn Fn(&Path) -> bool + Send>;
 
 /// What an invocation left behind.
 #[derive(Debug)]
@@ -150,8 +150,12 @@ impl Program {
 
     /// Sends it a signal, by its name without `SIG`, as soon as that moment has come.
     #[must_use]
-    pub fn signal(mut self, name: &'static str, moment: Moment) -> Self {
-        self.signal = Some((name, moment));
+    pub fn signal(
+        mut self,
+        name: &'static str,
+        moment: impl Fn(&Path) -> bool + Send + 'static,
+    ) -> Self {
+        self.signal = Some((name, Box::new(moment)));
         self
     }
 
@@ -293,7 +297,7 @@ fn service() -> &'static Path {
     BUILT.get_or_init(|| {
         let what = [
             "--package",
-            "btc",
+            "btc-migration",
             "--features",
             "full",
             "--example",

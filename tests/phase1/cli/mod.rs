@@ -2,6 +2,7 @@
 
 mod analyze;
 mod broadcast;
+mod deploy;
 mod replay;
 mod soak;
 mod trust;
@@ -50,7 +51,12 @@ pub(crate) fn add(suite: &mut Suite, phase: &Arc<Phase>) {
     for (name, trial) in alone.into_iter().flatten() {
         suite.add(format!("cli::{name}"), trial);
     }
-    let over_node = [OVER_NODE, soak::OVER_NODE, replay::OVER_NODE];
+    let over_node = [
+        OVER_NODE,
+        soak::OVER_NODE,
+        replay::OVER_NODE,
+        deploy::OVER_NODE,
+    ];
     for (name, trial) in over_node.into_iter().flatten() {
         let phase = Arc::clone(phase);
         suite.add(format!("cli::{name}"), move || phase.reading(trial));
