@@ -138,10 +138,11 @@ impl Payments {
         }
     }
 
-    /// Whether a payment that is open or confirmed was said to replace it.
+    /// Whether a payment that is open or confirmed was said to replace it, or what replaced it.
     pub(crate) fn is_replaced(&self, truth: &Truth, payment: &Payment) -> bool {
         self.all.iter().any(|other| {
-            other.replaces.contains(&payment.txid)
+            other.txid != payment.txid
+                && self.named(&other.replaces).contains(&payment.txid)
                 && matches!(other.phase, Phase::Open { .. })
                 && !self.is_conflicted(truth, other)
         })

@@ -171,7 +171,7 @@ fn dry_run(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
         "{people}"
     );
     // What it will weigh shows before a key has signed, and so does its rate.
-    assert!(people.contains("at most 142 vB, at least "), "{people}");
+    assert!(people.contains(" vB, at least 5.00 sat/vB"), "{people}");
     assert_eq!(first["weight"], Value::Null);
     assert_eq!(mempool(chain.node())?.len(), before);
     let sent = purse.json(&["send", &payment, "--fee-rate", RATE]);

@@ -147,7 +147,10 @@ impl Stage {
             // A lock refuses nothing, and what is reserved for the original is the replacement's.
             by.is_some() && !payments.locked.contains(&it) && by != Some(Some(original.txid))
         });
-        if self.is_stuck(original) || is_taken || is_reserved || self.is_built_on(house, original) {
+        // It came back after it was replaced; the other one is to be replaced, with it.
+        let is_replaced = payments.is_replaced(&self.truth(), original);
+        let is_beyond = self.is_stuck(original) || self.is_built_on(house, original);
+        if is_beyond || is_taken || is_reserved || is_replaced {
             self.note("a replacement refused for what is below it, above it, or in its place");
             return refused(error);
         }
