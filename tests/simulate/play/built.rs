@@ -149,7 +149,8 @@ impl Stage {
         }
         let sum: u64 = order.recipients.iter().map(|(_, _, value)| value).sum();
         let most_vb = 12 + 148 * count + 43 * (order.recipients.len() as u64 + 1);
-        if worth > sum + most_vb * order.rate {
+        // A block in the middle of the call confirms coins that were others' before.
+        if expected.is_exact && worth > sum + most_vb * order.rate {
             let message = format!("{worth} sat of confirmed coins are enough, and it says {error}");
             return Err(message.into());
         }
