@@ -47,14 +47,36 @@ pub trait AsyncBitcoinInterface: Send + Sync {
 
 /// Makes any blocking implementation async by running each call on a pool of threads kept for
 /// blocking work. Needs no particular async runtime.
-#[derive(Clone)]
-pub struct AsyncAdapter {
-    inner: Arc<dyn BitcoinInterface>,
+///
+/// Over a [`BitcoinInterface`] it is an [`AsyncBitcoinInterface`]. Over another trait, such as
+/// [`WalletInterface`](crate::WalletInterface), [`run`](Self::run) makes its calls:
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use btc_iface::{AsyncAdapter, BitcoinResult, Operation, WalletInterface};
+///
+/// async fn pending(wallet: Arc<dyn WalletInterface>) -> BitcoinResult<usize> {
+///     let wallet = AsyncAdapter::new(wallet);
+///     let history = wallet.run(Operation::Wallet, |wallet| wallet.history()).await?;
+///     Ok(history.iter().filter(|entry| entry.block.is_none()).count())
+/// }
+/// ```
+pub struct AsyncAdapter<I: ?Sized = dyn BitcoinInterface> {
+    inner: Arc<I>,
 }
 
-impl AsyncAdapter {
+impl<I: ?Sized> Clone for AsyncAdapter<I> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+        }
+    }
+}
+
+impl<I: ?Sized + Send + Sync + 'static> AsyncAdapter<I> {
     /// Wraps a blocking implementation.
-    pub fn new(inner: Arc<dyn BitcoinInterface>) -> Self {
+    pub fn new(inner: Arc<I>) -> Self {
         Self { inner }
     }
 
@@ -71,10 +93,15 @@ impl AsyncAdapter {
         blocking::unblock(end).await;
     }
 
-    async fn run<T: Send + 'static>(
+    /// Makes a call, or several that belong together, on the pool. Dropping the future does not
+    /// stop it.
+    ///
+    /// # Errors
+    /// Those of the call. `Internal`, with `operation`, when it panicked.
+    pub async fn run<T: Send + 'static>(
         &self,
         operation: Operation,
-        call: impl FnOnce(&dyn BitcoinInterface) -> BitcoinResult<T> + Send + 'static,
+        call: impl FnOnce(&I) -> BitcoinResult<T> + Send + 'static,
     ) -> BitcoinResult<T> {
         let inner = Arc::clone(&self.inner);
         blocking::unblock(move || {
@@ -99,7 +126,7 @@ fn panicked(operation: Operation, panic: &(dyn Any + Send)) -> BitcoinError {
 }
 
 #[async_trait]
-impl AsyncBitcoinInterface for AsyncAdapter {
+impl<I: BitcoinInterface + ?Sized + 'static> AsyncBitcoinInterface for AsyncAdapter<I> {
     async fn get_transaction(&self, txid: &str) -> BitcoinResult<BitcoinTransaction> {
         let txid = txid.to_owned();
         self.run(Operation::GetTransaction, move |inner| {

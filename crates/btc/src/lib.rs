@@ -27,7 +27,16 @@ mod wallet;
 
 /// rust-bitcoin, whose hash and script types the interface uses.
 pub use btc_iface::rust_bitcoin as bitcoin;
-pub use btc_iface::*;
+pub use btc_iface::{
+    AddressType, AsyncAdapter, AsyncBitcoinInterface, BadUrl, BitcoinAddress, BitcoinError,
+    BitcoinImplementationType, BitcoinInterface, BitcoinResult, BitcoinTransaction, BlockRef,
+    BroadcastCheck, BroadcastVerdict, Chain, Coin, CoinSelection, CoinState, Credentials,
+    ErrorKind, FeeEstimate, FeeEstimator, FeeRate, FeeSource, HistoryEntry, Label, LabelKind,
+    Network, NodeConfig, Operation, PaymentState, PendingTransaction, PlannedTransaction,
+    Recipient, Secret, SignedMessage, SnapshotCoin, SnapshotWallet, TransactionInput,
+    TransactionOutput, TransactionRequest, WalletBalance, WalletInterface, WalletSnapshot,
+    WalletState, WalletTwin, WrongFeeRate, types,
+};
 #[cfg(feature = "python-bitcoin")]
 pub use btc_python as python;
 #[cfg(feature = "rust-bitcoin")]
