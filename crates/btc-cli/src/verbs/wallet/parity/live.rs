@@ -10,7 +10,7 @@ use btc::bitcoin::Amount;
 use btc::shadow::compare::{Difference, Verdict, judge};
 use btc::shadow::parity::Random;
 use btc::{AddressType, BitcoinResult, Config, WalletState};
-use btc_regtest::{Chain, Node};
+use btc_regtest::{Chain, Node, NodeError};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::json;
@@ -102,8 +102,7 @@ pub(super) fn run(
         }
         let pair = pair.as_ref().expect("opened at the first step");
         let what = match move_chain(&mut chain, pair, random, tally) {
-            Err(Failure::Node(error)) if error.rpc_code() == Some(GONE) => {
-                // The payer's coin has gone with a block whose transactions were forgotten.
+            Err(Failure::Node(error)) if is_gone(&error) => {
                 chain.mine(1)?;
                 "a payment of a coin that is gone"
             }
@@ -116,6 +115,13 @@ pub(super) fn run(
         bar.inc(1);
     }
     Ok(())
+}
+
+/// Whether the payer's coin is gone: with a block whose transactions were forgotten, or because
+/// what makes it has waited for 14 days by the node's clock, which every block moves on. Bitcoin
+/// Core says of the second that its mempool is full.
+fn is_gone(error: &NodeError) -> bool {
+    error.rpc_code() == Some(GONE) || error.rpc_message() == Some("mempool full")
 }
 
 /// Something happens; returns what.
