@@ -351,7 +351,7 @@ impl BitcoinInterface for Shadow {
     fn broadcast_transaction(&self, transaction: &BitcoinTransaction) -> BitcoinResult<String> {
         // The node decides at some moment of the call: on which block is known only if it is the
         // same before and after.
-        let before = self.sides.tips.block();
+        let (before, moves) = (self.sides.tips.block(), self.sides.tips.moves());
         self.observe(
             Operation::BroadcastTransaction,
             || self.primary.broadcast_transaction(transaction),
@@ -360,7 +360,11 @@ impl BitcoinInterface for Shadow {
                 let known = tips.map(|[_, height]| {
                     let after = self.sides.tips.block_at(height);
                     let block = after.filter(|block| before == Some(*block));
-                    KnownTip { height, block }
+                    KnownTip {
+                        height,
+                        block,
+                        moves,
+                    }
                 });
                 Box::new(Sent::new(transaction.clone(), ours.result.clone(), known))
             },

@@ -11,20 +11,35 @@ use btc_iface::BlockRef;
 pub(crate) struct Tips {
     /// The height plus one; 0 when none is known.
     next: AtomicU64,
+    /// How many times another tip was seen than before.
+    moves: AtomicU64,
     /// The block that was last seen as the tip. Two blocks of one height are two chains.
     block: Mutex<Option<BlockRef>>,
 }
 
 impl Tips {
     pub(crate) fn see(&self, height: u32) {
-        self.next.store(u64::from(height) + 1, Ordering::Relaxed);
+        let next = u64::from(height) + 1;
+        let before = self.next.swap(next, Ordering::Relaxed);
+        if before != next && before != 0 {
+            self.moves.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
-    /// The tip was this block. Whoever finds another at it leaves it be.
+    /// The tip was this block. Does nothing while another thread holds the lock.
     pub(crate) fn see_block(&self, tip: BlockRef) {
         if let Ok(mut block) = self.block.try_lock() {
-            *block = Some(tip);
+            let before = block.replace(tip);
+            if before.is_some_and(|it| it.height == tip.height && it.hash != tip.hash) {
+                self.moves.fetch_add(1, Ordering::Relaxed);
+            }
         }
+    }
+
+    /// A number that is another one when another tip was seen since. A chain that went up and down
+    /// to the same height has moved.
+    pub(crate) fn moves(&self) -> u64 {
+        self.moves.load(Ordering::Relaxed)
     }
 
     pub(crate) fn height(&self) -> Option<u32> {
@@ -70,5 +85,20 @@ mod tests {
         tips.see_block(block(101, 1));
         assert_eq!(tips.block_at(101), Some(block(101, 1)));
         assert_eq!(tips.block_at(100), None, "it is of another moment");
+    }
+
+    #[test]
+    fn a_chain_that_comes_back_to_a_height_has_moved() {
+        let tips = Tips::default();
+        tips.see(100);
+        tips.see_block(block(100, 1));
+        tips.see(100);
+        tips.see_block(block(100, 1));
+        assert_eq!(tips.moves(), 0);
+        tips.see(99);
+        tips.see(100);
+        assert_eq!(tips.moves(), 2);
+        tips.see_block(block(100, 2));
+        assert_eq!(tips.moves(), 3);
     }
 }

@@ -15,6 +15,7 @@ use crate::shadow::case::{Case, digest};
 use crate::shadow::finding::{Finding, UNWATCHED};
 use crate::shadow::observation::{Observation, guard};
 use crate::shadow::sides::Sides;
+use crate::shadow::tips::Tips;
 
 const OPERATION: Operation = Operation::BroadcastTransaction;
 
@@ -45,6 +46,8 @@ pub(crate) struct KnownTip {
     pub(crate) height: u32,
     /// Which block of that height it was, if that was known too.
     pub(crate) block: Option<BlockRef>,
+    /// [`Tips::moves`] before the primary was asked.
+    pub(crate) moves: u64,
 }
 
 /// Whether the chain is another one than before.
@@ -108,9 +111,12 @@ impl Sent {
 
     /// Whether the chain is another one than when the primary answered, or when the secondary was
     /// asked first.
-    fn has_moved(&self, twins: &Twins) -> Moved {
+    fn has_moved(&self, twins: &Twins, tips: &Tips) -> Moved {
         let now = twins.tip();
-        if self.tip != now {
+        let was_seen = self
+            .answered_at
+            .is_some_and(|then| then.moves != tips.moves());
+        if self.tip != now || was_seen {
             return Moved::Yes;
         }
         self.answered_at
@@ -208,7 +214,7 @@ impl Case for Sent {
     fn last(&mut self, sides: &Sides, finding: Finding) -> Finding {
         match &sides.twins {
             Some(twins)
-                if self.is_by_chain(self.has_moved(twins), &finding)
+                if self.is_by_chain(self.has_moved(twins, &sides.tips), &finding)
                     && self.say_the_same(twins) =>
             {
                 finding.cannot_say("the chain moved, and both sides' nodes say the same now")

@@ -31,6 +31,7 @@ pub(super) struct Primary {
     pub(super) create_alone: Option<Create>,
     pub(super) send: Broadcast,
     pub(super) balance_sat: u64,
+    pub(super) height: Box<dyn Fn() -> u32 + Send + Sync>,
     /// How often it acted.
     pub(super) acted: AtomicU64,
 }
@@ -45,6 +46,7 @@ impl Primary {
             }),
             create_alone: None,
             send: Box::new(|transaction| Ok(transaction.txid.to_string())),
+            height: Box::new(|| snapshot().tip.height),
             balance_sat: state().balance.spendable_sat(),
             acted: AtomicU64::new(0),
         }
@@ -74,7 +76,7 @@ impl BitcoinInterface for Primary {
         Err(failure(Operation::GetBlock, ErrorKind::NotFound))
     }
     fn get_block_height(&self) -> BitcoinResult<u32> {
-        Ok(snapshot().tip.height)
+        Ok((self.height)())
     }
     fn generate_address(&self, address_type: AddressType) -> BitcoinResult<BitcoinAddress> {
         self.act();

@@ -209,6 +209,40 @@ fn a_tip_that_is_not_told_excuses_nothing_by_itself() {
 }
 
 #[test]
+fn a_chain_that_went_up_and_came_back_has_moved() {
+    // No lock time explains it, and of the tip only heights are known: 100, 101, 100.
+    let old = BitcoinTransaction {
+        lock_time: 0,
+        ..transaction()
+    };
+    let ahead = Arc::new(AtomicU32::new(0));
+    let seen = Arc::clone(&ahead);
+    let shadow: Arc<OnceLock<Shadow>> = Arc::default();
+    let during = Arc::clone(&shadow);
+    let primary = Primary {
+        height: Box::new(move || snapshot().tip.height + seen.load(Ordering::SeqCst)),
+        // Another caller asks meanwhile.
+        send: Box::new(move |transaction| {
+            let shadow = during.get().expect("it is there");
+            for blocks in [1, 0] {
+                ahead.store(blocks, Ordering::SeqCst);
+                shadow.get_block_height()?;
+            }
+            Ok(transaction.txid.to_string())
+        }),
+        ..Primary::honest()
+    };
+    let dropped = || always(Acceptable, None);
+    let scene = scene_of(2, primary, dropped(), Some(dropped()));
+    let off_path = off_path(scene.shadow, Duration::ZERO);
+    assert!(shadow.set(off_path).is_ok());
+    let shadow = shadow.get().expect("it is there");
+    shadow.get_block_height().expect("a height");
+    shadow.broadcast_transaction(&old).expect("sent");
+    assert_eq!(judged(shadow), [(Verdict::Inconclusive, 1)]);
+}
+
+#[test]
 fn a_look_at_the_tip_asks_no_wallet() {
     let asked = Arc::default();
     let counts = Arc::clone(&asked);
