@@ -142,7 +142,7 @@ impl<I: BitcoinInterface + ?Sized + 'static> AsyncBitcoinInterface for AsyncAdap
     }
 
     async fn get_block_height(&self) -> BitcoinResult<u32> {
-        self.run(Operation::GetBlockHeight, |inner| inner.get_block_height())
+        self.run(Operation::GetBlockHeight, I::get_block_height)
             .await
     }
 
@@ -176,8 +176,7 @@ impl<I: BitcoinInterface + ?Sized + 'static> AsyncBitcoinInterface for AsyncAdap
     }
 
     async fn get_balance(&self) -> BitcoinResult<u64> {
-        self.run(Operation::GetBalance, |inner| inner.get_balance())
-            .await
+        self.run(Operation::GetBalance, I::get_balance).await
     }
 
     async fn estimate_fee(&self, target_blocks: u8) -> BitcoinResult<u64> {

@@ -46,6 +46,7 @@ pub(super) fn man(verb: &[String], all: Option<&Path>) -> Done {
     Ok(Code::Ok)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` hands it over")]
 fn cannot(cause: io::Error) -> Failure {
     Failure::Other(Code::Failed, format!("the page cannot be made: {cause}"))
 }

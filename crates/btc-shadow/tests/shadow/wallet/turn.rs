@@ -15,7 +15,7 @@ use btc_shadow::{OffPath, Policy, Shadow};
 
 use super::broadcast::{OPERATION, always, transaction};
 use super::double::{Primary, Twin};
-use super::honest::{block, payment, plan, snapshot, state};
+use super::honest::{block, payment, plan, seal, snapshot, state};
 use super::scene_of;
 use crate::double::Double;
 
@@ -61,6 +61,14 @@ fn off_path(shadow: Shadow, look_every: Duration) -> Shadow {
         ..OffPath::default()
     };
     shadow.off_path(settings).expect("threads")
+}
+
+/// A transaction that no reorganisation makes too early.
+fn without_lock_time() -> BitcoinTransaction {
+    let mut transaction = transaction();
+    transaction.lock_time = 0;
+    seal(&mut transaction);
+    transaction
 }
 
 /// What is found when the tip at the secondary's turn is `now`, and both nodes refuse for a reason.
@@ -181,10 +189,7 @@ fn a_reorganisation_during_the_call_leaves_the_question_open() {
 #[test]
 fn what_nodes_dropped_for_its_lock_time_may_have_been_sent() {
     let tip = snapshot().tip;
-    let old = BitcoinTransaction {
-        lock_time: 0,
-        ..transaction()
-    };
+    let old = without_lock_time();
     let young = BitcoinTransaction {
         lock_time: tip.height,
         ..transaction()
@@ -200,10 +205,7 @@ fn what_nodes_dropped_for_its_lock_time_may_have_been_sent() {
 
 #[test]
 fn a_tip_that_is_not_told_excuses_nothing_by_itself() {
-    let old = BitcoinTransaction {
-        lock_time: 0,
-        ..transaction()
-    };
+    let old = without_lock_time();
     let found = found_of(&old, None, true, || always(Acceptable, None));
     assert_eq!(found, [(Verdict::Mismatch, 1)]);
 }
@@ -211,10 +213,7 @@ fn a_tip_that_is_not_told_excuses_nothing_by_itself() {
 #[test]
 fn a_chain_that_went_up_and_came_back_has_moved() {
     // No lock time explains it, and of the tip only heights are known: 100, 101, 100.
-    let old = BitcoinTransaction {
-        lock_time: 0,
-        ..transaction()
-    };
+    let old = without_lock_time();
     let ahead = Arc::new(AtomicU32::new(0));
     let seen = Arc::clone(&ahead);
     let shadow: Arc<OnceLock<Shadow>> = Arc::default();
