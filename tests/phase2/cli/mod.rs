@@ -1,6 +1,7 @@
 //! The program: the wallet's verbs as people and scripts meet them.
 
 mod birthday;
+mod forgotten;
 mod giving_up;
 mod liars;
 mod mainnet;
@@ -36,11 +37,12 @@ type Failed = Box<dyn std::error::Error + Send + Sync>;
 const SOMEBODY: &str = "bcrt1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqdku202";
 
 pub(crate) fn add(suite: &mut Suite, phase: &Arc<Phase>) {
-    let groups: [&[(&str, Case)]; 11] = [
+    let groups: [&[(&str, Case)]; 12] = [
         birthday::CASES,
         message::CASES,
         remarks::CASES,
         restoring::CASES,
+        forgotten::CASES,
         giving_up::CASES,
         sending::CASES,
         setup::CASES,

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use btc_iface::BitcoinImplementationType::{Python, Rust};
 use btc_iface::BroadcastVerdict::{Acceptable, Refused};
-use btc_iface::{BitcoinInterface, BitcoinTransaction, BlockRef, Operation};
+use btc_iface::{
+    BitcoinError, BitcoinInterface, BitcoinTransaction, BlockRef, ErrorKind, Operation,
+};
 use btc_shadow::compare::Verdict;
 use btc_shadow::record::Event;
 use btc_shadow::sink::MemorySink;
@@ -88,7 +90,7 @@ fn found_of(
         state: Box::new(move || {
             let mut state = state();
             state.tip = now.ok_or_else(|| {
-                crate::double::failure(Operation::GetBalance, btc_iface::ErrorKind::Unavailable)
+                crate::double::failure(Operation::GetBalance, ErrorKind::Unavailable)
             })?;
             Ok(state)
         }),
@@ -239,6 +241,48 @@ fn a_chain_that_went_up_and_came_back_has_moved() {
     shadow.get_block_height().expect("a height");
     shadow.broadcast_transaction(&old).expect("sent");
     assert_eq!(judged(shadow), [(Verdict::Inconclusive, 1)]);
+}
+
+/// Refused as too early; then a reorganisation takes its inputs away.
+#[test]
+fn two_refusals_of_two_chains_are_no_difference() {
+    let found = |now: BlockRef| {
+        let primary = Primary {
+            send: Box::new(|_| {
+                let message = "the node rejects the transaction: non-final";
+                Err(BitcoinError::new(ErrorKind::Rejected, OPERATION, message))
+            }),
+            ..Primary::honest()
+        };
+        let refused = || refusing("bad-txns-inputs-missingorspent");
+        let twin = Twin {
+            state: Box::new(move || {
+                let mut state = state();
+                state.tip = now;
+                Ok(state)
+            }),
+            ..refused()
+        };
+        let scene = scene_of(2, primary, twin, Some(refused()));
+        let shadow = off_path(scene.shadow, Duration::ZERO);
+        shadow.get_block_height().expect("a height");
+        let built = shadow.create_transaction(payment(60_000), 2);
+        built.expect("enough coins");
+        let refusal = shadow.broadcast_transaction(&transaction());
+        assert_eq!(
+            refusal.expect_err("it is refused").kind(),
+            ErrorKind::Rejected
+        );
+        judged(&shadow)
+    };
+    for moved in [rival(), block(snapshot().tip.height + 1)] {
+        assert_eq!(found(moved), [(Verdict::Inconclusive, 1)]);
+    }
+    assert_eq!(
+        found(snapshot().tip),
+        [(Verdict::Mismatch, 1)],
+        "one of them is wrong"
+    );
 }
 
 #[test]
