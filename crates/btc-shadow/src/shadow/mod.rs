@@ -360,13 +360,10 @@ impl BitcoinInterface for Shadow {
                 let known = tips.map(|[_, height]| {
                     let after = self.sides.tips.block_at(height);
                     let block = after.filter(|block| before == Some(*block));
-                    KnownTip {
-                        height,
-                        block,
-                        moves,
-                    }
+                    KnownTip { height, block }
                 });
-                Box::new(Sent::new(transaction.clone(), ours.result.clone(), known))
+                let ours = ours.result.clone();
+                Box::new(Sent::new(transaction.clone(), ours, known, moves))
             },
         )
     }

@@ -36,6 +36,8 @@ pub(crate) struct Sent {
     bytes: Vec<u8>,
     /// The tip that was known when the primary had answered, if that was not just now.
     answered_at: Option<KnownTip>,
+    /// [`Tips::moves`] before the primary was asked.
+    moves: u64,
     /// The secondary's tip at the first look.
     tip: Option<BlockRef>,
 }
@@ -46,8 +48,6 @@ pub(crate) struct KnownTip {
     pub(crate) height: u32,
     /// Which block of that height it was, if that was known too.
     pub(crate) block: Option<BlockRef>,
-    /// [`Tips::moves`] before the primary was asked.
-    pub(crate) moves: u64,
 }
 
 /// Whether the chain is another one than before.
@@ -94,17 +94,19 @@ const YOUNG: u32 = 100;
 
 impl Sent {
     /// `answered_at` is the tip when the primary had answered; none when the secondary is asked at
-    /// once, so that its own tip is the same.
+    /// once, so that its own tip is the same, unless another one is seen meanwhile.
     pub(crate) fn new(
         transaction: BitcoinTransaction,
         ours: BitcoinResult<String>,
         answered_at: Option<KnownTip>,
+        moves: u64,
     ) -> Self {
         Self {
             transaction,
             ours,
             bytes: Vec::new(),
             answered_at,
+            moves,
             tip: None,
         }
     }
@@ -113,10 +115,7 @@ impl Sent {
     /// asked first.
     fn has_moved(&self, twins: &Twins, tips: &Tips) -> Moved {
         let now = twins.tip();
-        let was_seen = self
-            .answered_at
-            .is_some_and(|then| then.moves != tips.moves());
-        if self.tip != now || was_seen {
+        if self.tip != now || self.moves != tips.moves() {
             return Moved::Yes;
         }
         self.answered_at
