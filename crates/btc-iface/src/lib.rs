@@ -7,6 +7,7 @@ mod asynchronous;
 mod bitcoin;
 mod error;
 mod fees;
+pub mod lightning;
 mod twin;
 pub mod types;
 mod wallet;

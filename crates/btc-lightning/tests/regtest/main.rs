@@ -1,0 +1,10 @@
+//! The Lightning node on a real Bitcoin Core in regtest mode: money, faults, crashes.
+
+mod bolt12;
+mod chain;
+mod channels;
+mod kill;
+mod payments;
+mod refusals;
+mod start;
+mod world;

@@ -1,0 +1,94 @@
+//! Starting: what is wrong with the directory or with Bitcoin Core is said, typed and soon.
+
+use std::time::{Duration, Instant};
+
+use btc_iface::lightning::{Health, LightningErrorKind as Kind, LightningInterface};
+use btc_iface::{Credentials, Network, Secret};
+use btc_lightning::{LightningConfig, LightningNode};
+use futures_lite::future::block_on;
+
+use crate::world::{World, eventually, seed};
+
+fn refused(config: &LightningConfig, name: &str) -> Kind {
+    let begun = Instant::now();
+    let started = LightningNode::start(config.clone(), seed(name));
+    assert!(begun.elapsed() < Duration::from_secs(30), "in bounded time");
+    match started {
+        Ok(_) => unreachable!("it must be refused"),
+        Err(cause) => cause.kind(),
+    }
+}
+
+#[test]
+fn a_wrong_password_another_network_and_a_silent_node_are_told_apart_in_bounded_time() {
+    let world = World::start();
+    let dir = tempfile::tempdir().expect("a folder");
+    let good = LightningConfig::new(dir.path().join("node"), world.node_config());
+    let mut wrong = good.clone();
+    wrong.chain.credentials = Credentials::UserPassword {
+        user: "lightning".to_owned(),
+        password: Secret::new("guessed".to_owned()),
+    };
+    assert_eq!(refused(&wrong, "x"), Kind::ChainAuth);
+    let mut signet = good.clone();
+    signet.directory = dir.path().join("signet");
+    signet.chain.network = Network::Signet;
+    assert_eq!(refused(&signet, "x"), Kind::WrongChain);
+    let mut away = good.clone();
+    away.chain.url = "http://127.0.0.1:1".to_owned();
+    assert_eq!(refused(&away, "x"), Kind::ChainUnavailable);
+    world.core.pause().expect("frozen");
+    let mut hasty = good.clone();
+    hasty.chain.timeout = Duration::from_secs(2);
+    assert_eq!(refused(&hasty, "x"), Kind::ChainUnavailable);
+    world.core.resume().expect("awake");
+    // None of these has spoilt the directory.
+    let node = LightningNode::start(good.clone(), seed("x")).expect("all is well now");
+    assert_eq!(refused(&good, "x"), Kind::Locked);
+    drop(node);
+    assert_eq!(refused(&good, "another seed"), Kind::Configuration);
+}
+
+#[test]
+fn a_chain_that_does_not_know_our_last_block_is_refused() {
+    let (world, other) = (World::start(), World::start());
+    let mut ln = world.ln("alice");
+    world.mine(10);
+    world.synced(&[&ln]);
+    ln.stop();
+    other.mine(20);
+    let mut moved = ln.config.clone();
+    moved.chain = other.node_config();
+    assert_eq!(refused(&moved, "alice"), Kind::WrongChain);
+    ln.start();
+}
+
+#[test]
+fn a_node_without_its_bitcoin_core_says_so_and_goes_on_when_it_is_back() {
+    let world = World::start();
+    let mut ln = world.ln("alice");
+    ln.stop();
+    ln.config.stale_after = Duration::from_secs(4);
+    ln.start();
+    world.core.stop().expect("stopped");
+    eventually("it says that it does not see the chain", || {
+        matches!(ln.health(), Health::ChainStale { cause, .. } if cause.contains("cannot be reached"))
+    });
+    world.core.restart().expect("back");
+    world.mine(3);
+    world.synced(&[&ln]);
+    eventually("it is well again", || ln.health() == Health::Well);
+}
+
+#[test]
+fn a_stopped_node_refuses_everything_and_gives_its_directory_back() {
+    let world = World::start();
+    let mut ln = world.ln("alice");
+    block_on(ln.node().stop()).expect("a clean stop");
+    let refused = block_on(ln.node().balances()).expect_err("stopped");
+    assert_eq!(refused.kind(), Kind::Stopped);
+    // The lock is free although the old one is still there.
+    let second = LightningNode::start(ln.config.clone(), ln.seed.clone()).expect("free");
+    drop(second);
+    ln.restart();
+}
