@@ -219,7 +219,8 @@ pub(crate) fn offer(payer: Payer, offer: &Offer, given: Option<Msat>) -> Lightni
         None => None,
         Some(Amount::Bitcoin { amount_msats }) => Some(Msat::new(amount_msats)),
         Some(Amount::Currency { .. }) => {
-            let message = "the offer's amount is in another currency, which this node does not know";
+            let message =
+                "the offer's amount is in another currency, which this node does not know";
             return Err(error(Kind::WrongAmount, message));
         }
     };

@@ -56,8 +56,12 @@ impl LightningConfig {
     }
 
     pub(crate) fn check(&self) -> LightningResult<()> {
-        let wrong =
-            |message: &str| Err(LightningError::new(LightningErrorKind::Configuration, message));
+        let wrong = |message: &str| {
+            Err(LightningError::new(
+                LightningErrorKind::Configuration,
+                message,
+            ))
+        };
         if self.network() == Network::Bitcoin && !self.is_mainnet_allowed {
             return wrong(
                 "a Lightning node on mainnet holds real money in keys that are always in memory; \

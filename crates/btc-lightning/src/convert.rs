@@ -1,14 +1,13 @@
 //! From ldk-node's types to those of the interface.
 
 use btc_iface::lightning::{
-    Channel, ChannelBalance, ChannelFees, ChannelHandle, ChannelId, Direction, EventDetail,
-    FailureReason, Msat, NodeId, Payment, PaymentHash, PaymentId, PaymentKind, PaymentStatus, Peer,
-    PendingSweep, Preimage, SweepState,
+    Channel, ChannelBalance, ChannelFees, ChannelHandle, ChannelId, Direction, Msat, NodeId,
+    Payment, PaymentHash, PaymentId, PaymentKind, PaymentStatus, Peer, PendingSweep, Preimage,
+    SweepState,
 };
 use ldk_node::config::ChannelConfig;
 use ldk_node::payment as ldk;
-use ldk_node::{ChannelDetails, Event, LightningBalance, PeerDetails, PendingSweepBalance};
-use lightning::events::{ClosureReason, PaymentFailureReason};
+use ldk_node::{ChannelDetails, LightningBalance, PeerDetails, PendingSweepBalance};
 
 pub(crate) fn handle(id: ldk_node::UserChannelId) -> ChannelHandle {
     ChannelHandle::from_bytes(id.0.to_be_bytes())
@@ -18,15 +17,15 @@ pub(crate) fn user_channel(handle: ChannelHandle) -> ldk_node::UserChannelId {
     ldk_node::UserChannelId(u128::from_be_bytes(handle.to_bytes()))
 }
 
-fn channel_id(id: lightning::ln::types::ChannelId) -> ChannelId {
+pub(crate) fn channel_id(id: lightning::ln::types::ChannelId) -> ChannelId {
     ChannelId::from_bytes(id.0)
 }
 
-fn hash(hash: lightning::types::payment::PaymentHash) -> PaymentHash {
+pub(crate) fn hash(hash: lightning::types::payment::PaymentHash) -> PaymentHash {
     PaymentHash::from_bytes(hash.0)
 }
 
-fn id(id: lightning::ln::channelmanager::PaymentId) -> PaymentId {
+pub(crate) fn id(id: lightning::ln::channelmanager::PaymentId) -> PaymentId {
     PaymentId::from_bytes(id.0)
 }
 
@@ -190,7 +189,11 @@ pub(crate) fn sweep(of: &PendingSweepBalance) -> PendingSweep {
             latest_spending_txid: txid,
             amount_satoshis,
             ..
-        } => (channel_id, amount_satoshis, SweepState::Sent { txid: *txid }),
+        } => (
+            channel_id,
+            amount_satoshis,
+            SweepState::Sent { txid: *txid },
+        ),
         PendingSweepBalance::AwaitingThresholdConfirmations {
             channel_id,
             latest_spending_txid: txid,
@@ -219,19 +222,30 @@ pub(crate) fn payment(of: &ldk::PaymentDetails) -> Payment {
     };
     let (kind, hash, preimage) = match &of.kind {
         ldk::PaymentKind::Onchain { .. } => (PaymentKind::Onchain, None, None),
-        ldk::PaymentKind::Bolt11 { hash: h, preimage: p, .. }
-        | ldk::PaymentKind::Bolt11Jit { hash: h, preimage: p, .. } => {
-            (PaymentKind::Bolt11, Some(hash(*h)), preimage(*p))
+        ldk::PaymentKind::Bolt11 {
+            hash: h,
+            preimage: p,
+            ..
         }
-        ldk::PaymentKind::Bolt12Offer { hash: h, preimage: p, .. } => {
-            (PaymentKind::Bolt12Offer, h.map(hash), preimage(*p))
-        }
-        ldk::PaymentKind::Bolt12Refund { hash: h, preimage: p, .. } => {
-            (PaymentKind::Bolt12Refund, h.map(hash), preimage(*p))
-        }
-        ldk::PaymentKind::Spontaneous { hash: h, preimage: p } => {
-            (PaymentKind::Keysend, Some(hash(*h)), preimage(*p))
-        }
+        | ldk::PaymentKind::Bolt11Jit {
+            hash: h,
+            preimage: p,
+            ..
+        } => (PaymentKind::Bolt11, Some(hash(*h)), preimage(*p)),
+        ldk::PaymentKind::Bolt12Offer {
+            hash: h,
+            preimage: p,
+            ..
+        } => (PaymentKind::Bolt12Offer, h.map(hash), preimage(*p)),
+        ldk::PaymentKind::Bolt12Refund {
+            hash: h,
+            preimage: p,
+            ..
+        } => (PaymentKind::Bolt12Refund, h.map(hash), preimage(*p)),
+        ldk::PaymentKind::Spontaneous {
+            hash: h,
+            preimage: p,
+        } => (PaymentKind::Keysend, Some(hash(*h)), preimage(*p)),
     };
     let status = match of.status {
         ldk::PaymentStatus::Pending => PaymentStatus::Pending,
@@ -256,144 +270,4 @@ pub(crate) fn payment(of: &ldk::PaymentDetails) -> Payment {
         attempts: 1,
         updated_at: of.latest_update_timestamp,
     }
-}
-
-fn reason(of: Option<PaymentFailureReason>) -> FailureReason {
-    match of {
-        Some(PaymentFailureReason::RecipientRejected) => FailureReason::RecipientRejected,
-        Some(PaymentFailureReason::UserAbandoned) => FailureReason::Abandoned,
-        Some(PaymentFailureReason::RetriesExhausted) => FailureReason::RetriesExhausted,
-        Some(PaymentFailureReason::PaymentExpired) => FailureReason::Expired,
-        Some(PaymentFailureReason::RouteNotFound) => FailureReason::NoRoute,
-        Some(PaymentFailureReason::UnknownRequiredFeatures) => FailureReason::UnknownFeature,
-        Some(
-            PaymentFailureReason::InvoiceRequestExpired
-            | PaymentFailureReason::InvoiceRequestRejected,
-        ) => FailureReason::NoInvoice,
-        _ => FailureReason::Other,
-    }
-}
-
-/// An event, and the preimage that a payment of ours learnt.
-pub(crate) fn event(of: Event) -> (EventDetail, Option<Preimage>) {
-    let unnamed = lightning::ln::channelmanager::PaymentId([0; 32]);
-    let detail = match of {
-        Event::PaymentSuccessful {
-            payment_id,
-            payment_hash,
-            payment_preimage,
-            fee_paid_msat,
-        } => {
-            let detail = EventDetail::PaymentSent {
-                id: payment_id.map_or_else(|| hash(payment_hash).into(), id),
-                hash: hash(payment_hash),
-                key: None,
-                fee_msat: fee_paid_msat.map(Msat::new),
-            };
-            let preimage = payment_preimage.map(|bytes| Preimage::from_bytes(bytes.0));
-            return (detail, preimage);
-        }
-        Event::PaymentFailed {
-            payment_id,
-            payment_hash,
-            reason: why,
-        } => EventDetail::PaymentFailed {
-            id: id(payment_id.unwrap_or(unnamed)),
-            hash: payment_hash.map(hash),
-            key: None,
-            reason: reason(why),
-        },
-        Event::PaymentReceived {
-            payment_id,
-            payment_hash,
-            amount_msat,
-            ..
-        } => EventDetail::PaymentReceived {
-            id: payment_id.map_or_else(|| hash(payment_hash).into(), id),
-            hash: hash(payment_hash),
-            amount_msat: Msat::new(amount_msat),
-        },
-        Event::PaymentClaimable {
-            payment_id,
-            payment_hash,
-            claimable_amount_msat,
-            claim_deadline,
-            ..
-        } => EventDetail::PaymentHeld {
-            id: id(payment_id),
-            hash: hash(payment_hash),
-            amount_msat: Msat::new(claimable_amount_msat),
-            deadline_height: claim_deadline,
-        },
-        Event::PaymentForwarded {
-            prev_channel_id,
-            next_channel_id,
-            total_fee_earned_msat,
-            outbound_amount_forwarded_msat,
-            ..
-        } => EventDetail::PaymentForwarded {
-            from_channel: channel_id(prev_channel_id),
-            to_channel: channel_id(next_channel_id),
-            amount_msat: outbound_amount_forwarded_msat.map(Msat::new),
-            fee_msat: total_fee_earned_msat.map(Msat::new),
-        },
-        Event::ChannelPending {
-            channel_id: on_wire,
-            user_channel_id,
-            counterparty_node_id,
-            funding_txo,
-            ..
-        } => EventDetail::ChannelPending {
-            handle: handle(user_channel_id),
-            channel_id: channel_id(on_wire),
-            peer: NodeId::from_key(counterparty_node_id),
-            funding: funding_txo.into(),
-        },
-        Event::ChannelReady {
-            channel_id: on_wire,
-            user_channel_id,
-            counterparty_node_id,
-            funding_txo,
-        } => EventDetail::ChannelReady {
-            handle: handle(user_channel_id),
-            channel_id: channel_id(on_wire),
-            peer: counterparty_node_id.map(NodeId::from_key),
-            funding: funding_txo.map(Into::into),
-        },
-        Event::ChannelClosed {
-            channel_id: on_wire,
-            user_channel_id,
-            counterparty_node_id,
-            reason: why,
-        } => EventDetail::ChannelClosed {
-            handle: handle(user_channel_id),
-            channel_id: channel_id(on_wire),
-            peer: counterparty_node_id.map(NodeId::from_key),
-            is_cooperative: why.as_ref().is_some_and(is_cooperative),
-            reason: why.map_or_else(|| "unknown".to_owned(), |why| why.to_string()),
-        },
-        Event::SplicePending {
-            user_channel_id,
-            new_funding_txo,
-            ..
-        } => EventDetail::SplicePending {
-            handle: handle(user_channel_id),
-            funding: new_funding_txo.into(),
-        },
-        Event::SpliceFailed {
-            user_channel_id, ..
-        } => EventDetail::SpliceFailed {
-            handle: handle(user_channel_id),
-        },
-    };
-    (detail, None)
-}
-
-fn is_cooperative(why: &ClosureReason) -> bool {
-    matches!(
-        why,
-        ClosureReason::LegacyCooperativeClosure
-            | ClosureReason::CounterpartyInitiatedCooperativeClosure
-            | ClosureReason::LocallyInitiatedCooperativeClosure
-    )
 }

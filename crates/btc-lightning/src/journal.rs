@@ -1,7 +1,7 @@
 //! The journal: each event is recorded with a number, and closes its intent in the same commit, before LDK forgets it.
 
 use bitcoin::hashes::{Hash as _, sha256};
-use btc_iface::lightning::{EventDetail, LightningEvent, LightningResult, Preimage};
+use btc_iface::lightning::{EventDetail, LightningEvent, LightningResult, PaymentId, Preimage};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::error::storage;
@@ -52,9 +52,12 @@ pub(crate) fn record(
         let at = i64::try_from(intents::now()).unwrap_or(i64::MAX);
         let sql = "INSERT OR IGNORE INTO journal (at, identity, digest, detail, is_handled) \
                    VALUES (?1, ?2, ?3, ?4, 0)";
-        let written = connection
-            .prepare_cached(sql)?
-            .execute(params![at, identity(&detail), digest, text])?;
+        let written = connection.prepare_cached(sql)?.execute(params![
+            at,
+            identity(&detail),
+            digest,
+            text
+        ])?;
         let number = u64::try_from(connection.last_insert_rowid()).unwrap_or(0);
         Ok((written == 1).then_some(number))
     })
@@ -119,7 +122,10 @@ fn identity(detail: &EventDetail) -> Option<String> {
         EventDetail::PaymentHeld { id, .. } => Some(format!("held:{id}")),
         EventDetail::ChannelPending {
             handle, funding, ..
-        } => Some(format!("pending:{handle}:{}:{}", funding.txid, funding.vout)),
+        } => Some(format!(
+            "pending:{handle}:{}:{}",
+            funding.txid, funding.vout
+        )),
         EventDetail::ChannelReady {
             handle, funding, ..
         } => {
@@ -136,11 +142,20 @@ fn identity(detail: &EventDetail) -> Option<String> {
     }
 }
 
+/// Lets a payment that is given back be held again: that will be another event.
+pub(crate) fn forget_held(store: &Store, id: PaymentId) -> Result<(), StoreError> {
+    store.write(move |connection| {
+        let sql = "UPDATE journal SET identity = NULL WHERE identity = ?1";
+        connection.execute(sql, [format!("held:{id}")]).map(drop)
+    })
+}
+
 /// The events after a number.
 pub(crate) fn after(store: &Store, after: u64, limit: u32) -> LightningResult<Vec<LightningEvent>> {
     let after = i64::try_from(after).unwrap_or(i64::MAX);
     let rows = store.read(|connection| {
-        let sql = "SELECT number, at, detail FROM journal WHERE number > ?1 ORDER BY number LIMIT ?2";
+        let sql =
+            "SELECT number, at, detail FROM journal WHERE number > ?1 ORDER BY number LIMIT ?2";
         let mut query = connection.prepare_cached(sql)?;
         let rows = query.query_map(params![after, limit], |row| {
             Ok((
@@ -174,7 +189,15 @@ pub(crate) fn last(store: &Store) -> LightningResult<u64> {
 }
 
 /// Closes an intent as LDK's own record of the payment says, with the event that was missed.
-pub(crate) fn settle(store: &Store, intent: &Intent, detail: EventDetail, preimage: Option<Preimage>) -> Result<Option<u64>, StoreError> {
-    debug_assert!(intent.state != State::Succeeded, "there is nothing to settle");
+pub(crate) fn settle(
+    store: &Store,
+    intent: &Intent,
+    detail: EventDetail,
+    preimage: Option<Preimage>,
+) -> Result<Option<u64>, StoreError> {
+    debug_assert!(
+        intent.state != State::Succeeded,
+        "there is nothing to settle"
+    );
     record(store, "settled".to_owned(), detail, preimage)
 }

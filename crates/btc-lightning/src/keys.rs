@@ -105,17 +105,27 @@ impl SealedSeed {
     /// written.
     pub fn create(&self, passphrase: &Secret, work_factor: u8) -> LightningResult<NodeSeed> {
         if passphrase.expose().is_empty() {
-            return Err(error(Kind::Configuration, "an empty passphrase protects nothing"));
+            return Err(error(
+                Kind::Configuration,
+                "an empty passphrase protects nothing",
+            ));
         }
         if self.exists() {
-            let message = format!("{} is there already; it is not overwritten", self.0.display());
+            let message = format!(
+                "{} is there already; it is not overwritten",
+                self.0.display()
+            );
             return Err(error(Kind::Configuration, message));
         }
         let seed = NodeSeed::generate()?;
         let mut recipient = scrypt::Recipient::new(age_secret(passphrase));
         recipient.set_work_factor(work_factor.clamp(1, MAX_WORK_FACTOR));
-        let sealed = age::encrypt(&recipient, seed.expose())
-            .map_err(|cause| error(Kind::Internal, format!("the seed cannot be sealed: {cause}")))?;
+        let sealed = age::encrypt(&recipient, seed.expose()).map_err(|cause| {
+            error(
+                Kind::Internal,
+                format!("the seed cannot be sealed: {cause}"),
+            )
+        })?;
         self.write(&sealed).map_err(storage)?;
         Ok(seed)
     }
@@ -135,8 +145,7 @@ impl SealedSeed {
             .map_err(storage)?;
         let mut identity = scrypt::Identity::new(age_secret(passphrase));
         identity.set_max_work_factor(MAX_WORK_FACTOR);
-        let refused =
-            |cause: age::DecryptError| wrong(format!("{path} cannot be opened: {cause}"));
+        let refused = |cause: age::DecryptError| wrong(format!("{path} cannot be opened: {cause}"));
         let decryptor = Decryptor::new_buffered(&sealed[..]).map_err(refused)?;
         let mut reader = decryptor
             .decrypt(std::iter::once(&identity as &dyn age::Identity))

@@ -9,6 +9,7 @@
 mod check;
 mod config;
 mod convert;
+mod convert_event;
 mod error;
 mod folder;
 mod intents;

@@ -41,7 +41,8 @@ impl Login {
                 let text = std::fs::read_to_string(path).map(Zeroizing::new);
                 let text = text.map_err(|cause| {
                     let path = path.display();
-                    let message = format!("the cookie {path} cannot be read: {cause}; is bitcoind running?");
+                    let message =
+                        format!("the cookie {path} cannot be read: {cause}; is bitcoind running?");
                     error(Kind::ChainUnavailable, message)
                 })?;
                 let (user, password) = text
@@ -51,7 +52,8 @@ impl Login {
                 (user.to_owned(), Zeroizing::new(password.to_owned()))
             }
             _ => {
-                let message = "Bitcoin Core needs a login: give a cookie file, or user and password";
+                let message =
+                    "Bitcoin Core needs a login: give a cookie file, or user and password";
                 return Err(wrong(message.to_owned()));
             }
         };
@@ -142,7 +144,10 @@ fn refused(chain: &NodeConfig, cause: &jsonrpc::Error) -> LightningError {
         },
         jsonrpc::Error::Rpc(found) if found.code == CORE_WARMING_UP => error(
             Kind::ChainUnavailable,
-            format!("Bitcoin Core at {url} is starting: {}; try again soon", found.message),
+            format!(
+                "Bitcoin Core at {url} is starting: {}; try again soon",
+                found.message
+            ),
         ),
         other => error(
             Kind::ChainUnavailable,

@@ -167,7 +167,9 @@ mod tests {
         let watch = Watch::new("ln-test-1".to_owned(), Duration::from_secs(60));
         let other = Watch::new("ln-test-2".to_owned(), Duration::from_secs(60));
         let thread = std::thread::Builder::new().name("ln-test-1".to_owned());
-        let handle = thread.spawn(|| assert_eq!(1, 2, "on purpose")).expect("a thread");
+        let handle = thread
+            .spawn(|| assert_eq!(1, 2, "on purpose"))
+            .expect("a thread");
         assert!(handle.join().is_err());
         let refused = watch.check().expect_err("it failed");
         assert_eq!(refused.kind(), Kind::Stopped);

@@ -54,7 +54,10 @@ macro_rules! bytes_as_hex {
             fn from_str(text: &str) -> Result<Self, WrongId> {
                 <[u8; $length]>::from_hex(text)
                     .map(Self)
-                    .map_err(|_| WrongId { what: $what, length: 2 * $length })
+                    .map_err(|_| WrongId {
+                        what: $what,
+                        length: 2 * $length,
+                    })
             }
         }
 
@@ -242,7 +245,6 @@ mod tests {
         let compressed = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798";
         assert!(compressed.parse::<NodeId>().is_ok());
         assert!(compressed[..64].parse::<NodeId>().is_err());
-        assert!("02".repeat(33).parse::<NodeId>().is_err() || "02".repeat(33).len() == 66);
         assert!("zz".repeat(33).parse::<NodeId>().is_err());
     }
 }

@@ -64,7 +64,9 @@ impl Shared {
         let remembered = self.store.read(tasks::remembered).map_err(storage)?;
         let mut peers: Vec<_> = node.list_peers().iter().map(convert::peer).collect();
         for (node_id, address) in remembered {
-            let Ok(node_id) = node_id.parse() else { continue };
+            let Ok(node_id) = node_id.parse() else {
+                continue;
+            };
             match peers.iter_mut().find(|peer| peer.node_id == node_id) {
                 Some(peer) => peer.is_remembered = true,
                 None => peers.push(Peer {
@@ -96,7 +98,9 @@ impl Shared {
         let _one_at_a_time = self.coins.lock().unwrap_or_else(PoisonError::into_inner);
         let open = |size: u64| {
             let push = (request.push_msat > Msat::ZERO).then_some(request.push_msat.get());
-            let fees = request.fees.map(|fees| convert::with_fees(ChannelConfig::default(), fees));
+            let fees = request
+                .fees
+                .map(|fees| convert::with_fees(ChannelConfig::default(), fees));
             let peer = request.peer.key();
             if request.is_announced {
                 node.open_announced_channel(peer, socket.clone(), size, push, fees)
@@ -190,8 +194,12 @@ impl Shared {
         let node = self.node()?;
         let channel = self.channel(&node, handle)?;
         let config = convert::with_fees(channel.config, fees);
-        node.update_channel_config(&channel.user_channel_id, channel.counterparty_node_id, config)
-            .map_err(|cause| ldk("the fees stay as they were", cause))
+        node.update_channel_config(
+            &channel.user_channel_id,
+            channel.counterparty_node_id,
+            config,
+        )
+        .map_err(|cause| ldk("the fees stay as they were", cause))
     }
 
     pub(super) fn close_channel(
@@ -225,8 +233,12 @@ impl Shared {
         let node = self.node()?;
         let channel = self.channel(&node, handle)?;
         let _one_at_a_time = self.coins.lock().unwrap_or_else(PoisonError::into_inner);
-        node.splice_in(&channel.user_channel_id, channel.counterparty_node_id, amount_sat)
-            .map_err(|cause| ldk("the channel stays as it is", cause))
+        node.splice_in(
+            &channel.user_channel_id,
+            channel.counterparty_node_id,
+            amount_sat,
+        )
+        .map_err(|cause| ldk("the channel stays as it is", cause))
     }
 
     pub(super) fn splice_out(

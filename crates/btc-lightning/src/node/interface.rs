@@ -7,9 +7,9 @@ use bitcoin::Txid;
 use btc_iface::lightning::{
     Channel, ChannelFees, ChannelHandle, CloseMode, Decoded, Invoice, InvoiceRequest, Keysend,
     LightningBalances, LightningErrorKind as Kind, LightningEvent, LightningInfo,
-    LightningInterface, LightningResult, Msat, NodeId, Offer, OfferRequest, OpenChannel, PayInvoice,
-    PayOffer, Payment, PaymentHash, PaymentStatus, Peer, Preimage, RefundRequest, StaticBackup,
-    WithdrawRequest,
+    LightningInterface, LightningResult, Msat, NodeId, Offer, OfferRequest, OpenChannel,
+    PayInvoice, PayOffer, Payment, PaymentHash, PaymentStatus, Peer, Preimage, RefundRequest,
+    StaticBackup, WithdrawRequest,
 };
 
 use super::{LightningNode, Shared};
@@ -146,16 +146,20 @@ impl LightningInterface for LightningNode {
 
     async fn wait_payment(&self, name: String, timeout: Duration) -> LightningResult<Payment> {
         self.run(move |shared| {
-            shared.wait(timeout, |shared| {
-                let payment = shared.payment(&name)?;
-                let is_open =
-                    matches!(payment.status, PaymentStatus::Pending | PaymentStatus::Unknown);
-                Ok((!is_open).then_some(payment))
-            })?
-            .ok_or_else(|| {
-                let message = "the payment has not ended within the time allowed; it goes on, ask again";
-                error(Kind::Timeout, message)
-            })
+            shared
+                .wait(timeout, |shared| {
+                    let payment = shared.payment(&name)?;
+                    let is_open = matches!(
+                        payment.status,
+                        PaymentStatus::Pending | PaymentStatus::Unknown
+                    );
+                    Ok((!is_open).then_some(payment))
+                })?
+                .ok_or_else(|| {
+                    let message =
+                        "the payment has not ended within the time allowed; it goes on, ask again";
+                    error(Kind::Timeout, message)
+                })
         })
         .await
     }

@@ -121,9 +121,7 @@ impl LightningNode {
         shared
             .doubtful()
             .extend(open.into_iter().map(|intent| intent.key));
-        shared
-            .recorded
-            .send_replace(journal::last(&shared.store)?);
+        shared.recorded.send_replace(journal::last(&shared.store)?);
         node.start().map_err(|cause| match cause {
             ldk_node::NodeError::InvalidSocketAddress => error(
                 Kind::Configuration,
@@ -152,12 +150,6 @@ impl LightningNode {
             self.shared.watch.check()?;
             Err(error(Kind::Internal, "the operation broke off"))
         })
-    }
-
-    /// The node's own runtime, for a server in front of it.
-    pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
-        let runtime = self.runtime.as_ref().expect("there until the end");
-        runtime.block_on(future)
     }
 
     /// Why the node has stopped by itself; none while it runs, or when it was asked to.
@@ -213,7 +205,11 @@ impl Shared {
 
     /// Stops everything and gives the directory back. A second call does nothing.
     pub(crate) fn end(&self) {
-        let node = self.node.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let node = self
+            .node
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(node) = node {
             remember_seen(&self.store, &node);
             // After a broken task, LDK's own stop may break too.
@@ -221,7 +217,12 @@ impl Shared {
             let _ = std::panic::catch_unwind(stopping);
         }
         self.store.close();
-        drop(self.folder.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(
+            self.folder
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
     }
 }
 
@@ -282,9 +283,10 @@ fn builder(
     for text in &config.listen {
         listening.push(socket_address(text)?);
     }
-    let directory = config.directory.to_str().ok_or_else(|| {
-        error(Kind::Configuration, "the directory's name must be UTF-8")
-    })?;
+    let directory = config
+        .directory
+        .to_str()
+        .ok_or_else(|| error(Kind::Configuration, "the directory's name must be UTF-8"))?;
     let ldk_config = Config {
         storage_dir_path: directory.to_owned(),
         network: config.network(),

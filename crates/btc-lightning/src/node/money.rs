@@ -19,6 +19,7 @@ use crate::check::{self, Read};
 use crate::convert;
 use crate::error::{error, ldk, storage};
 use crate::intents::{self, Decision, Intent, State};
+use crate::journal;
 
 /// More than any sensible rate; a slip of the finger is refused.
 const MAX_FEE_RATE_SAT_PER_VB: u64 = 5_000;
@@ -31,7 +32,11 @@ impl Shared {
             onchain_spendable_sat: all.spendable_onchain_balance_sats,
             reserve_sat: all.total_anchor_channels_reserve_sats,
             lightning_sat: all.total_lightning_balance_sats,
-            channels: all.lightning_balances.iter().map(convert::balance).collect(),
+            channels: all
+                .lightning_balances
+                .iter()
+                .map(convert::balance)
+                .collect(),
             sweeps: all
                 .pending_balances_from_channel_closures
                 .iter()
@@ -53,23 +58,34 @@ impl Shared {
         };
         let amount = match request.amount {
             WithdrawAmount::All => Msat::ZERO,
-            WithdrawAmount::Sat(sat) => {
-                check::sensible(Msat::from_sat(sat).unwrap_or(Msat::ZERO))?
-            }
+            WithdrawAmount::Sat(sat) => check::sensible(Msat::from_sat(sat).unwrap_or(Msat::ZERO))?,
         };
         let _one_at_a_time = self.coins.lock().unwrap_or_else(PoisonError::into_inner);
         let wish = Intent {
             note: None,
-            ..self.wish(&node, request.key, PaymentKind::Onchain, address.to_string(), amount)
+            ..self.wish(
+                &node,
+                request.key,
+                PaymentKind::Onchain,
+                address.to_string(),
+                amount,
+            )
         };
-        if !self.intent(&wish.key)?.is_some_and(|known| known.state.is_open() || known.state == State::Succeeded)
+        if !self
+            .intent(&wish.key)?
+            .is_some_and(|known| known.state.is_open() || known.state == State::Succeeded)
             && let WithdrawAmount::Sat(needed) = request.amount
         {
             let available = node.list_balances().spendable_onchain_balance_sats;
             if available < needed {
-                let message = format!("not enough on the chain: {available} sat can be spent, it takes {needed} sat and the fee");
+                let message = format!(
+                    "not enough on the chain: {available} sat can be spent, it takes {needed} sat and the fee"
+                );
                 let msat = |sat| Msat::from_sat(sat).unwrap_or(Msat::MAX_MONEY);
-                let kind = Kind::NotEnough { available: msat(available), needed: msat(needed) };
+                let kind = Kind::NotEnough {
+                    available: msat(available),
+                    needed: msat(needed),
+                };
                 return Err(error(kind, message));
             }
         }
@@ -109,16 +125,24 @@ impl Shared {
             Bolt11InvoiceDescription::Hash(Sha256(hash))
         } else {
             let text = Description::new(request.description).map_err(|_| {
-                error(Kind::Malformed, "a description takes at most 639 bytes; have it hashed")
+                error(
+                    Kind::Malformed,
+                    "a description takes at most 639 bytes; have it hashed",
+                )
             })?;
             Bolt11InvoiceDescription::Direct(text)
         };
         if request.expiry_seconds == 0 {
-            return Err(error(Kind::Malformed, "an invoice that expires at once cannot be paid"));
+            return Err(error(
+                Kind::Malformed,
+                "an invoice that expires at once cannot be paid",
+            ));
         }
         let amount = request.amount_msat.map(check::sensible).transpose()?;
         let expiry = request.expiry_seconds;
-        let hold = request.hold.map(|hash| ldk_types::PaymentHash(hash.to_bytes()));
+        let hold = request
+            .hold
+            .map(|hash| ldk_types::PaymentHash(hash.to_bytes()));
         let made = match (amount, hold) {
             (Some(amount), None) => payment.receive(amount.get(), &description, expiry),
             (None, None) => payment.receive_variable_amount(&description, expiry),
@@ -201,6 +225,7 @@ impl Shared {
     pub(super) fn fail_held(&self, hash: PaymentHash) -> LightningResult<()> {
         let node = self.node()?;
         self.held(&node, hash)?;
+        journal::forget_held(&self.store, hash.into()).map_err(storage)?;
         node.bolt11_payment()
             .fail_for_hash(ldk_types::PaymentHash(hash.to_bytes()))
             .map_err(|cause| ldk("the payment was not given back", cause))
@@ -212,7 +237,7 @@ impl Shared {
         let known = node.payment(&convert::ldk_id(hash.into()));
         let is_waiting = known.is_some_and(|known| {
             let seen = convert::payment(&known);
-            seen.direction == Direction::Inbound && seen.status == PaymentStatus::Pending
+            seen.direction == Direction::Inbound && seen.status != PaymentStatus::Succeeded
         });
         if is_waiting {
             return Ok(());

@@ -1,8 +1,8 @@
 //! Payments over Lightning: checked, written down, handed over.
 
 use btc_iface::lightning::{
-    FailureReason, Keysend, LightningErrorKind as Kind, LightningResult, Msat, PayInvoice, PayOffer,
-    Payment, PaymentId, PaymentKind,
+    FailureReason, Keysend, LightningErrorKind as Kind, LightningResult, Msat, PayInvoice,
+    PayOffer, Payment, PaymentId, PaymentKind,
 };
 use ldk_node::{Node, NodeError};
 use lightning::routing::router::RouteParametersConfig;
@@ -32,12 +32,15 @@ impl Shared {
         let amount = check::invoice(self.payer(&node), &invoice, request.amount_msat)?;
         enough(&node, amount)?;
         let wish = self.wish(&node, key, PaymentKind::Bolt11, target, amount);
-        self.send(&node, Intent {
-            hash: Some(hash),
-            payment_id: Some(hash.into()),
-            max_fee: request.max_fee_msat,
-            ..wish
-        })
+        self.send(
+            &node,
+            Intent {
+                hash: Some(hash),
+                payment_id: Some(hash.into()),
+                max_fee: request.max_fee_msat,
+                ..wish
+            },
+        )
     }
 
     pub(super) fn keysend(&self, request: Keysend) -> LightningResult<Payment> {
@@ -48,18 +51,24 @@ impl Shared {
             return Ok(known);
         }
         if request.node_id.key() == node.node_id() {
-            return Err(error(Kind::Own, "a payment of the node to itself moves nothing"));
+            return Err(error(
+                Kind::Own,
+                "a payment of the node to itself moves nothing",
+            ));
         }
         let amount = check::sensible(request.amount_msat)?;
         enough(&node, amount)?;
         let hash = self.seed.keysend_preimage(&request.key).hash();
         let wish = self.wish(&node, request.key, PaymentKind::Keysend, target, amount);
-        self.send(&node, Intent {
-            hash: Some(hash),
-            payment_id: Some(hash.into()),
-            max_fee: request.max_fee_msat,
-            ..wish
-        })
+        self.send(
+            &node,
+            Intent {
+                hash: Some(hash),
+                payment_id: Some(hash.into()),
+                max_fee: request.max_fee_msat,
+                ..wish
+            },
+        )
     }
 
     /// A payment that is under way or done under this key.
@@ -152,8 +161,14 @@ impl Shared {
         }
         let amount = check::offer(self.payer(&node), &offer, request.amount_msat)?;
         enough(&node, amount)?;
-        let _one_at_a_time = self.offers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let unnamed = self.store.read(intents::open).map_err(crate::error::storage)?;
+        let _one_at_a_time = self
+            .offers
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let unnamed = self
+            .store
+            .read(intents::open)
+            .map_err(crate::error::storage)?;
         let unnamed = unnamed.iter().find(|intent| {
             intent.kind == PaymentKind::Bolt12Offer
                 && intent.payment_id.is_none()
@@ -168,11 +183,14 @@ impl Shared {
             return Err(error(Kind::Unknown, message));
         }
         let wish = self.wish(&node, request.key, PaymentKind::Bolt12Offer, target, amount);
-        let intent = match intents::prepare(&self.store, Intent {
-            max_fee: request.max_fee_msat,
-            note: request.note,
-            ..wish
-        })? {
+        let intent = match intents::prepare(
+            &self.store,
+            Intent {
+                max_fee: request.max_fee_msat,
+                note: request.note,
+                ..wish
+            },
+        )? {
             Decision::Known(intent) => return Ok(self.seen(&intent)),
             Decision::Send(intent) => intent,
         };
@@ -193,7 +211,10 @@ impl Shared {
             }
             Err(NodeError::PersistenceFailed) => {
                 self.doubtful().insert(intent.key.clone());
-                Err(error(Kind::Unknown, "the disk failed while the payment was handed over"))
+                Err(error(
+                    Kind::Unknown,
+                    "the disk failed while the payment was handed over",
+                ))
             }
             Err(cause) => {
                 intents::failed(&self.store, &intent.key, FailureReason::NotSent)?;
@@ -219,15 +240,15 @@ pub(super) fn hand_over(shared: &Shared, node: &Node, intent: &Intent) -> Result
     let amount = intent.amount.ok_or(NodeError::InvalidAmount)?;
     let route = Some(route(amount, intent.max_fee));
     if intent.kind == PaymentKind::Keysend {
-        let receiver = intent.target.parse().map_err(|_| NodeError::InvalidNodeId)?;
+        let receiver = intent
+            .target
+            .parse()
+            .map_err(|_| NodeError::InvalidNodeId)?;
         let preimage = shared.seed.keysend_preimage(&intent.key);
         let preimage = PaymentPreimage(*preimage.expose());
-        let sent = node.spontaneous_payment().send_with_preimage(
-            amount.get(),
-            receiver,
-            preimage,
-            route,
-        );
+        let sent =
+            node.spontaneous_payment()
+                .send_with_preimage(amount.get(), receiver, preimage, route);
         return sent.map(drop);
     }
     let Ok(Read::Invoice(invoice)) = check::read(&intent.target) else {

@@ -70,7 +70,10 @@ fn is_held_by_ldk(shared: &Shared, node: &Node, intent: &Intent) -> bool {
     }
     match pay::hand_over(shared, node, intent) {
         Ok(()) => {
-            tracing::info!("payment {} of an earlier process was not sent, and is now", intent.key);
+            tracing::info!(
+                "payment {} of an earlier process was not sent, and is now",
+                intent.key
+            );
             intents::sent(&shared.store, &intent.key);
             true
         }

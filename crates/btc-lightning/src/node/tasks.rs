@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use tokio::runtime::Handle;
 
 use super::{Shared, remember_seen, resume, socket_address};
-use crate::convert;
+use crate::convert_event;
 use crate::journal;
 use crate::preflight;
 
@@ -36,7 +36,7 @@ async fn events(shared: Arc<Shared>, node: Arc<ldk_node::Node>) {
             () = shared.watch.over() => return,
         };
         let digest = journal::digest(&event);
-        let (detail, preimage) = convert::event(event);
+        let (detail, preimage) = convert_event::event(event);
         let place = Arc::clone(&shared);
         let recorded = tokio::task::spawn_blocking(move || {
             // An offer's payment may end before its name is written down.
@@ -45,11 +45,21 @@ async fn events(shared: Arc<Shared>, node: Arc<ldk_node::Node>) {
         });
         let number = match recorded.await {
             Ok(Ok(number)) => number,
-            Ok(Err(cause)) => return shared.watch.fail(format!("an event cannot be recorded: {cause}")),
-            Err(cause) => return shared.watch.fail(format!("an event broke the journal: {cause}")),
+            Ok(Err(cause)) => {
+                return shared
+                    .watch
+                    .fail(format!("an event cannot be recorded: {cause}"));
+            }
+            Err(cause) => {
+                return shared
+                    .watch
+                    .fail(format!("an event broke the journal: {cause}"));
+            }
         };
         if let Err(cause) = node.event_handled() {
-            return shared.watch.fail(format!("an event cannot be given back: {cause}"));
+            return shared
+                .watch
+                .fail(format!("an event cannot be given back: {cause}"));
         }
         journal::handled(&shared.store);
         if let Some(number) = number {
@@ -63,7 +73,9 @@ async fn look(shared: Arc<Shared>, node: Arc<ldk_node::Node>) {
     let mut last_height = 0;
     loop {
         let status = node.status();
-        shared.watch.saw_chain(status.latest_lightning_wallet_sync_timestamp);
+        shared
+            .watch
+            .saw_chain(status.latest_lightning_wallet_sync_timestamp);
         if status.current_best_block.height != last_height {
             last_height = status.current_best_block.height;
             remember_seen(&shared.store, &node);
@@ -92,12 +104,7 @@ async fn look(shared: Arc<Shared>, node: Arc<ldk_node::Node>) {
     }
 }
 
-async fn repeat(
-    shared: Arc<Shared>,
-    first: Duration,
-    pause: Duration,
-    work: fn(&Shared),
-) {
+async fn repeat(shared: Arc<Shared>, first: Duration, pause: Duration, work: fn(&Shared)) {
     let mut wait = first;
     loop {
         tokio::select! {

@@ -37,7 +37,8 @@ fn key(primary: &str, secondary: &str, key: &str) -> Result<Key, io::Error> {
 impl Store {
     fn get(&self, primary: &str, secondary: &str, key: &str) -> Result<Vec<u8>, io::Error> {
         let found: Option<Vec<u8>> = self.read(|connection| {
-            let sql = "SELECT value FROM kv WHERE primary_ns = ?1 AND secondary_ns = ?2 AND key = ?3";
+            let sql =
+                "SELECT value FROM kv WHERE primary_ns = ?1 AND secondary_ns = ?2 AND key = ?3";
             connection
                 .prepare_cached(sql)?
                 .query_row(params![primary, secondary, key], |row| row.get(0))

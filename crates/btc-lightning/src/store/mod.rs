@@ -132,10 +132,7 @@ impl Store {
             Ok(Err(cause)) => return Err(StoreError(cause)),
             Err(_) => return Err(self.gone()),
         }
-        let value = result
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let value = result.lock().unwrap_or_else(PoisonError::into_inner).take();
         Ok(value.expect("a change that was committed has left its value"))
     }
 
@@ -159,7 +156,12 @@ impl Store {
     /// Waits for all that was asked for, and closes. Later writes fail.
     pub(crate) fn close(&self) {
         drop(self.jobs().take());
-        let writer = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let writer = self
+            .0
+            .writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(writer) = writer {
             let _ = writer.join();
         }

@@ -88,9 +88,12 @@ fn commit(connection: &mut Connection, works: Vec<Work>) -> rusqlite::Result<()>
         match work {
             Work::Put(key, value) => {
                 let sql = "INSERT OR REPLACE INTO kv (primary_ns, secondary_ns, key, value) VALUES (?1, ?2, ?3, ?4)";
-                group
-                    .prepare_cached(sql)?
-                    .execute(params![key.primary, key.secondary, key.key, value])?;
+                group.prepare_cached(sql)?.execute(params![
+                    key.primary,
+                    key.secondary,
+                    key.key,
+                    value
+                ])?;
             }
             Work::Remove(key) => {
                 let sql = "DELETE FROM kv WHERE primary_ns = ?1 AND secondary_ns = ?2 AND key = ?3";

@@ -32,18 +32,35 @@ fn an_offer_is_paid_once_for_each_key() {
     a.restart();
     let again = block_on(a.node().pay_offer(request("cup 2"))).expect("known");
     assert_eq!(again.status, PaymentStatus::Succeeded);
-    assert_eq!(b.saw(|event| matches!(event, EventDetail::PaymentReceived { .. })), 2);
-    let wrong = PayOffer { amount_msat: Some(Msat::new(1)), ..request("cup 3") };
-    assert_eq!(block_on(a.node().pay_offer(wrong)).expect_err("too little").kind(), Kind::WrongAmount);
+    assert_eq!(
+        b.saw(|event| matches!(event, EventDetail::PaymentReceived { .. })),
+        2
+    );
+    let wrong = PayOffer {
+        amount_msat: Some(Msat::new(1)),
+        ..request("cup 3")
+    };
+    assert_eq!(
+        block_on(a.node().pay_offer(wrong))
+            .expect_err("too little")
+            .kind(),
+        Kind::WrongAmount
+    );
     let open = block_on(b.node().create_offer(OfferRequest {
         amount_msat: None,
         description: "tips".to_owned(),
         expiry_seconds: Some(3_600),
     }));
-    let open = PayOffer { offer: open.expect("an offer").offer, ..request("tip") };
+    let open = PayOffer {
+        offer: open.expect("an offer").offer,
+        ..request("tip")
+    };
     let without = block_on(a.node().pay_offer(open.clone())).expect_err("how much?");
     assert_eq!(without.kind(), Kind::WrongAmount);
-    let given = PayOffer { amount_msat: Some(Msat::new(3_000)), ..open };
+    let given = PayOffer {
+        amount_msat: Some(Msat::new(3_000)),
+        ..open
+    };
     let payment = block_on(a.node().pay_offer(given)).expect("handed over");
     assert_eq!(a.end_of(&payment).status, PaymentStatus::Succeeded);
 }
@@ -65,14 +82,23 @@ fn an_offer_whose_receiver_is_away_fails_and_can_be_tried_again() {
         key: "once".to_owned(),
     };
     b.stop();
-    eventually("the peer is seen to be away", || a.channels().iter().all(|channel| !channel.is_usable));
+    eventually("the peer is seen to be away", || {
+        a.channels().iter().all(|channel| !channel.is_usable)
+    });
     let away = block_on(a.node().pay_offer(request.clone()));
-    assert!(matches!(away.expect_err("no usable channel").kind(), Kind::NotEnough { .. }));
+    assert!(matches!(
+        away.expect_err("no usable channel").kind(),
+        Kind::NotEnough { .. }
+    ));
     b.start();
-    eventually("the channel is usable again", || a.channels().iter().all(|channel| channel.is_usable));
+    eventually("the channel is usable again", || {
+        a.channels().iter().all(|channel| channel.is_usable)
+    });
     let payment = block_on(a.node().pay_offer(request)).expect("handed over");
     assert_eq!(a.end_of(&payment).status, PaymentStatus::Succeeded);
-    eventually("paid once", || b.saw(|event| matches!(event, EventDetail::PaymentReceived { .. })) == 1);
+    eventually("paid once", || {
+        b.saw(|event| matches!(event, EventDetail::PaymentReceived { .. })) == 1
+    });
 }
 
 #[test]
@@ -93,5 +119,8 @@ fn a_refund_is_taken_once() {
     });
     let _ = block_on(b.node().request_refund(refund));
     std::thread::sleep(std::time::Duration::from_secs(2));
-    assert_eq!(b.saw(|event| matches!(event, EventDetail::PaymentReceived { .. })), 1);
+    assert_eq!(
+        b.saw(|event| matches!(event, EventDetail::PaymentReceived { .. })),
+        1
+    );
 }

@@ -4,7 +4,7 @@ use btc_iface::lightning::{CloseMode, LightningInterface};
 use futures_lite::future::block_on;
 use serde_json::json;
 
-use crate::world::{BTC, World, eventually};
+use crate::world::{AWAY, BTC, World, eventually};
 
 impl World {
     /// Takes the last blocks away and mines one more, with what was in them.
@@ -12,7 +12,8 @@ impl World {
         let from = self.height() - blocks + 1;
         let hash = self.call("getblockhash", &[json!(from)]);
         self.call("invalidateblock", &[hash]);
-        self.mine(blocks + 1);
+        // To another address: the same block, mined in the same second, would be the one taken away.
+        self.mine_to(blocks + 1, AWAY);
     }
 }
 
@@ -29,7 +30,9 @@ fn a_funding_and_a_close_survive_reorganisations_of_one_and_of_six_blocks() {
         a.paid(&b.invoice(Some(11_000_000)), None);
     }
     block_on(a.node().close_channel(handle, CloseMode::Cooperative)).expect("a close");
-    eventually("the close is in the mempool", || !world.mempool().is_empty());
+    eventually("the close is in the mempool", || {
+        !world.mempool().is_empty()
+    });
     for depth in [1, 6] {
         world.mine(depth);
         world.synced(&[&a, &b]);

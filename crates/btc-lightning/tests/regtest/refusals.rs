@@ -31,8 +31,14 @@ fn bad_invoices_and_unknown_channels_are_refused_and_nothing_is_sent() {
     assert_eq!(try_to_pay(&a, &a.invoice(Some(1_000)), None), Kind::Own);
     assert_eq!(try_to_pay(&a, &b.invoice(None), None), Kind::WrongAmount);
     assert_eq!(try_to_pay(&a, &b.invoice(None), Some(0)), Kind::WrongAmount);
-    assert_eq!(try_to_pay(&a, &b.invoice(Some(5_000)), Some(4_000)), Kind::WrongAmount);
-    assert_eq!(try_to_pay(&a, &b.invoice(Some(5_000)), Some(6_000)), Kind::WrongAmount);
+    assert_eq!(
+        try_to_pay(&a, &b.invoice(Some(5_000)), Some(4_000)),
+        Kind::WrongAmount
+    );
+    assert_eq!(
+        try_to_pay(&a, &b.invoice(Some(5_000)), Some(6_000)),
+        Kind::WrongAmount
+    );
     assert_eq!(try_to_pay(&a, "lnbcrt1 nonsense", None), Kind::Malformed);
     let mut damaged = b.invoice(Some(5_000));
     let last = damaged.pop().expect("not empty");
@@ -40,7 +46,10 @@ fn bad_invoices_and_unknown_channels_are_refused_and_nothing_is_sent() {
     assert_eq!(try_to_pay(&a, &damaged, None), Kind::Malformed);
     let needed = Msat::new(2_000_000_000);
     match try_to_pay(&a, &b.invoice(Some(needed.get())), None) {
-        Kind::NotEnough { available, needed: asked } => {
+        Kind::NotEnough {
+            available,
+            needed: asked,
+        } => {
             assert!(available < needed, "{available}");
             assert_eq!(asked, needed);
         }
@@ -66,14 +75,22 @@ fn bad_invoices_and_unknown_channels_are_refused_and_nothing_is_sent() {
         .parse()
         .expect("a key");
     let away = block_on(a.node().connect(stranger, "127.0.0.1:1".to_owned()));
-    assert_eq!(away.expect_err("nobody listens").kind(), Kind::PeerUnreachable);
+    assert_eq!(
+        away.expect_err("nobody listens").kind(),
+        Kind::PeerUnreachable
+    );
     let away = block_on(a.node().disconnect(stranger));
     assert_eq!(away.expect_err("no peer").kind(), Kind::NotFound);
     let missing = block_on(a.node().payment("no such key".to_owned()));
     assert_eq!(missing.expect_err("never asked for").kind(), Kind::NotFound);
 
     assert_eq!((a.balances(), b.balances()), before, "no money moved");
-    assert!(block_on(a.node().payments()).expect("a list").iter().all(|payment| payment.key.is_none()));
+    assert!(
+        block_on(a.node().payments())
+            .expect("a list")
+            .iter()
+            .all(|payment| payment.key.is_none())
+    );
 }
 
 #[test]
@@ -90,11 +107,31 @@ fn an_opening_or_withdrawal_without_enough_money_says_how_much_there_is() {
         fees: None,
     };
     let refused = block_on(a.node().open_channel(request.clone())).expect_err("too much");
-    assert!(matches!(refused.kind(), Kind::NotEnough { available, .. } if available.whole_sat() == 50 * BTC - 25_000), "{refused}");
-    let tiny = OpenChannel { size: ChannelSize::Sat(1), ..request.clone() };
-    assert_eq!(block_on(a.node().open_channel(tiny)).expect_err("too small").kind(), Kind::WrongAmount);
-    let pushed = OpenChannel { size: ChannelSize::Sat(100_000), push_msat: Msat::new(100_000_000), ..request.clone() };
-    assert_eq!(block_on(a.node().open_channel(pushed)).expect_err("all is pushed").kind(), Kind::WrongAmount);
+    assert!(
+        matches!(refused.kind(), Kind::NotEnough { available, .. } if available.whole_sat() == 50 * BTC - 25_000),
+        "{refused}"
+    );
+    let tiny = OpenChannel {
+        size: ChannelSize::Sat(1),
+        ..request.clone()
+    };
+    assert_eq!(
+        block_on(a.node().open_channel(tiny))
+            .expect_err("too small")
+            .kind(),
+        Kind::WrongAmount
+    );
+    let pushed = OpenChannel {
+        size: ChannelSize::Sat(100_000),
+        push_msat: Msat::new(100_000_000),
+        ..request.clone()
+    };
+    assert_eq!(
+        block_on(a.node().open_channel(pushed))
+            .expect_err("all is pushed")
+            .kind(),
+        Kind::WrongAmount
+    );
 
     let withdraw = |amount_sat, address: &str, key: &str| WithdrawRequest {
         address: address.to_owned(),
@@ -118,7 +155,10 @@ fn an_opening_or_withdrawal_without_enough_money_says_how_much_there_is() {
     world.synced(&[&a, &b]);
     eventually("it arrives", || b.balances().onchain_total_sat == 100_000);
     // Everything into one channel: more than nine tenths of it, and never the reserve.
-    let all = OpenChannel { size: ChannelSize::All, ..request };
+    let all = OpenChannel {
+        size: ChannelSize::All,
+        ..request
+    };
     let refused = block_on(a.node().open_channel(all));
     let handle = refused.expect("all that is free");
     let size = a.channel(handle).expect("being opened").capacity_sat;

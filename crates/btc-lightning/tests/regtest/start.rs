@@ -7,7 +7,7 @@ use btc_iface::{Credentials, Network, Secret};
 use btc_lightning::{LightningConfig, LightningNode};
 use futures_lite::future::block_on;
 
-use crate::world::{World, eventually, seed};
+use crate::world::{AWAY, World, eventually, seed};
 
 fn refused(config: &LightningConfig, name: &str) -> Kind {
     let begun = Instant::now();
@@ -56,7 +56,8 @@ fn a_chain_that_does_not_know_our_last_block_is_refused() {
     world.mine(10);
     world.synced(&[&ln]);
     ln.stop();
-    other.mine(20);
+    // To another address, or both chains would be the same.
+    other.mine_to(20, AWAY);
     let mut moved = ln.config.clone();
     moved.chain = other.node_config();
     assert_eq!(refused(&moved, "alice"), Kind::WrongChain);
@@ -71,9 +72,10 @@ fn a_node_without_its_bitcoin_core_says_so_and_goes_on_when_it_is_back() {
     ln.config.stale_after = Duration::from_secs(4);
     ln.start();
     world.core.stop().expect("stopped");
-    eventually("it says that it does not see the chain", || {
-        matches!(ln.health(), Health::ChainStale { cause, .. } if cause.contains("cannot be reached"))
-    });
+    eventually(
+        "it says that it does not see the chain",
+        || matches!(ln.health(), Health::ChainStale { cause, .. } if cause.contains("cannot be reached")),
+    );
     world.core.restart().expect("back");
     world.mine(3);
     world.synced(&[&ln]);

@@ -21,6 +21,8 @@ const USER: &str = "lightning";
 const PASSWORD: &str = "only for a private node";
 /// Owned by nobody here.
 const ELSEWHERE: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
+/// The same, for blocks that must not be those of another chain.
+pub(crate) const AWAY: &str = "bcrt1qrp33g0q5c5txsp9arysrx4k6zdkfs4nce4xj0gdcccefvpysxf3qzf4jry";
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Waits until `look` says yes.
@@ -63,7 +65,11 @@ impl World {
     }
 
     pub(crate) fn mine(&self, blocks: u32) {
-        self.call("generatetoaddress", &[json!(blocks), json!(ELSEWHERE)]);
+        self.mine_to(blocks, ELSEWHERE);
+    }
+
+    pub(crate) fn mine_to(&self, blocks: u32, address: &str) {
+        self.call("generatetoaddress", &[json!(blocks), json!(address)]);
     }
 
     pub(crate) fn height(&self) -> u32 {
@@ -130,28 +136,12 @@ impl World {
 
     /// Opens a channel and waits until both sides can use it.
     pub(crate) fn open(&self, from: &Ln, to: &Ln, size_sat: u64, push_msat: u64) -> ChannelHandle {
-        self.open_as(from, to, size_sat, push_msat, true)
-    }
-
-    /// A channel that the network does not know.
-    pub(crate) fn open_hidden(&self, from: &Ln, to: &Ln, size_sat: u64) -> ChannelHandle {
-        self.open_as(from, to, size_sat, 0, false)
-    }
-
-    fn open_as(
-        &self,
-        from: &Ln,
-        to: &Ln,
-        size_sat: u64,
-        push_msat: u64,
-        is_announced: bool,
-    ) -> ChannelHandle {
         let handle = block_on(from.node().open_channel(OpenChannel {
             peer: to.id(),
             address: to.address(),
             size: ChannelSize::Sat(size_sat),
             push_msat: Msat::new(push_msat),
-            is_announced,
+            is_announced: true,
             fees: None,
         }))
         .expect("an opening");
@@ -170,9 +160,10 @@ impl World {
             let channel = from.channel(handle);
             channel.is_some_and(|channel| {
                 channel.is_usable
-                    && to.channels().iter().any(|other| {
-                        other.channel_id == channel.channel_id && other.is_usable
-                    })
+                    && to
+                        .channels()
+                        .iter()
+                        .any(|other| other.channel_id == channel.channel_id && other.is_usable)
             })
         });
     }
