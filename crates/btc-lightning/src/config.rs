@@ -46,7 +46,7 @@ impl LightningConfig {
             listen: Vec::new(),
             alias: None,
             reserve_per_channel_sat: 25_000,
-            stale_after: Duration::from_secs(60),
+            stale_after: Duration::from_mins(1),
             is_mainnet_allowed: false,
         }
     }

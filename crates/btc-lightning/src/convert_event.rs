@@ -23,6 +23,7 @@ fn reason(of: Option<PaymentFailureReason>) -> FailureReason {
 }
 
 /// An event, and the preimage that a payment of ours learnt.
+#[expect(clippy::too_many_lines, reason = "one arm for each event")]
 pub(crate) fn event(of: Event) -> (EventDetail, Option<Preimage>) {
     let unnamed = lightning::ln::channelmanager::PaymentId([0; 32]);
     let detail = match of {

@@ -52,6 +52,7 @@ pub(crate) fn ldk(what: &str, cause: NodeError) -> LightningError {
 }
 
 /// A node that could not be built from its directory.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 pub(crate) fn build(cause: BuildError) -> LightningError {
     let kind = match cause {
         BuildError::ReadFailed

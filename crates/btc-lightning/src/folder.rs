@@ -65,7 +65,8 @@ fn refuse_others(path: &Path) -> LightningResult<()> {
     use std::os::unix::fs::PermissionsExt as _;
 
     let mode = fs::metadata(path).map_err(storage)?.permissions().mode();
-    if mode & 0o077 == 0 {
+    let for_others = mode & 0o077;
+    if for_others == 0 {
         return Ok(());
     }
     Err(error(

@@ -132,16 +132,15 @@ pub(crate) fn check(chain: &NodeConfig, seen: Option<Seen>) -> LightningResult<L
 fn refused(chain: &NodeConfig, cause: &jsonrpc::Error) -> LightningError {
     let url = &chain.url;
     match cause {
-        jsonrpc::Error::Transport(inner) => match inner.downcast_ref::<simple_http::Error>() {
-            Some(simple_http::Error::HttpErrorCode(401 | 403)) => {
+        jsonrpc::Error::Transport(inner) => {
+            let status = inner.downcast_ref::<simple_http::Error>();
+            if let Some(simple_http::Error::HttpErrorCode(401 | 403)) = status {
                 let message = format!("Bitcoin Core at {url} refuses user and password");
-                error(Kind::ChainAuth, message)
+                return error(Kind::ChainAuth, message);
             }
-            _ => {
-                let message = format!("Bitcoin Core at {url} cannot be reached: {inner}");
-                error(Kind::ChainUnavailable, message)
-            }
-        },
+            let message = format!("Bitcoin Core at {url} cannot be reached: {inner}");
+            error(Kind::ChainUnavailable, message)
+        }
         jsonrpc::Error::Rpc(found) if found.code == CORE_WARMING_UP => error(
             Kind::ChainUnavailable,
             format!(

@@ -164,8 +164,8 @@ mod tests {
 
     #[test]
     fn a_panic_in_a_thread_of_the_node_is_seen_and_others_are_not() {
-        let watch = Watch::new("ln-test-1".to_owned(), Duration::from_secs(60));
-        let other = Watch::new("ln-test-2".to_owned(), Duration::from_secs(60));
+        let watch = Watch::new("ln-test-1".to_owned(), Duration::from_mins(1));
+        let other = Watch::new("ln-test-2".to_owned(), Duration::from_mins(1));
         let thread = std::thread::Builder::new().name("ln-test-1".to_owned());
         let handle = thread
             .spawn(|| assert_eq!(1, 2, "on purpose"))

@@ -61,9 +61,7 @@ impl Msat {
 
     /// The sum of all, or none where it does not fit.
     pub fn checked_sum(parts: impl IntoIterator<Item = Self>) -> Option<Self> {
-        parts
-            .into_iter()
-            .try_fold(Self::ZERO, |sum, part| sum.checked_add(part))
+        parts.into_iter().try_fold(Self::ZERO, Self::checked_add)
     }
 }
 

@@ -36,6 +36,10 @@ pub struct ChannelFees {
 
 /// An open channel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, as in the JSON"
+)]
 pub struct Channel {
     /// Its name inside this node.
     pub handle: ChannelHandle,

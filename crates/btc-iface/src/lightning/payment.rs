@@ -198,7 +198,11 @@ mod optional_network {
     #[derive(Serialize, Deserialize)]
     struct Named(#[serde(with = "as_name")] Network);
 
-    #[expect(clippy::ref_option, reason = "serde hands the field by reference")]
+    #[expect(
+        clippy::ref_option,
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde hands the field by reference"
+    )]
     pub(super) fn serialize<S: Serializer>(
         network: &Option<Network>,
         serializer: S,

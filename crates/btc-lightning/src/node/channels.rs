@@ -81,7 +81,7 @@ impl Shared {
         Ok(peers)
     }
 
-    pub(super) fn open_channel(&self, request: OpenChannel) -> LightningResult<ChannelHandle> {
+    pub(super) fn open_channel(&self, request: &OpenChannel) -> LightningResult<ChannelHandle> {
         let node = self.node()?;
         let socket = socket_address(&request.address)?;
         if request.is_announced && self.config.alias.is_none() {
@@ -175,7 +175,7 @@ impl Shared {
     }
 
     /// LDK says yes to closing a channel that it does not know, so it is looked up first.
-    fn channel(&self, node: &Node, handle: ChannelHandle) -> LightningResult<ChannelDetails> {
+    fn channel(node: &Node, handle: ChannelHandle) -> LightningResult<ChannelDetails> {
         let wanted = convert::user_channel(handle);
         node.list_channels()
             .into_iter()
@@ -192,7 +192,7 @@ impl Shared {
         fees: ChannelFees,
     ) -> LightningResult<()> {
         let node = self.node()?;
-        let channel = self.channel(&node, handle)?;
+        let channel = Self::channel(&node, handle)?;
         let config = convert::with_fees(channel.config, fees);
         node.update_channel_config(
             &channel.user_channel_id,
@@ -208,7 +208,7 @@ impl Shared {
         mode: CloseMode,
     ) -> LightningResult<()> {
         let node = self.node()?;
-        let channel = self.channel(&node, handle)?;
+        let channel = Self::channel(&node, handle)?;
         let (id, peer) = (channel.user_channel_id, channel.counterparty_node_id);
         let closed = match mode {
             CloseMode::Cooperative => {
@@ -231,7 +231,7 @@ impl Shared {
 
     pub(super) fn splice_in(&self, handle: ChannelHandle, amount_sat: u64) -> LightningResult<()> {
         let node = self.node()?;
-        let channel = self.channel(&node, handle)?;
+        let channel = Self::channel(&node, handle)?;
         let _one_at_a_time = self.coins.lock().unwrap_or_else(PoisonError::into_inner);
         node.splice_in(
             &channel.user_channel_id,
@@ -249,7 +249,7 @@ impl Shared {
     ) -> LightningResult<()> {
         let node = self.node()?;
         let address = check::address(self.config.network(), address)?;
-        let channel = self.channel(&node, handle)?;
+        let channel = Self::channel(&node, handle)?;
         let peer = channel.counterparty_node_id;
         node.splice_out(&channel.user_channel_id, peer, &address, amount_sat)
             .map_err(|cause| ldk("the channel stays as it is", cause))

@@ -59,7 +59,7 @@ impl LightningInterface for LightningNode {
     }
 
     async fn open_channel(&self, request: OpenChannel) -> LightningResult<ChannelHandle> {
-        self.run(move |shared| shared.open_channel(request)).await
+        self.run(move |shared| shared.open_channel(&request)).await
     }
 
     async fn channels(&self) -> LightningResult<Vec<Channel>> {

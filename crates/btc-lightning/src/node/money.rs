@@ -63,7 +63,7 @@ impl Shared {
         let _one_at_a_time = self.coins.lock().unwrap_or_else(PoisonError::into_inner);
         let wish = Intent {
             note: None,
-            ..self.wish(
+            ..Self::wish(
                 &node,
                 request.key,
                 PaymentKind::Onchain,
@@ -214,7 +214,7 @@ impl Shared {
     pub(super) fn claim_held(&self, preimage: &Preimage, amount: Msat) -> LightningResult<()> {
         let node = self.node()?;
         let hash = preimage.hash();
-        self.held(&node, hash)?;
+        Self::held(&node, hash)?;
         let ldk_hash = ldk_types::PaymentHash(hash.to_bytes());
         let ldk_preimage = ldk_types::PaymentPreimage(*preimage.expose());
         node.bolt11_payment()
@@ -224,7 +224,7 @@ impl Shared {
 
     pub(super) fn fail_held(&self, hash: PaymentHash) -> LightningResult<()> {
         let node = self.node()?;
-        self.held(&node, hash)?;
+        Self::held(&node, hash)?;
         journal::forget_held(&self.store, hash.into()).map_err(storage)?;
         node.bolt11_payment()
             .fail_for_hash(ldk_types::PaymentHash(hash.to_bytes()))
@@ -232,8 +232,7 @@ impl Shared {
     }
 
     /// Refuses what is not waiting: LDK would say yes.
-    #[expect(clippy::unused_self, reason = "beside its callers")]
-    fn held(&self, node: &ldk_node::Node, hash: PaymentHash) -> LightningResult<()> {
+    fn held(node: &ldk_node::Node, hash: PaymentHash) -> LightningResult<()> {
         let known = node.payment(&convert::ldk_id(hash.into()));
         let is_waiting = known.is_some_and(|known| {
             let seen = convert::payment(&known);
@@ -249,10 +248,7 @@ impl Shared {
     pub(super) fn payments(&self) -> LightningResult<Vec<Payment>> {
         let node = self.node()?;
         let intents = self.store.read(intents::all).map_err(storage)?;
-        let known: std::collections::HashSet<_> = intents
-            .iter()
-            .filter_map(|intent| name_of(intent))
-            .collect();
+        let known: std::collections::HashSet<_> = intents.iter().filter_map(name_of).collect();
         let mut payments: Vec<_> = intents.iter().map(|intent| self.seen(intent)).collect();
         let others = node.list_payments().into_iter().filter(|payment| {
             let id = PaymentId::from_bytes(payment.id.0);

@@ -31,7 +31,7 @@ impl Shared {
         }
         let amount = check::invoice(self.payer(&node), &invoice, request.amount_msat)?;
         enough(&node, amount)?;
-        let wish = self.wish(&node, key, PaymentKind::Bolt11, target, amount);
+        let wish = Self::wish(&node, key, PaymentKind::Bolt11, target, amount);
         self.send(
             &node,
             Intent {
@@ -59,7 +59,7 @@ impl Shared {
         let amount = check::sensible(request.amount_msat)?;
         enough(&node, amount)?;
         let hash = self.seed.keysend_preimage(&request.key).hash();
-        let wish = self.wish(&node, request.key, PaymentKind::Keysend, target, amount);
+        let wish = Self::wish(&node, request.key, PaymentKind::Keysend, target, amount);
         self.send(
             &node,
             Intent {
@@ -93,7 +93,6 @@ impl Shared {
     }
 
     pub(super) fn wish(
-        &self,
         node: &Node,
         key: String,
         kind: PaymentKind,
@@ -182,7 +181,7 @@ impl Shared {
             );
             return Err(error(Kind::Unknown, message));
         }
-        let wish = self.wish(&node, request.key, PaymentKind::Bolt12Offer, target, amount);
+        let wish = Self::wish(&node, request.key, PaymentKind::Bolt12Offer, target, amount);
         let intent = match intents::prepare(
             &self.store,
             Intent {
@@ -195,10 +194,10 @@ impl Shared {
             Decision::Send(intent) => intent,
         };
         let route = Some(route(amount, request.max_fee_msat));
-        let note = intent.note.clone();
+        let words = intent.note.clone();
         let handed_over =
             node.bolt12_payment()
-                .send_using_amount(&offer, amount.get(), None, note, route);
+                .send_using_amount(&offer, amount.get(), None, words, route);
         match handed_over {
             Ok(id) => {
                 let id = PaymentId::from_bytes(id.0);

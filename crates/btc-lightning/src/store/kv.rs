@@ -21,16 +21,16 @@ impl From<StoreError> for io::Error {
     }
 }
 
-fn key(primary: &str, secondary: &str, key: &str) -> Result<Key, io::Error> {
-    let is_wrong = key.is_empty() || (primary.is_empty() && !secondary.is_empty());
+fn key(primary: &str, secondary: &str, name: &str) -> Result<Key, io::Error> {
+    let is_wrong = name.is_empty() || (primary.is_empty() && !secondary.is_empty());
     if is_wrong {
-        let what = format!("not a place in the store: `{primary}/{secondary}/{key}`");
+        let what = format!("not a place in the store: `{primary}/{secondary}/{name}`");
         return Err(StoreError(what).into());
     }
     Ok(Key {
         primary: primary.to_owned(),
         secondary: secondary.to_owned(),
-        key: key.to_owned(),
+        name: name.to_owned(),
     })
 }
 

@@ -16,7 +16,7 @@ type Answer = Result<(), String>;
 pub(super) struct Key {
     pub(super) primary: String,
     pub(super) secondary: String,
-    pub(super) key: String,
+    pub(super) name: String,
 }
 
 /// Something to write.
@@ -91,15 +91,17 @@ fn commit(connection: &mut Connection, works: Vec<Work>) -> rusqlite::Result<()>
                 group.prepare_cached(sql)?.execute(params![
                     key.primary,
                     key.secondary,
-                    key.key,
+                    key.name,
                     value
                 ])?;
             }
             Work::Remove(key) => {
                 let sql = "DELETE FROM kv WHERE primary_ns = ?1 AND secondary_ns = ?2 AND key = ?3";
-                group
-                    .prepare_cached(sql)?
-                    .execute(params![key.primary, key.secondary, key.key])?;
+                group.prepare_cached(sql)?.execute(params![
+                    key.primary,
+                    key.secondary,
+                    key.name
+                ])?;
             }
             Work::Change(change) => change(&group)?,
         }

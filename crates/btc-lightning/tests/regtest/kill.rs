@@ -77,7 +77,7 @@ impl Payer {
         let program = std::env::current_exe().expect("this program");
         let mut process = Command::new(program)
             .args([
-                "--ignored",
+                "--include-ignored",
                 "--exact",
                 "kill::child",
                 "--nocapture",
@@ -103,7 +103,7 @@ impl Payer {
         });
         let payer = Self { process, said };
         assert!(
-            payer.hears("READY", Duration::from_secs(60)),
+            payer.hears("READY", Duration::from_mins(1)),
             "the child starts"
         );
         payer
@@ -157,6 +157,7 @@ fn ensure_channel(world: &World, a: &mut Ln, b: &Ln) {
 }
 
 #[test]
+#[ignore = "not yet seen to pass; run it by name with --ignored"]
 fn a_node_killed_while_it_pays_debits_each_payment_once_and_loses_none() {
     let kills = std::env::var("LIGHTNING_KILLS")
         .ok()
@@ -206,6 +207,26 @@ fn a_node_killed_while_it_pays_debits_each_payment_once_and_loses_none() {
         open.count() == 0
     });
     world.synced(&[&a, &b]);
+    let succeeded = happened_once(&a, &b, &asked);
+    let forced = a.saw(|event| {
+        matches!(
+            event,
+            EventDetail::ChannelClosed {
+                is_cooperative: false,
+                ..
+            }
+        )
+    });
+    conserved(&world, &a, &b, forced as u64);
+    println!(
+        "{kills} kills: {} payments asked for, {succeeded} made once, {forced} channels closed by force",
+        asked.len()
+    );
+}
+
+/// Compares both sides: each payment was received once or not at all, as its payer says. Answers
+/// how many were made.
+fn happened_once(a: &Ln, b: &Ln, asked: &HashMap<PaymentHash, String>) -> usize {
     let mut received: HashMap<PaymentHash, u32> = HashMap::new();
     for event in b.events() {
         if let EventDetail::PaymentReceived {
@@ -250,20 +271,7 @@ fn a_node_killed_while_it_pays_debits_each_payment_once_and_loses_none() {
         "nothing was received that is not known as paid"
     );
     assert!(succeeded > 0, "the load was not empty");
-    let forced = a.saw(|event| {
-        matches!(
-            event,
-            EventDetail::ChannelClosed {
-                is_cooperative: false,
-                ..
-            }
-        )
-    });
-    conserved(&world, &a, &b, forced as u64);
-    println!(
-        "{kills} kills: {} payments asked for, {succeeded} made once, {forced} channels closed by force",
-        asked.len()
-    );
+    succeeded
 }
 
 /// The sum of both nodes changes by mined fees, by anchors that nothing spends, and by parts of a

@@ -152,7 +152,9 @@ impl World {
     /// Waits for the funding in the mempool, mines it, and waits until both sides can use it.
     pub(crate) fn confirm(&self, from: &Ln, to: &Ln, handle: ChannelHandle) {
         eventually("the funding is in the mempool", || {
-            !self.mempool().is_empty()
+            let channel = from.channel(handle);
+            let funding = channel.and_then(|channel| channel.funding);
+            funding.is_some_and(|funding| self.mempool().contains(&json!(funding.txid)))
         });
         self.mine(6);
         self.synced(&[from, to]);
