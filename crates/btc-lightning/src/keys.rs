@@ -11,7 +11,7 @@ use bitcoin::hashes::{Hash as _, HashEngine as _, Hmac, HmacEngine, sha256};
 use bitcoin::secp256k1::rand::RngCore as _;
 use bitcoin::secp256k1::rand::rngs::OsRng;
 use btc_iface::Secret;
-use btc_iface::lightning::{LightningErrorKind as Kind, LightningResult, Preimage};
+use btc_iface::lightning::{LightningError, LightningErrorKind as Kind, LightningResult, Preimage};
 use zeroize::Zeroizing;
 
 use crate::error::{error, storage};
@@ -110,12 +110,9 @@ impl SealedSeed {
                 "an empty passphrase protects nothing",
             ));
         }
-        if self.exists() {
-            let message = format!(
-                "{} is there already; it is not overwritten",
-                self.0.display()
-            );
-            return Err(error(Kind::Configuration, message));
+        // Before the second of work that sealing takes; what decides is the link at the end.
+        if fs::symlink_metadata(&self.0).is_ok() {
+            return Err(self.is_taken());
         }
         let seed = NodeSeed::generate()?;
         let mut recipient = scrypt::Recipient::new(age_secret(passphrase));
@@ -126,8 +123,19 @@ impl SealedSeed {
                 format!("the seed cannot be sealed: {cause}"),
             )
         })?;
-        self.write(&sealed).map_err(storage)?;
-        Ok(seed)
+        match self.write(&sealed) {
+            Ok(()) => Ok(seed),
+            Err(cause) if cause.kind() == std::io::ErrorKind::AlreadyExists => Err(self.is_taken()),
+            Err(cause) => Err(storage(cause)),
+        }
+    }
+
+    fn is_taken(&self) -> LightningError {
+        let message = format!(
+            "{} is there already; it is not overwritten",
+            self.0.display()
+        );
+        error(Kind::Configuration, message)
     }
 
     /// Reads the seed.
@@ -160,21 +168,37 @@ impl SealedSeed {
         Ok(NodeSeed(bytes))
     }
 
-    /// Written beside, synced, then renamed: there is a whole seed or none.
+    /// Written beside, synced, then linked to its name, which fails where there is one: there is a
+    /// whole seed or none, and never another in its place.
     fn write(&self, sealed: &[u8]) -> std::io::Result<()> {
-        let beside = self.0.with_extension("new");
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(true).write(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&beside)?;
-        file.write_all(sealed)?;
-        file.sync_all()?;
-        fs::rename(&beside, &self.0)?;
+        let (beside, mut file) = self.beside()?;
+        let written = file
+            .write_all(sealed)
+            .and_then(|()| file.sync_all())
+            .and_then(|()| fs::hard_link(&beside, &self.0));
+        // Of a seed that is not at its place, nothing is left.
+        let removed = fs::remove_file(&beside);
+        written.and(removed)?;
         match self.0.parent() {
             Some(folder) => fs::File::open(folder)?.sync_all(),
             None => Ok(()),
         }
+    }
+
+    /// A new file of this call alone.
+    fn beside(&self) -> std::io::Result<(PathBuf, fs::File)> {
+        let mut mark = [0; 8];
+        OsRng
+            .try_fill_bytes(&mut mark)
+            .map_err(std::io::Error::other)?;
+        let mark: String = mark.iter().map(|byte| format!("{byte:02x}")).collect();
+        let path = self.0.with_extension(format!("new-{mark}"));
+        let mut options = OpenOptions::new();
+        options.create_new(true).write(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(&path)?;
+        Ok((path, file))
     }
 }
 
@@ -197,6 +221,52 @@ mod tests {
         assert!(sealed.open(&Secret::new("wrong".to_owned())).is_err());
         assert!(sealed.create(&passphrase, 1).is_err(), "not overwritten");
         assert_eq!(format!("{made:?}"), "NodeSeed(***)");
+    }
+
+    #[test]
+    fn of_two_that_make_a_seed_at_once_one_wins_and_its_seed_is_on_disk() {
+        let passphrase = Secret::new("correct horse".to_owned());
+        for _ in 0..20 {
+            let dir = tempfile::tempdir().expect("a folder for the test");
+            let sealed = SealedSeed::at(dir.path());
+            let gate = std::sync::Barrier::new(2);
+            let make = || {
+                gate.wait();
+                sealed.create(&passphrase, 1)
+            };
+            let (one, other) = std::thread::scope(|scope| {
+                let first = scope.spawn(make);
+                let second = scope.spawn(make);
+                (first.join().expect("ends"), second.join().expect("ends"))
+            });
+            let (won, lost) = match (one, other) {
+                (Ok(won), Err(lost)) | (Err(lost), Ok(won)) => (won, lost),
+                (one, other) => unreachable!("one wins, not {one:?} and {other:?}"),
+            };
+            assert_eq!(lost.kind(), Kind::Configuration);
+            let read = sealed.open(&passphrase).expect("the winner's");
+            assert_eq!(won.expose(), read.expose());
+            let files = fs::read_dir(dir.path()).expect("a folder").count();
+            assert_eq!(files, 1, "nothing is left beside it");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_seed_whose_place_leads_nowhere_for_now_is_not_replaced() {
+        let dir = tempfile::tempdir().expect("a folder for the test");
+        let sealed = SealedSeed::at(dir.path());
+        // A disk that is not mounted: the file is said not to exist.
+        let away = dir.path().join("unmounted").join(SEED_FILE);
+        std::os::unix::fs::symlink(&away, dir.path().join(SEED_FILE)).expect("a link");
+        assert!(!sealed.exists());
+        let refused = sealed.create(&Secret::new("correct horse".to_owned()), 1);
+        assert_eq!(
+            refused.expect_err("it is there").kind(),
+            Kind::Configuration
+        );
+        let link = fs::read_link(dir.path().join(SEED_FILE)).expect("still a link");
+        assert_eq!(link, away);
     }
 
     #[test]
