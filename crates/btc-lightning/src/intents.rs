@@ -3,6 +3,7 @@
 //! An intent is named by the caller's key. It is `prepared` before LDK hears of it and `sent` after;
 //! only an event closes it as `succeeded` or `failed`, and only a failed one may be sent again.
 
+use std::collections::HashSet;
 use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -60,6 +61,9 @@ pub(crate) struct Intent {
     /// can no longer be under way.
     pub(crate) prepared_height: u32,
     pub(crate) updated_at: u64,
+    /// It was, or may have been, handed over more than once under one name: a failure that LDK says
+    /// may be that of an earlier time.
+    pub(crate) is_repeated: bool,
 }
 
 /// What becomes of a wish to pay.
@@ -118,7 +122,8 @@ pub(crate) fn prepare(store: &Store, wish: Intent) -> LightningResult<Decision> 
                    state, attempts, prepared_height, created_at, updated_at) \
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'prepared', 1, ?9, ?10, ?10) \
                    ON CONFLICT (key) DO UPDATE SET state = 'prepared', attempts = attempts + 1, reason = NULL, \
-                   payment_id = excluded.payment_id, amount_msat = excluded.amount_msat, \
+                   hash = excluded.hash, payment_id = excluded.payment_id, is_repeated = 1, \
+                   amount_msat = excluded.amount_msat, \
                    max_fee_msat = excluded.max_fee_msat, note = excluded.note, \
                    prepared_height = excluded.prepared_height, updated_at = excluded.updated_at";
         // A failed intent of another key may hold the payment's name.
@@ -162,10 +167,41 @@ pub(crate) fn sent(store: &Store, key: &str) {
 pub(crate) fn named(store: &Store, key: &str, id: PaymentId) -> LightningResult<()> {
     let key = key.to_owned();
     let change = store.write(move |connection| {
+        // An earlier attempt's name stays known: what LDK has under it is not another payment's.
+        let sql = "INSERT OR IGNORE INTO names (payment_id, key) VALUES (?1, ?2)";
+        connection.execute(sql, params![id.to_string(), key])?;
         let sql = "UPDATE intents SET state = 'sent', payment_id = ?2 WHERE key = ?1 AND state = 'prepared'";
         connection.execute(sql, params![key, id.to_string()])
     });
     change.map(drop).map_err(storage)
+}
+
+/// Takes note of a withdrawal's transaction; when this returns, it is on disk. Its id takes the
+/// place of the hash: 32 bytes, too.
+pub(crate) fn handed_over(store: &Store, key: &str, txid: PaymentHash) -> LightningResult<()> {
+    let key = key.to_owned();
+    let change = store.write(move |connection| {
+        let sql =
+            "UPDATE intents SET state = 'sent', hash = ?2 WHERE key = ?1 AND state = 'prepared'";
+        connection.execute(sql, params![key, txid.to_string()])
+    });
+    change.map(drop).map_err(storage)
+}
+
+/// Takes note that a payment is handed over once more under the same name, before it is.
+pub(crate) fn repeated(store: &Store, key: &str) -> LightningResult<()> {
+    let key = key.to_owned();
+    let change = store.write(move |connection| {
+        let sql = "UPDATE intents SET is_repeated = 1 WHERE key = ?1 AND is_repeated = 0";
+        connection.execute(sql, [key])
+    });
+    change.map(drop).map_err(storage)
+}
+
+/// All names that LDK has chosen for payments of ours, of earlier attempts, too.
+pub(crate) fn names(connection: &Connection) -> rusqlite::Result<HashSet<String>> {
+    let mut query = connection.prepare_cached("SELECT payment_id FROM names")?;
+    query.query_map([], |row| row.get(0))?.collect()
 }
 
 /// Closes an open intent as failed; when this returns, it is on disk.
@@ -256,7 +292,7 @@ fn list(
 
 #[rustfmt::skip]
 const SELECT: &str = "SELECT key, kind, target, hash, payment_id, amount_msat, max_fee_msat, note, state, reason, \
-                      attempts, fee_msat, preimage, prepared_height, updated_at FROM intents";
+                      attempts, fee_msat, preimage, prepared_height, updated_at, is_repeated FROM intents";
 
 fn row(row: &Row<'_>) -> rusqlite::Result<Intent> {
     let state: String = row.get(8)?;
@@ -286,6 +322,7 @@ fn row(row: &Row<'_>) -> rusqlite::Result<Intent> {
         preimage: parsed(row, 12)?,
         prepared_height: row.get(13)?,
         updated_at: row.get::<_, i64>(14)?.unsigned_abs(),
+        is_repeated: row.get(15)?,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bitcoin::BlockHash;
+use bitcoin::{BlockHash, Txid};
 use btc_iface::lightning::{LightningError, LightningErrorKind as Kind, LightningResult};
 use btc_iface::types::network;
 use btc_iface::{Credentials, NodeConfig};
@@ -82,16 +82,10 @@ pub(crate) struct Seen {
 }
 
 /// Checks that Bitcoin Core answers, lets us in, is on the network, and has the chain that this
-/// node has seen.
-pub(crate) fn check(chain: &NodeConfig, seen: Option<Seen>) -> LightningResult<Login> {
+/// node has seen. Answers its height, too.
+pub(crate) fn check(chain: &NodeConfig, seen: Option<Seen>) -> LightningResult<(Login, u32)> {
     let login = Login::read(chain)?;
-    let transport = SimpleHttpTransport::builder()
-        .timeout(chain.timeout.min(PATIENCE))
-        .url(&chain.url)
-        .map_err(|cause| error(Kind::Configuration, format!("the node's url: {cause}")))?
-        .auth(login.user.clone(), Some(login.password.to_string()))
-        .build();
-    let client = jsonrpc::Client::with_transport(transport);
+    let client = client(chain, &login)?;
     let info: ChainInfo = client
         .call("getblockchaininfo", None)
         .map_err(|cause| refused(chain, &cause))?;
@@ -105,7 +99,7 @@ pub(crate) fn check(chain: &NodeConfig, seen: Option<Seen>) -> LightningResult<L
         return Err(error(Kind::WrongChain, message));
     }
     let Some(seen) = seen else {
-        return Ok(login);
+        return Ok((login, info.blocks));
     };
     if info.pruneheight.is_some_and(|lowest| lowest > seen.height) {
         let message = format!(
@@ -116,7 +110,7 @@ pub(crate) fn check(chain: &NodeConfig, seen: Option<Seen>) -> LightningResult<L
     }
     let params = jsonrpc::arg(json!([seen.hash.to_string()]));
     match client.call::<serde_json::Value>("getblockheader", Some(&params)) {
-        Ok(_) => Ok(login),
+        Ok(_) => Ok((login, info.blocks)),
         Err(jsonrpc::Error::Rpc(found)) if found.code == CORE_NOT_FOUND => {
             let message = format!(
                 "Bitcoin Core at {} (height {}) does not know block {} at height {}, which this node has \
@@ -125,6 +119,27 @@ pub(crate) fn check(chain: &NodeConfig, seen: Option<Seen>) -> LightningResult<L
             );
             Err(error(Kind::WrongChain, message))
         }
+        Err(cause) => Err(refused(chain, &cause)),
+    }
+}
+
+fn client(chain: &NodeConfig, login: &Login) -> LightningResult<jsonrpc::Client> {
+    let transport = SimpleHttpTransport::builder()
+        .timeout(chain.timeout.min(PATIENCE))
+        .url(&chain.url)
+        .map_err(|cause| error(Kind::Configuration, format!("the node's url: {cause}")))?
+        .auth(login.user.clone(), Some(login.password.to_string()))
+        .build();
+    Ok(jsonrpc::Client::with_transport(transport))
+}
+
+/// Whether Bitcoin Core has the transaction in its mempool.
+pub(crate) fn has_unconfirmed(chain: &NodeConfig, txid: Txid) -> LightningResult<bool> {
+    let client = client(chain, &Login::read(chain)?)?;
+    let params = jsonrpc::arg(json!([txid.to_string()]));
+    match client.call::<serde_json::Value>("getmempoolentry", Some(&params)) {
+        Ok(_) => Ok(true),
+        Err(jsonrpc::Error::Rpc(found)) if found.code == CORE_NOT_FOUND => Ok(false),
         Err(cause) => Err(refused(chain, &cause)),
     }
 }

@@ -22,6 +22,8 @@ pub(crate) struct Watch {
     chain: Mutex<View>,
     stale_after: Duration,
     changed: tokio::sync::watch::Sender<()>,
+    /// When LDK last said something, or the node was made.
+    heard: Mutex<Instant>,
 }
 
 /// When the node last saw the chain, by a clock that cannot be set back.
@@ -46,6 +48,7 @@ impl Watch {
             }),
             stale_after,
             changed: tokio::sync::watch::channel(()).0,
+            heard: Mutex::new(Instant::now()),
         });
         let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
         watched.retain(|other| other.strong_count() > 0);
@@ -116,6 +119,19 @@ impl Watch {
             view.since = Instant::now();
             view.cause.clear();
         }
+    }
+
+    /// Takes note that LDK said something, or begins to.
+    pub(crate) fn hear(&self) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// For how long LDK has said nothing.
+    pub(crate) fn heard(&self) -> Duration {
+        self.heard
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .elapsed()
     }
 
     /// Adds why the chain is not followed.

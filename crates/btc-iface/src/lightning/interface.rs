@@ -36,7 +36,8 @@ pub trait LightningInterface: Send + Sync {
     /// All the money of the node.
     async fn balances(&self) -> LightningResult<LightningBalances>;
 
-    /// Pays from the on-chain wallet; the reserve of open channels stays.
+    /// Pays from the on-chain wallet; the reserve of open channels stays. The payment is pending
+    /// until the chain's node has the transaction.
     async fn withdraw(&self, request: WithdrawRequest) -> LightningResult<Txid>;
 
     /// Connects to a peer at `host:port` and remembers it.
@@ -99,7 +100,8 @@ pub trait LightningInterface: Send + Sync {
     /// Pays without an invoice.
     async fn keysend(&self, request: Keysend) -> LightningResult<Payment>;
 
-    /// Claims a held payment of at least `amount_msat`.
+    /// Claims a held payment of at least `amount_msat`. `NotFound` where nothing is held or its
+    /// deadline is over; `WrongAmount` where less is held.
     async fn claim_held(&self, preimage: Preimage, amount_msat: Msat) -> LightningResult<()>;
 
     /// Gives a held payment back to its sender.
@@ -112,7 +114,7 @@ pub trait LightningInterface: Send + Sync {
     async fn payment(&self, name: String) -> LightningResult<Payment>;
 
     /// As [`payment`](Self::payment), once it is neither pending nor unknown. `Timeout` after
-    /// `timeout`: the payment goes on.
+    /// `timeout`, or an hour: the payment goes on.
     async fn wait_payment(&self, name: String, timeout: Duration) -> LightningResult<Payment>;
 
     /// Gives up a payment whose state is unknown, by the owner's word. Money of it that is under way
@@ -137,7 +139,7 @@ pub trait LightningInterface: Send + Sync {
     /// The events after a number, at most `limit` of them.
     async fn events(&self, after: u64, limit: u32) -> LightningResult<Vec<LightningEvent>>;
 
-    /// As [`events`](Self::events), and waits for one at most `timeout`; an empty list then.
+    /// As [`events`](Self::events), and waits for one at most `timeout`, or an hour; an empty list then.
     async fn wait_events(
         &self,
         after: u64,

@@ -1,7 +1,5 @@
 //! Peers and channels: connected, opened, resized, closed.
 
-use std::sync::PoisonError;
-
 use btc_iface::lightning::{
     Channel, ChannelFees, ChannelHandle, ChannelSize, CloseMode, LightningErrorKind as Kind,
     LightningResult, Msat, NodeId, OpenChannel, Peer,
@@ -10,6 +8,7 @@ use ldk_node::config::ChannelConfig;
 use ldk_node::{ChannelDetails, Node, NodeError};
 use rusqlite::params;
 
+use super::coins::Busy;
 use super::{Shared, socket_address, tasks};
 use crate::check;
 use crate::convert;
@@ -95,7 +94,7 @@ impl Shared {
             return Err(error(Kind::WrongAmount, message));
         }
         self.connect(request.peer, request.address.clone())?;
-        let _one_at_a_time = self.coins.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut busy = self.coins(&node)?;
         let open = |size: u64| {
             let push = (request.push_msat > Msat::ZERO).then_some(request.push_msat.get());
             let fees = request
@@ -115,9 +114,10 @@ impl Shared {
                     return Err(error(Kind::WrongAmount, message));
                 }
                 self.funds(&node, size)?;
-                open(size)
-                    .map(convert::handle)
-                    .map_err(|cause| ldk("no channel was opened", cause))
+                let opened = open(size).map_err(|cause| ldk("no channel was opened", cause))?;
+                let handle = convert::handle(opened);
+                busy.push(Busy::opening(handle));
+                Ok(handle)
             }
             ChannelSize::All => {
                 let free = self.free_sat(&node);
@@ -131,7 +131,11 @@ impl Shared {
                         break;
                     }
                     match open(size) {
-                        Ok(opened) => return Ok(convert::handle(opened)),
+                        Ok(opened) => {
+                            let handle = convert::handle(opened);
+                            busy.push(Busy::opening(handle));
+                            return Ok(handle);
+                        }
                         Err(cause @ NodeError::InsufficientFunds) => last = cause,
                         Err(cause) => return Err(ldk("no channel was opened", cause)),
                     }
@@ -232,7 +236,7 @@ impl Shared {
     pub(super) fn splice_in(&self, handle: ChannelHandle, amount_sat: u64) -> LightningResult<()> {
         let node = self.node()?;
         let channel = Self::channel(&node, handle)?;
-        let _one_at_a_time = self.coins.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.coins(&node)?;
         node.splice_in(
             &channel.user_channel_id,
             channel.counterparty_node_id,

@@ -1,6 +1,7 @@
 //! The operations of `LightningInterface`, each on a thread for blocking work.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bitcoin::Txid;
@@ -16,6 +17,9 @@ use super::{LightningNode, Shared};
 use crate::check::{self, Read};
 use crate::error::{error, ldk};
 use crate::journal;
+
+/// The longest that one call waits.
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
 /// What a backup says of itself.
 const BACKUP_WARNING: &str = "Names and addresses, to ask peers for a close after a loss; the money needs the seed as well. Never copy \
@@ -43,7 +47,8 @@ impl LightningInterface for LightningNode {
     }
 
     async fn withdraw(&self, request: WithdrawRequest) -> LightningResult<Txid> {
-        self.run(move |shared| shared.withdraw(request)).await
+        self.run_payment(move |shared| shared.withdraw(request))
+            .await
     }
 
     async fn connect(&self, peer: NodeId, address: String) -> LightningResult<()> {
@@ -116,15 +121,18 @@ impl LightningInterface for LightningNode {
     }
 
     async fn pay_invoice(&self, request: PayInvoice) -> LightningResult<Payment> {
-        self.run(move |shared| shared.pay_invoice(request)).await
+        self.run_payment(move |shared| shared.pay_invoice(request))
+            .await
     }
 
     async fn pay_offer(&self, request: PayOffer) -> LightningResult<Payment> {
-        self.run(move |shared| shared.pay_offer(request)).await
+        self.run_payment(move |shared| shared.pay_offer(request))
+            .await
     }
 
     async fn keysend(&self, request: Keysend) -> LightningResult<Payment> {
-        self.run(move |shared| shared.keysend(request)).await
+        self.run_payment(move |shared| shared.keysend(request))
+            .await
     }
 
     async fn claim_held(&self, preimage: Preimage, amount_msat: Msat) -> LightningResult<()> {
@@ -145,23 +153,21 @@ impl LightningInterface for LightningNode {
     }
 
     async fn wait_payment(&self, name: String, timeout: Duration) -> LightningResult<Payment> {
-        self.run(move |shared| {
-            shared
-                .wait(timeout, |shared| {
-                    let payment = shared.payment(&name)?;
-                    let is_open = matches!(
-                        payment.status,
-                        PaymentStatus::Pending | PaymentStatus::Unknown
-                    );
-                    Ok((!is_open).then_some(payment))
-                })?
-                .ok_or_else(|| {
-                    let message =
-                        "the payment has not ended within the time allowed; it goes on, ask again";
-                    error(Kind::Timeout, message)
-                })
+        let look = move |shared: &Shared| {
+            let payment = shared.payment(&name)?;
+            let is_open = matches!(
+                payment.status,
+                PaymentStatus::Pending | PaymentStatus::Unknown
+            );
+            Ok((!is_open).then_some(payment))
+        };
+        // Not everything that changes a payment's state is an event.
+        let ended = self.wait(timeout, Duration::from_secs(1), look).await?;
+        ended.ok_or_else(|| {
+            let message =
+                "the payment has not ended within the time allowed; it goes on, ask again";
+            error(Kind::Timeout, message)
         })
-        .await
     }
 
     async fn abandon(&self, key: String) -> LightningResult<Payment> {
@@ -212,14 +218,12 @@ impl LightningInterface for LightningNode {
         limit: u32,
         timeout: Duration,
     ) -> LightningResult<Vec<LightningEvent>> {
-        self.run(move |shared| {
-            let found = shared.wait(timeout, |shared| {
-                let events = journal::after(&shared.store, after, limit)?;
-                Ok((!events.is_empty()).then_some(events))
-            })?;
-            Ok(found.unwrap_or_default())
-        })
-        .await
+        let look = move |shared: &Shared| {
+            let events = journal::after(&shared.store, after, limit)?;
+            Ok((!events.is_empty()).then_some(events))
+        };
+        let found = self.wait(timeout, LONGEST_WAIT, look).await?;
+        Ok(found.unwrap_or_default())
     }
 
     async fn backup(&self) -> LightningResult<StaticBackup> {
@@ -267,38 +271,52 @@ impl Shared {
             last_event: journal::last(&self.store)?,
         })
     }
+}
 
-    /// Looks after each event that is recorded until there is an answer; none after the time
-    /// allowed.
-    fn wait<T>(
+impl LightningNode {
+    /// Looks after each event that is recorded, and after each pause, until there is an answer; none
+    /// after the time allowed. Only the looks take a thread for blocking work.
+    async fn wait<T: Send + 'static>(
         &self,
         timeout: Duration,
-        look: impl Fn(&Self) -> LightningResult<Option<T>>,
+        pause: Duration,
+        look: impl Fn(&Shared) -> LightningResult<Option<T>> + Send + Sync + 'static,
     ) -> LightningResult<Option<T>> {
-        let mut recorded = self.recorded.subscribe();
-        let runtime = tokio::runtime::Handle::current();
-        let end = std::time::Instant::now().checked_add(timeout);
+        let look = Arc::new(look);
+        let end = Instant::now() + timeout.min(LONGEST_WAIT);
+        let mut recorded = self.shared.recorded.subscribe();
         loop {
             recorded.borrow_and_update();
-            if let Some(found) = look(self)? {
+            let this_look = Arc::clone(&look);
+            if let Some(found) = self.run(move |shared| this_look(shared)).await? {
                 return Ok(Some(found));
             }
-            self.watch.check()?;
-            let left = end.map_or(timeout, |end| {
-                end.saturating_duration_since(std::time::Instant::now())
-            });
+            let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(None);
             }
-            // Not everything that changes a payment's state is an event.
-            let pause = left.min(Duration::from_secs(1));
-            runtime.block_on(async {
+            let shared = Arc::clone(&self.shared);
+            let (pause, mut news) = (left.min(pause), recorded.clone());
+            let runtime = self.runtime.as_ref().expect("there until the end");
+            // On the node's own runtime, whichever the caller has, and no longer than the caller waits.
+            let mut turn = Turn(runtime.spawn(async move {
                 tokio::select! {
-                    _ = recorded.changed() => {}
-                    () = self.watch.over() => {}
+                    _ = news.changed() => {}
+                    () = shared.watch.over() => {}
                     () = tokio::time::sleep(pause) => {}
                 }
-            });
+            }));
+            let _ = (&mut turn.0).await;
+            self.shared.watch.check()?;
         }
+    }
+}
+
+/// A task that ends with its owner.
+struct Turn(tokio::task::JoinHandle<()>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }

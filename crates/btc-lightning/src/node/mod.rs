@@ -1,6 +1,7 @@
 //! `LightningNode`: a running node, from the look at Bitcoin Core to the clean stop.
 
 mod channels;
+mod coins;
 mod interface;
 mod money;
 mod pay;
@@ -20,6 +21,7 @@ use lightning::ln::msgs::SocketAddress;
 use rusqlite::OptionalExtension as _;
 use tokio::runtime::{self, Runtime};
 
+use self::coins::Busy;
 use crate::check::Payer;
 use crate::config::LightningConfig;
 use crate::error::{build, error, ldk, storage};
@@ -52,12 +54,15 @@ pub(crate) struct Shared {
     pub(crate) recorded: tokio::sync::watch::Sender<u64>,
     /// Intents that an earlier process left open, and of which nothing is known yet.
     doubtful: Mutex<HashSet<String>>,
-    /// Held while coins are chosen: two at once might choose the same.
-    pub(crate) coins: Mutex<()>,
-    /// Held while an offer's payment is handed over, until its name is on disk.
-    pub(crate) offers: Mutex<()>,
+    /// Held while coins are chosen, with what has chosen some that the wallet does not know yet.
+    coins: Mutex<Vec<Busy>>,
+    /// Held while an offer's payment is handed over, until its name is on disk; while an event is
+    /// recorded; and while a doubtful intent is looked into or given up.
+    settling: Mutex<()>,
     node: Mutex<Option<Arc<ldk_node::Node>>>,
     folder: Mutex<Option<Folder>>,
+    /// Held from the first step of the end to the last.
+    ending: Mutex<()>,
 }
 
 impl LightningNode {
@@ -76,7 +81,8 @@ impl LightningNode {
         let told = Arc::clone(&watch);
         let store = Store::open(folder.path(), move |cause| told.fail(cause)).map_err(storage)?;
         claim(&store, &config, &seed)?;
-        let login = preflight::check(&config.chain, seen(&store)?)?;
+        let (login, height) = preflight::check(&config.chain, seen(&store)?)?;
+        let is_first = store.is_empty().map_err(storage)?;
         let runtime = runtime::Builder::new_multi_thread()
             .worker_threads(WORKERS)
             .thread_name(thread_name)
@@ -88,6 +94,14 @@ impl LightningNode {
             .build_with_store(Arc::new(store.clone()))
             .map(Arc::new)
             .map_err(build)?;
+        if is_first && node.status().current_best_block.height < height {
+            // LDK could not ask for the tip, and began at the first block of all.
+            drop(node);
+            store.clear().map_err(storage)?;
+            let message =
+                "Bitcoin Core went away during the first start; nothing was begun, start again";
+            return Err(error(Kind::ChainUnavailable, message));
+        }
         let shared = Arc::new(Shared {
             config,
             seed,
@@ -95,10 +109,11 @@ impl LightningNode {
             watch,
             recorded: tokio::sync::watch::channel(0).0,
             doubtful: Mutex::new(HashSet::new()),
-            coins: Mutex::new(()),
-            offers: Mutex::new(()),
+            coins: Mutex::new(Vec::new()),
+            settling: Mutex::new(()),
             node: Mutex::new(Some(Arc::clone(&node))),
             folder: Mutex::new(Some(folder)),
+            ending: Mutex::new(()),
         });
         let this = Self {
             shared,
@@ -120,7 +135,8 @@ impl LightningNode {
         let open = shared.store.read(intents::open).map_err(storage)?;
         shared
             .doubtful()
-            .extend(open.into_iter().map(|intent| intent.key));
+            .extend(open.iter().map(|intent| intent.key.clone()));
+        shared.remember_coins(node, &open);
         shared.recorded.send_replace(journal::last(&shared.store)?);
         node.start().map_err(|cause| match cause {
             ldk_node::NodeError::InvalidSocketAddress => error(
@@ -133,6 +149,7 @@ impl LightningNode {
             other => ldk("the node cannot be started", other),
         })?;
         let runtime = self.runtime.as_ref().expect("there until the end");
+        shared.watch.hear();
         tasks::spawn(shared, node, runtime.handle());
         Ok(())
     }
@@ -150,6 +167,21 @@ impl LightningNode {
             self.shared.watch.check()?;
             Err(error(Kind::Internal, "the operation broke off"))
         })
+    }
+
+    /// As [`run`](Self::run), for what may move money: if it broke off, it may have.
+    async fn run_payment<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shared) -> LightningResult<T> + Send + 'static,
+    ) -> LightningResult<T> {
+        match self.run(work).await {
+            Err(broken) if broken.kind() == Kind::Internal => {
+                let message =
+                    "the operation broke off, and may have been sent; ask for it by its key";
+                Err(error(Kind::Unknown, message))
+            }
+            other => other,
+        }
     }
 
     /// Why the node has stopped by itself; none while it runs, or when it was asked to.
@@ -196,6 +228,10 @@ impl Shared {
         self.doubtful.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn settling(&self) -> MutexGuard<'_, ()> {
+        self.settling.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn payer(&self, node: &ldk_node::Node) -> Payer {
         Payer {
             node_id: NodeId::from_key(node.node_id()),
@@ -203,8 +239,10 @@ impl Shared {
         }
     }
 
-    /// Stops everything and gives the directory back. A second call does nothing.
+    /// Stops everything and gives the directory back. A second call waits for the first one: the
+    /// directory is given back once LDK has stopped, not before.
     pub(crate) fn end(&self) {
+        let _one_at_a_time = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
         let node = self
             .node
             .lock()

@@ -1,20 +1,20 @@
 //! The on-chain wallet, invoices and offers of this node, and the list of payments.
 
-use std::sync::PoisonError;
-
 use bitcoin::hashes::{Hash as _, sha256};
 use bitcoin::{FeeRate, Txid};
 use btc_iface::lightning::{
     Direction, FailureReason, Invoice, InvoiceRequest, LightningBalances,
     LightningErrorKind as Kind, LightningResult, Msat, Offer, OfferRequest, Payment, PaymentHash,
-    PaymentId, PaymentKind, PaymentStatus, Preimage, RefundRequest, WithdrawAmount,
-    WithdrawRequest,
+    PaymentId, PaymentKind, Preimage, RefundRequest, WithdrawAmount, WithdrawRequest,
 };
+use ldk_node::NodeError;
 use ldk_node::lightning_invoice::{Bolt11InvoiceDescription, Description, Sha256};
 use lightning::routing::router::RouteParametersConfig;
 use lightning::types::payment as ldk_types;
 
 use super::Shared;
+use super::coins::Busy;
+use super::pay::may_be_sent;
 use crate::check::{self, Read};
 use crate::convert;
 use crate::error::{error, ldk, storage};
@@ -60,7 +60,18 @@ impl Shared {
             WithdrawAmount::All => Msat::ZERO,
             WithdrawAmount::Sat(sat) => check::sensible(Msat::from_sat(sat).unwrap_or(Msat::ZERO))?,
         };
-        let _one_at_a_time = self.coins.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = self.intent(&request.key)?
+            && known.state != State::Failed
+        {
+            // Asking again must not wait for the coins.
+            let is_same = known.kind == PaymentKind::Onchain
+                && known.target == address.to_string()
+                && known.amount == Some(amount);
+            if is_same {
+                return sent_before(&known);
+            }
+        }
+        let mut busy = self.coins(&node)?;
         let wish = Intent {
             note: None,
             ..Self::wish(
@@ -100,18 +111,19 @@ impl Shared {
         };
         match sent {
             Ok(txid) => {
-                // The transaction's id takes the place of the hash: the same digits, 32 bytes.
-                let id = PaymentId::from_bytes(txid.to_byte_array());
-                let key = intent.key;
-                let change = self.store.write(move |connection| {
-                    let hash = PaymentHash::from_bytes(id.to_bytes());
-                    intents::close_succeeded(connection, &key, hash, None, None)
-                });
-                change.map_err(storage)?;
+                busy.push(Busy::withdrawal(intent.key.clone(), txid));
+                let hash = PaymentHash::from_bytes(txid.to_byte_array());
+                intents::handed_over(&self.store, &intent.key, hash)
+                    .map_err(|cause| may_be_sent(&cause))?;
                 Ok(txid)
             }
+            Err(cause @ NodeError::PersistenceFailed) => {
+                self.doubtful().insert(intent.key);
+                Err(may_be_sent(&ldk("the disk failed", cause)))
+            }
             Err(cause) => {
-                intents::failed(&self.store, &intent.key, FailureReason::NotSent)?;
+                intents::failed(&self.store, &intent.key, FailureReason::NotSent)
+                    .map_err(|cause| may_be_sent(&cause))?;
                 Err(ldk("nothing was sent", cause))
             }
         }
@@ -214,35 +226,39 @@ impl Shared {
     pub(super) fn claim_held(&self, preimage: &Preimage, amount: Msat) -> LightningResult<()> {
         let node = self.node()?;
         let hash = preimage.hash();
-        Self::held(&node, hash)?;
+        let held = self.held(&node, hash)?;
+        if held < amount {
+            let message = format!("{held} are held, less than {amount}; nothing was claimed");
+            return Err(error(Kind::WrongAmount, message));
+        }
         let ldk_hash = ldk_types::PaymentHash(hash.to_bytes());
         let ldk_preimage = ldk_types::PaymentPreimage(*preimage.expose());
         node.bolt11_payment()
-            .claim_for_hash(ldk_hash, amount.get(), ldk_preimage)
+            .claim_for_hash(ldk_hash, held.get(), ldk_preimage)
             .map_err(|cause| ldk("the payment was not claimed", cause))
     }
 
     pub(super) fn fail_held(&self, hash: PaymentHash) -> LightningResult<()> {
         let node = self.node()?;
-        Self::held(&node, hash)?;
+        self.held(&node, hash)?;
         journal::forget_held(&self.store, hash.into()).map_err(storage)?;
         node.bolt11_payment()
             .fail_for_hash(ldk_types::PaymentHash(hash.to_bytes()))
             .map_err(|cause| ldk("the payment was not given back", cause))
     }
 
-    /// Refuses what is not waiting: LDK would say yes.
-    fn held(node: &ldk_node::Node, hash: PaymentHash) -> LightningResult<()> {
-        let known = node.payment(&convert::ldk_id(hash.into()));
-        let is_waiting = known.is_some_and(|known| {
-            let seen = convert::payment(&known);
-            seen.direction == Direction::Inbound && seen.status != PaymentStatus::Succeeded
-        });
-        if is_waiting {
-            return Ok(());
+    /// What is held and can still be claimed, from the journal: LDK would say yes to anything.
+    fn held(&self, node: &ldk_node::Node, hash: PaymentHash) -> LightningResult<Msat> {
+        let height = node.status().current_best_block.height;
+        let missing =
+            |why: &str| error(Kind::NotFound, format!("no payment to {hash} is held{why}"));
+        match journal::held(&self.store, hash.into()).map_err(storage)? {
+            None => Err(missing("")),
+            Some((_, Some(deadline))) if height >= deadline => {
+                Err(missing(" any more: its deadline is over, it went back"))
+            }
+            Some((amount, _)) => Ok(amount),
         }
-        let message = format!("no payment to {hash} is held");
-        Err(error(Kind::NotFound, message))
     }
 
     pub(super) fn payments(&self) -> LightningResult<Vec<Payment>> {
@@ -289,6 +305,7 @@ impl Shared {
     }
 
     pub(super) fn abandon(&self, key: &str) -> LightningResult<Payment> {
+        let _settling = self.settling();
         let intent = self
             .intent(key)?
             .ok_or_else(|| error(Kind::NotFound, "no payment of that key"))?;
@@ -312,7 +329,7 @@ fn name_of(intent: &Intent) -> Option<PaymentId> {
 
 fn sent_before(intent: &Intent) -> LightningResult<Txid> {
     match (intent.state, intent.hash) {
-        (State::Succeeded, Some(hash)) => Ok(Txid::from_byte_array(hash.to_bytes())),
+        (State::Sent | State::Succeeded, Some(hash)) => Ok(Txid::from_byte_array(hash.to_bytes())),
         _ => Err(error(
             Kind::Unknown,
             "it is unknown whether an earlier process sent this; look at the wallet's payments, then give it up \

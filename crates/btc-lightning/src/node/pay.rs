@@ -1,15 +1,16 @@
 //! Payments over Lightning: checked, written down, handed over.
 
 use btc_iface::lightning::{
-    FailureReason, Keysend, LightningErrorKind as Kind, LightningResult, Msat, PayInvoice,
-    PayOffer, Payment, PaymentId, PaymentKind,
+    FailureReason, Keysend, LightningError, LightningErrorKind as Kind, LightningResult, Msat,
+    PayInvoice, PayOffer, Payment, PaymentId, PaymentKind,
 };
 use ldk_node::{Node, NodeError};
 use lightning::routing::router::RouteParametersConfig;
 use lightning::types::payment::PaymentPreimage;
 
-use super::Shared;
+use super::{Shared, resume};
 use crate::check::{self, Read};
+use crate::convert;
 use crate::error::{error, ldk};
 use crate::intents::{self, Decision, Intent, State};
 
@@ -115,6 +116,7 @@ impl Shared {
             preimage: None,
             prepared_height: node.status().current_best_block.height,
             updated_at: 0,
+            is_repeated: false,
         }
     }
 
@@ -143,7 +145,8 @@ impl Shared {
                 ))
             }
             Err(cause) => {
-                intents::failed(&self.store, &intent.key, FailureReason::NoRoute)?;
+                intents::failed(&self.store, &intent.key, FailureReason::NoRoute)
+                    .map_err(|cause| may_be_sent(&cause))?;
                 Err(ldk("nothing was sent", cause))
             }
         }
@@ -160,10 +163,7 @@ impl Shared {
         }
         let amount = check::offer(self.payer(&node), &offer, request.amount_msat)?;
         enough(&node, amount)?;
-        let _one_at_a_time = self
-            .offers
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _one_at_a_time = self.settling();
         let unnamed = self
             .store
             .read(intents::open)
@@ -181,6 +181,7 @@ impl Shared {
             );
             return Err(error(Kind::Unknown, message));
         }
+        let before = resume::unnamed(self, &node, &offer)?;
         let wish = Self::wish(&node, request.key, PaymentKind::Bolt12Offer, target, amount);
         let intent = match intents::prepare(
             &self.store,
@@ -201,7 +202,8 @@ impl Shared {
         match handed_over {
             Ok(id) => {
                 let id = PaymentId::from_bytes(id.0);
-                intents::named(&self.store, &intent.key, id)?;
+                intents::named(&self.store, &intent.key, id)
+                    .map_err(|cause| may_be_sent(&cause))?;
                 let named = Intent {
                     payment_id: Some(id),
                     ..intent
@@ -216,7 +218,14 @@ impl Shared {
                 ))
             }
             Err(cause) => {
-                intents::failed(&self.store, &intent.key, FailureReason::NotSent)?;
+                // LDK keeps a record of what it refused, which must not be taken for a later payment.
+                let after =
+                    resume::unnamed(self, &node, &offer).map_err(|cause| may_be_sent(&cause))?;
+                for refused in after.difference(&before) {
+                    let _ = node.remove_payment(&convert::ldk_id(*refused));
+                }
+                intents::failed(&self.store, &intent.key, FailureReason::NotSent)
+                    .map_err(|cause| may_be_sent(&cause))?;
                 Err(ldk("nothing was sent", cause))
             }
         }
@@ -232,6 +241,13 @@ impl Shared {
     pub(super) fn seen(&self, intent: &Intent) -> Payment {
         intent.payment(self.doubtful().contains(&intent.key))
     }
+}
+
+/// After the intent is on disk, an error of our own says nothing about the money.
+pub(super) fn may_be_sent(cause: &LightningError) -> LightningError {
+    let message =
+        format!("it may have been sent: {cause}; ask for it by its key after the next start");
+    error(Kind::Unknown, message)
 }
 
 /// Gives a payment that has its name to LDK.

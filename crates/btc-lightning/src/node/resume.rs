@@ -1,12 +1,18 @@
 //! What an earlier process left open: each such payment is settled, or stays unknown, and is never sent twice.
 
-use btc_iface::lightning::{EventDetail, FailureReason, Msat, PaymentHash, PaymentId, PaymentKind};
+use std::collections::HashSet;
+use std::time::Duration;
+
+use btc_iface::lightning::{
+    EventDetail, FailureReason, LightningResult, Msat, PaymentHash, PaymentId, PaymentKind,
+};
 use ldk_node::payment as ldk;
 use ldk_node::{Node, NodeError};
 use lightning::offers::offer::Offer;
 
 use super::{Shared, pay};
 use crate::convert;
+use crate::error::storage;
 use crate::intents::{self, Intent};
 use crate::journal;
 
@@ -14,11 +20,19 @@ use crate::journal;
 /// many again for a close that was hard to confirm.
 const LONGEST_BLOCKS: u32 = 2_016;
 
+/// How long LDK has said nothing before the look: what it has to say after a start comes first.
+const QUIET: Duration = Duration::from_secs(2);
+
 /// Looks into each doubtful intent once.
 pub(super) fn look(shared: &Shared) {
     let Ok(node) = shared.node() else { return };
+    shared.look_at_withdrawals();
+    if shared.watch.heard() < QUIET {
+        return;
+    }
     let keys: Vec<_> = shared.doubtful().iter().cloned().collect();
     for key in keys {
+        let _settling = shared.settling();
         // What LDK has said and is not recorded yet may settle it.
         if shared.watch.is_over() || node.next_event().is_some() {
             return;
@@ -68,6 +82,9 @@ fn is_held_by_ldk(shared: &Shared, node: &Node, intent: &Intent) -> bool {
     if node.remove_payment(&convert::ldk_id(id)).is_err() {
         return false;
     }
+    if intents::repeated(&shared.store, &intent.key).is_err() {
+        return false;
+    }
     match pay::hand_over(shared, node, intent) {
         Ok(()) => {
             tracing::info!(
@@ -114,30 +131,30 @@ fn give_up_after_deadline(shared: &Shared, node: &Node, intent: &Intent) -> bool
 fn is_found(shared: &Shared, node: &Node, intent: &Intent) -> bool {
     if let Some(id) = intent.payment_id {
         return match node.payment(&convert::ldk_id(id)) {
-            Some(known) if known.status != ldk::PaymentStatus::Pending => {
+            Some(known) if known.status == ldk::PaymentStatus::Succeeded => {
                 settle(shared, intent, &known)
             }
-            // Under way: LDK's event will say.
-            Some(_) => true,
-            None => false,
+            // Only an event says that it failed: the record may be another's. Of one under way,
+            // LDK may have lost what the record is about; an event, or the owner, decides.
+            _ => match shared
+                .store
+                .read(|connection| journal::failure(connection, id))
+            {
+                Ok(Some(reason)) => intents::failed(&shared.store, &intent.key, reason).is_ok(),
+                _ => false,
+            },
         };
     }
     let Ok(offer) = intent.target.parse::<Offer>() else {
         return false;
     };
-    let Ok(all) = shared.store.read(intents::all) else {
+    let Ok(candidates) = unnamed(shared, node, &offer) else {
         return false;
     };
-    let is_named = |id: PaymentId| all.iter().any(|other| other.payment_id == Some(id));
-    let candidates = node.list_payments_with_filter(|payment| {
-        matches!(&payment.kind, ldk::PaymentKind::Bolt12Offer { offer_id, .. } if *offer_id == offer.id())
-            && payment.direction == ldk::PaymentDirection::Outbound
-            && !is_named(PaymentId::from_bytes(payment.id.0))
-    });
-    let [found] = candidates.as_slice() else {
+    let mut candidates = candidates.into_iter();
+    let (Some(id), None) = (candidates.next(), candidates.next()) else {
         return false;
     };
-    let id = PaymentId::from_bytes(found.id.0);
     if intents::named(&shared.store, &intent.key, id).is_err() {
         return false;
     }
@@ -145,7 +162,24 @@ fn is_found(shared: &Shared, node: &Node, intent: &Intent) -> bool {
     false
 }
 
-/// Closes an intent as LDK's own record says.
+/// The payments of that offer that no intent has, or ever had.
+pub(super) fn unnamed(
+    shared: &Shared,
+    node: &Node,
+    offer: &Offer,
+) -> LightningResult<HashSet<PaymentId>> {
+    let names = shared.store.read(intents::names).map_err(storage)?;
+    let of_offer = node.list_payments_with_filter(|payment| {
+        matches!(&payment.kind, ldk::PaymentKind::Bolt12Offer { offer_id, .. } if *offer_id == offer.id())
+            && payment.direction == ldk::PaymentDirection::Outbound
+    });
+    let ids = of_offer
+        .iter()
+        .map(|payment| PaymentId::from_bytes(payment.id.0));
+    Ok(ids.filter(|id| !names.contains(&id.to_string())).collect())
+}
+
+/// Closes an intent as LDK's own record says that it was paid.
 fn settle(shared: &Shared, intent: &Intent, known: &ldk::PaymentDetails) -> bool {
     let seen = convert::payment(known);
     let Some(id) = seen.id else { return false };
@@ -155,12 +189,6 @@ fn settle(shared: &Shared, intent: &Intent, known: &ldk::PaymentDetails) -> bool
             hash,
             key: None,
             fee_msat: known.fee_paid_msat.map(Msat::new),
-        },
-        (ldk::PaymentStatus::Failed, hash) => EventDetail::PaymentFailed {
-            id,
-            hash,
-            key: None,
-            reason: FailureReason::Other,
         },
         _ => return false,
     };

@@ -1,6 +1,6 @@
 //! The background tasks: events into the journal, the watchdog, and peers that are reconnected.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -35,13 +35,15 @@ async fn events(shared: Arc<Shared>, node: Arc<ldk_node::Node>) {
             event = node.next_event_async() => event,
             () = shared.watch.over() => return,
         };
+        shared.watch.hear();
         let digest = journal::digest(&event);
         let (detail, preimage) = convert_event::event(event);
         let place = Arc::clone(&shared);
         let recorded = tokio::task::spawn_blocking(move || {
             // An offer's payment may end before its name is written down.
-            let _named = place.offers.lock().unwrap_or_else(PoisonError::into_inner);
-            journal::record(&place.store, digest, detail, preimage)
+            let _named = place.settling();
+            let doubtful = place.doubtful().clone();
+            journal::record(&place.store, digest, detail, preimage, doubtful)
         });
         let number = match recorded.await {
             Ok(Ok(number)) => number,

@@ -39,8 +39,10 @@ CREATE TABLE intents (
     key TEXT PRIMARY KEY, kind TEXT NOT NULL, target TEXT NOT NULL, hash TEXT, payment_id TEXT,
     amount_msat INTEGER, max_fee_msat INTEGER, note TEXT, state TEXT NOT NULL, reason TEXT,
     attempts INTEGER NOT NULL, fee_msat INTEGER, preimage TEXT, prepared_height INTEGER NOT NULL,
-    created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL
+    created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
+    is_repeated INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
+CREATE TABLE names (payment_id TEXT PRIMARY KEY, key TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX intents_by_hash ON intents (hash) WHERE hash IS NOT NULL;
 CREATE UNIQUE INDEX intents_by_payment ON intents (payment_id) WHERE payment_id IS NOT NULL;
 ";
@@ -151,6 +153,18 @@ impl Store {
     ) -> Result<T, StoreError> {
         let reader = self.0.reader.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(read(&reader)?)
+    }
+
+    /// Whether LDK has written nothing yet.
+    pub(crate) fn is_empty(&self) -> Result<bool, StoreError> {
+        self.read(|connection| {
+            connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM kv)", [], |row| row.get(0))
+        })
+    }
+
+    /// Forgets all that LDK has written; for a first start that came to nothing.
+    pub(crate) fn clear(&self) -> Result<(), StoreError> {
+        self.write(|connection| connection.execute("DELETE FROM kv", []).map(drop))
     }
 
     /// Waits for all that was asked for, and closes. Later writes fail.

@@ -3,6 +3,7 @@
 mod bolt12;
 mod chain;
 mod channels;
+mod coins;
 mod kill;
 mod payments;
 mod refusals;

@@ -214,6 +214,59 @@ fn a_held_payment_is_claimed_by_its_preimage() {
 }
 
 #[test]
+fn what_is_not_held_and_more_than_is_held_are_not_claimed() {
+    let world = World::start();
+    let (a, b, _) = world.pair(1_000_000, 0);
+    let preimage = Preimage::from_bytes([5; 32]);
+    let invoice = block_on(b.node().create_invoice(InvoiceRequest {
+        amount_msat: None,
+        description: String::new(),
+        is_description_hashed: false,
+        expiry_seconds: 3_600,
+        hold: Some(preimage.hash()),
+    }))
+    .expect("an invoice");
+    let claim = |amount| block_on(b.node().claim_held(preimage.clone(), Msat::new(amount)));
+    let kind = |amount| claim(amount).expect_err("refused").kind();
+    assert_eq!(kind(1), Kind::NotFound, "made, and not paid");
+    let request = PayInvoice {
+        invoice: invoice.invoice,
+        amount_msat: Some(Msat::new(60_000)),
+        max_fee_msat: None,
+        key: None,
+    };
+    let is_held = |times| {
+        eventually("it is held", || {
+            b.saw(|event| matches!(event, EventDetail::PaymentHeld { .. })) == times
+        });
+    };
+    let first = block_on(a.node().pay_invoice(request.clone())).expect("handed over");
+    is_held(1);
+    assert_eq!(kind(60_001), Kind::WrongAmount);
+    block_on(b.node().fail_held(preimage.hash())).expect("it is held");
+    assert_eq!(kind(60_000), Kind::NotFound, "given back");
+    assert_eq!(a.end_of(&first).status, PaymentStatus::Failed);
+    // Held again, until its time is over: the receiver may no longer take it.
+    let second = block_on(a.node().pay_invoice(request)).expect("handed over");
+    is_held(2);
+    let deadline = b
+        .events()
+        .iter()
+        .rev()
+        .find_map(|event| match event.detail {
+            EventDetail::PaymentHeld {
+                deadline_height, ..
+            } => deadline_height,
+            _ => None,
+        });
+    let left = deadline.expect("it has one").checked_sub(world.height());
+    world.mine(left.expect("it is not over"));
+    world.synced(&[&a, &b]);
+    assert_eq!(kind(60_000), Kind::NotFound, "the deadline is over");
+    assert_eq!(a.end_of(&second).status, PaymentStatus::Failed);
+}
+
+#[test]
 fn a_payment_larger_than_each_channel_goes_over_two_of_them() {
     let world = World::start();
     let (a, b, _) = world.pair(200_000, 0);

@@ -83,6 +83,23 @@ fn a_node_without_its_bitcoin_core_says_so_and_goes_on_when_it_is_back() {
 }
 
 #[test]
+fn many_that_wait_do_not_keep_others_from_being_answered() {
+    let world = World::start();
+    let ln = world.ln("alice");
+    let long = Duration::from_secs(40);
+    let mut waiting: Vec<_> = (0..600)
+        .map(|_| Box::pin(ln.node().wait_events(u64::MAX, 1, long)))
+        .collect();
+    for wait in &mut waiting {
+        let answer = block_on(futures_lite::future::poll_once(wait));
+        assert!(answer.is_none(), "there is nothing to answer yet");
+    }
+    let begun = Instant::now();
+    block_on(ln.node().balances()).expect("an answer");
+    assert!(begun.elapsed() < Duration::from_secs(10), "in time");
+}
+
+#[test]
 fn a_stopped_node_refuses_everything_and_gives_its_directory_back() {
     let world = World::start();
     let mut ln = world.ln("alice");
