@@ -74,6 +74,12 @@ impl RustBitcoin {
     }
 }
 
+impl btc_iface::dlc::BlockIndex for RustBitcoin {
+    fn block_hash(&self, height: u32) -> BitcoinResult<BlockHash> {
+        self.get_block_hash(height)
+    }
+}
+
 impl BitcoinInterface for RustBitcoin {
     fn get_transaction(&self, txid: &str) -> BitcoinResult<BitcoinTransaction> {
         let operation = Operation::GetTransaction;

@@ -18,6 +18,8 @@
 
 pub mod config;
 mod connect;
+#[cfg(feature = "dlc")]
+mod contracts;
 #[cfg(feature = "shadow")]
 mod rollout;
 #[cfg(feature = "shadow")]
@@ -27,6 +29,10 @@ mod wallet;
 
 /// rust-bitcoin, whose hash and script types the interface uses.
 pub use btc_iface::rust_bitcoin as bitcoin;
+#[cfg(feature = "dlc")]
+pub use btc_dlc as discreet;
+#[cfg(feature = "dlc")]
+pub use btc_iface::dlc;
 pub use btc_iface::{
     AddressType, AsyncAdapter, AsyncBitcoinInterface, BadUrl, BitcoinAddress, BitcoinError,
     BitcoinImplementationType, BitcoinInterface, BitcoinResult, BitcoinTransaction, BlockRef,
@@ -45,6 +51,8 @@ pub use btc_rust as rust;
 pub use btc_shadow as shadow;
 
 pub use crate::config::Config;
+#[cfg(feature = "dlc")]
+pub use crate::contracts::{connect_dlc, open_oracle};
 #[cfg(feature = "shadow")]
 pub use crate::connect::connect_shadow;
 pub use crate::connect::{ObservedWallet, connect, connect_fees, connect_observed, connect_to};

@@ -1,0 +1,519 @@
+//! `Deal`: the transactions of a contract, and the signatures over all of its outcomes.
+
+use bitcoin::secp256k1::{All, PublicKey, Secp256k1, SecretKey};
+use bitcoin::{Amount, OutPoint, ScriptBuf, Transaction, TxOut, Witness};
+use btc_iface::BitcoinResult;
+use ddk_dlc::secp256k1_zkp::EcdsaAdaptorSignature;
+use ddk_dlc::secp256k1_zkp::ecdsa::Signature;
+use ddk_dlc::{DlcTransactions, FeeRule, PartyParams, TxInputInfo};
+use ddk_manager::contract::transactions::{ContractTransactions, build_contract_transactions};
+use ddk_manager::contract::{AdaptorInfo, ContractDescriptor};
+use ddk_messages::oracle_msgs::{OracleAttestation, tagged_attestation_msg};
+use ddk_messages::{AcceptDlc, FundingInput, FundingSignature, OfferDlc};
+use ddk_trie::DlcTrie;
+use ddk_trie::combination_iterator::CombinationIterator;
+use ddk_trie::multi_oracle_trie::MultiOracleTrie;
+use ddk_trie::multi_oracle_trie_with_diff::MultiOracleTrieWithDiff;
+use rayon::prelude::*;
+
+use crate::check::{self, Checked, CheckedBranch};
+use crate::fault::{guard, internal, refuse, refused};
+
+/// A contract between two parties, with every transaction of it.
+pub(crate) struct Deal {
+    secp: Secp256k1<All>,
+    pub(crate) offer: PartyParams,
+    pub(crate) accept: PartyParams,
+    pub(crate) transactions: DlcTransactions,
+    branches: Vec<CheckedBranch>,
+    cets: Vec<std::ops::Range<usize>>,
+    prevouts: Vec<TxOut>,
+}
+
+/// What the accepting side brings.
+pub(crate) struct Accepting<'a> {
+    pub(crate) funding_pubkey: PublicKey,
+    pub(crate) payout_spk: &'a ScriptBuf,
+    pub(crate) payout_serial_id: u64,
+    pub(crate) change_spk: &'a ScriptBuf,
+    pub(crate) change_serial_id: u64,
+    pub(crate) collateral: Amount,
+    pub(crate) inputs: &'a [FundingInput],
+}
+
+impl<'a> From<&'a AcceptDlc> for Accepting<'a> {
+    fn from(accept: &'a AcceptDlc) -> Self {
+        Self {
+            funding_pubkey: accept.funding_pubkey,
+            payout_spk: &accept.payout_spk,
+            payout_serial_id: accept.payout_serial_id,
+            change_spk: &accept.change_spk,
+            change_serial_id: accept.change_serial_id,
+            collateral: accept.accept_collateral,
+            inputs: &accept.funding_inputs,
+        }
+    }
+}
+
+/// One party as the builder of transactions wants it.
+pub(crate) fn party(side: &Accepting<'_>) -> BitcoinResult<PartyParams> {
+    let coins = check::input_outpoints(side.inputs)?;
+    let mut input_amount = Amount::ZERO;
+    let mut inputs = Vec::with_capacity(coins.len());
+    for (input, (outpoint, output)) in side.inputs.iter().zip(coins) {
+        input_amount = input_amount
+            .checked_add(output.value)
+            .ok_or_else(|| refuse("funding_inputs", "more than there is"))?;
+        inputs.push(TxInputInfo {
+            outpoint,
+            max_witness_len: input.max_witness_len.into(),
+            redeem_script: input.redeem_script.clone(),
+            serial_id: input.input_serial_id,
+        });
+    }
+    Ok(PartyParams {
+        fund_pubkey: side.funding_pubkey,
+        change_script_pubkey: side.change_spk.clone(),
+        change_serial_id: side.change_serial_id,
+        payout_script_pubkey: side.payout_spk.clone(),
+        payout_serial_id: side.payout_serial_id,
+        inputs,
+        dlc_inputs: Vec::new(),
+        input_amount,
+        collateral: side.collateral,
+    })
+}
+
+/// The offering party of an offer.
+pub(crate) fn offering(offer: &OfferDlc) -> Accepting<'_> {
+    Accepting {
+        funding_pubkey: offer.funding_pubkey,
+        payout_spk: &offer.payout_spk,
+        payout_serial_id: offer.payout_serial_id,
+        change_spk: &offer.change_spk,
+        change_serial_id: offer.change_serial_id,
+        collateral: offer.offer_collateral,
+        inputs: &offer.funding_inputs,
+    }
+}
+
+impl Deal {
+    /// Builds every transaction. Both sides come to the same ones.
+    pub(crate) fn build(
+        offer: &OfferDlc,
+        checked: Checked,
+        accepting: &Accepting<'_>,
+    ) -> BitcoinResult<Self> {
+        let offer_party = party(&offering(offer))?;
+        let accept_party = party(accepting)?;
+        let infos: Vec<_> = checked
+            .branches
+            .iter()
+            .map(|branch| branch.execution.clone())
+            .collect();
+        let built = guard("contract_info", || {
+            build_contract_transactions(
+                &offer_party,
+                &accept_party,
+                &infos,
+                &offer.tlvs,
+                &offer.into(),
+                FeeRule::default(),
+            )
+            .map_err(refused("contract_info"))
+        })?;
+        let ContractTransactions {
+            transactions,
+            cet_ranges,
+        } = built;
+        // Nothing that the network would refuse as a whole gets signatures.
+        if transactions.cets.iter().any(|cet| cet.output.is_empty()) {
+            return Err(refuse("contract_info", "an outcome pays nothing but dust"));
+        }
+        if transactions.refund.output.is_empty() {
+            return Err(refuse("contract_info", "the refund pays nothing but dust"));
+        }
+        let mut coins: Vec<(u64, TxOut)> = Vec::new();
+        for inputs in [offer.funding_inputs.as_slice(), accepting.inputs] {
+            let outputs = check::input_outpoints(inputs)?;
+            let serials = inputs.iter().map(|input| input.input_serial_id);
+            coins.extend(serials.zip(outputs.into_iter().map(|(_, output)| output)));
+        }
+        coins.sort_by_key(|(serial, _)| *serial);
+        Ok(Self {
+            secp: Secp256k1::new(),
+            offer: offer_party,
+            accept: accept_party,
+            transactions,
+            branches: checked.branches,
+            cets: cet_ranges,
+            prevouts: coins.into_iter().map(|(_, output)| output).collect(),
+        })
+    }
+
+    fn witness_script(&self) -> &ScriptBuf {
+        &self.transactions.funding_witness_script
+    }
+
+    fn fund_value(&self) -> Amount {
+        self.transactions.get_fund_output().value
+    }
+
+    /// The output that holds the collateral.
+    pub(crate) fn outpoint(&self) -> OutPoint {
+        self.transactions.get_fund_outpoint()
+    }
+
+    /// The contract id of the specification.
+    pub(crate) fn contract_id(&self, temporary: &[u8; 32]) -> [u8; 32] {
+        let outpoint = self.outpoint();
+        let txid: &[u8; 32] = outpoint.txid.as_ref();
+        let mut id = [0; 32];
+        for (index, byte) in id.iter_mut().enumerate() {
+            *byte = txid[31 - index] ^ temporary[index];
+        }
+        let [high, low] = u16::try_from(outpoint.vout).unwrap_or(u16::MAX).to_be_bytes();
+        id[30] ^= high;
+        id[31] ^= low;
+        id
+    }
+
+    /// Signs every outcome, on all cores.
+    pub(crate) fn sign_outcomes(
+        &self,
+        key: &SecretKey,
+    ) -> BitcoinResult<Vec<EcdsaAdaptorSignature>> {
+        let mut all = Vec::new();
+        for (branch, range) in self.branches.iter().zip(&self.cets) {
+            let cets = &self.transactions.cets[range.clone()];
+            let start = all.len();
+            match &branch.execution.contract_descriptor {
+                ContractDescriptor::Enum(outcomes) => {
+                    let jobs = enumerated(branch);
+                    let signed: BitcoinResult<Vec<_>> = jobs
+                        .par_iter()
+                        .map(|(cet, oracles)| {
+                            let outcome = &outcomes.outcome_payouts[*cet].outcome;
+                            let point = self.point(branch, oracles, outcome)?;
+                            ddk_dlc::create_cet_adaptor_sig_from_point(
+                                &self.secp,
+                                &cets[*cet],
+                                &point,
+                                key,
+                                self.witness_script(),
+                                self.fund_value(),
+                            )
+                            .map_err(|cause| internal(cause.to_string()))
+                        })
+                        .collect();
+                    all.extend(signed?);
+                }
+                ContractDescriptor::Numerical(_) => {
+                    let signed = guard("contract_info", || {
+                        branch
+                            .execution
+                            .get_adaptor_info(
+                                &self.secp,
+                                self.total(),
+                                key,
+                                self.witness_script(),
+                                self.fund_value(),
+                                cets,
+                                start,
+                            )
+                            .map_err(refused("contract_info"))
+                    })?;
+                    all.extend(signed.1);
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Verifies the other side's signature over every outcome, on all cores.
+    pub(crate) fn verify_outcomes(
+        &self,
+        key: &PublicKey,
+        signatures: &[EcdsaAdaptorSignature],
+    ) -> BitcoinResult<()> {
+        const FIELD: &str = "cet_adaptor_signatures";
+        let mut start = 0;
+        for (branch, range) in self.branches.iter().zip(&self.cets) {
+            let cets = &self.transactions.cets[range.clone()];
+            match &branch.execution.contract_descriptor {
+                ContractDescriptor::Enum(outcomes) => {
+                    let jobs = enumerated(branch);
+                    let own = signatures
+                        .get(start..start + jobs.len())
+                        .ok_or_else(|| refuse(FIELD, "fewer than the contract has outcomes"))?;
+                    jobs.par_iter().zip(own).try_for_each(|((cet, oracles), signature)| {
+                        let outcome = &outcomes.outcome_payouts[*cet].outcome;
+                        let point = self.point(branch, oracles, outcome)?;
+                        ddk_dlc::verify_cet_adaptor_sig_from_point(
+                            &self.secp,
+                            signature,
+                            &cets[*cet],
+                            &point,
+                            key,
+                            self.witness_script(),
+                            self.fund_value(),
+                        )
+                        .map_err(|_| {
+                            refuse(FIELD, "a signature is wrong").with_context("outcome", outcome)
+                        })
+                    })?;
+                    start += jobs.len();
+                }
+                ContractDescriptor::Numerical(_) => {
+                    let (_, next) = guard(FIELD, || {
+                        branch
+                            .execution
+                            .verify_and_get_adaptor_info(
+                                &self.secp,
+                                self.total(),
+                                key,
+                                self.witness_script(),
+                                self.fund_value(),
+                                cets,
+                                signatures,
+                                start,
+                            )
+                            .map_err(refused(FIELD))
+                    })?;
+                    start = next;
+                }
+            }
+        }
+        if start != signatures.len() {
+            return Err(refuse(FIELD, "more than the contract has outcomes"));
+        }
+        Ok(())
+    }
+
+    fn total(&self) -> Amount {
+        self.offer.collateral + self.accept.collateral
+    }
+
+    /// The point whose secret these oracles reveal with this outcome.
+    fn point(
+        &self,
+        branch: &CheckedBranch,
+        oracles: &[usize],
+        outcome: &str,
+    ) -> BitcoinResult<PublicKey> {
+        let infos: Vec<_> = oracles
+            .iter()
+            .map(|index| (&branch.execution.oracle_announcements[*index]).into())
+            .collect();
+        let messages = vec![vec![tagged_attestation_msg(outcome)]; infos.len()];
+        ddk_dlc::get_adaptor_point_from_oracle_info(&self.secp, &infos, &messages)
+            .map_err(refused("oracle_nonces"))
+    }
+
+    /// Signs the refund.
+    pub(crate) fn sign_refund(&self, key: &SecretKey) -> BitcoinResult<Signature> {
+        self.half(&self.transactions.refund, key)
+    }
+
+    /// This key's half of a signature of the funding output.
+    pub(crate) fn half(&self, spend: &Transaction, key: &SecretKey) -> BitcoinResult<Signature> {
+        ddk_dlc::util::get_raw_sig_for_tx_input(
+            &self.secp,
+            spend,
+            0,
+            self.witness_script(),
+            self.fund_value(),
+            key,
+        )
+        .map_err(|cause| internal(cause.to_string()))
+    }
+
+    /// Verifies the other side's half.
+    pub(crate) fn verify_half(
+        &self,
+        field: &str,
+        spend: &Transaction,
+        key: &PublicKey,
+        signature: &Signature,
+    ) -> BitcoinResult<()> {
+        ddk_dlc::verify_tx_input_sig(
+            &self.secp,
+            signature,
+            spend,
+            0,
+            self.witness_script(),
+            self.fund_value(),
+            key,
+        )
+        .map_err(refused(field))
+    }
+
+    /// Puts both halves together.
+    pub(crate) fn complete(
+        &self,
+        spend: &mut Transaction,
+        key: &SecretKey,
+        their_key: &PublicKey,
+        theirs: &Signature,
+    ) -> BitcoinResult<()> {
+        ddk_dlc::util::sign_multi_sig_input(
+            &self.secp,
+            spend,
+            theirs,
+            their_key,
+            key,
+            self.witness_script(),
+            self.fund_value(),
+            0,
+        )
+        .map_err(|cause| internal(cause.to_string()))
+    }
+
+    /// Verifies the witness of one funding input.
+    pub(crate) fn verify_funding(
+        &self,
+        input: &TxInputInfo,
+        signature: &FundingSignature,
+    ) -> BitcoinResult<Witness> {
+        const FIELD: &str = "funding_signatures";
+        let fund = &self.transactions.fund;
+        let index = fund
+            .input
+            .iter()
+            .position(|candidate| candidate.previous_output == input.outpoint)
+            .ok_or_else(|| internal("the funding lacks an input"))?;
+        let elements: Vec<&[u8]> = signature
+            .witness_elements
+            .iter()
+            .map(|element| element.witness.as_slice())
+            .collect();
+        let witness = Witness::from_slice(&elements);
+        guard(FIELD, || {
+            ddk_dlc::verify_funding_witness(
+                &self.secp,
+                fund,
+                index,
+                input,
+                &self.prevouts,
+                &witness,
+            )
+            .map_err(refused(FIELD))
+        })?;
+        Ok(witness)
+    }
+
+    /// The transaction for what these oracles attested, unsigned, with the index of its signature
+    /// and the oracles' own signatures; `None` when they do not decide. Nothing is verified again.
+    #[expect(clippy::type_complexity, reason = "taken apart at once")]
+    pub(crate) fn outcome(
+        &self,
+        branch: usize,
+        attestations: &[(usize, OracleAttestation)],
+    ) -> BitcoinResult<
+        Option<(
+            Transaction,
+            usize,
+            Vec<Vec<ddk_dlc::secp256k1_zkp::schnorr::Signature>>,
+        )>,
+    > {
+        // The signatures of a branch begin behind those of the branches before it.
+        let mut start = 0;
+        for before in &self.branches[..branch] {
+            start += self.count(before)?;
+        }
+        let info = self.adaptor_info(&self.branches[branch], start)?;
+        let execution = &self.branches[branch].execution;
+        let found = guard("attestation", || {
+            execution
+                .get_range_info_and_oracle_signatures(&info, attestations, start)
+                .map_err(refused("attestation"))
+        })?;
+        let range = &self.cets[branch];
+        Ok(found.map(|(found, signatures)| {
+            let cet = self.transactions.cets[range.start + found.cet_index].clone();
+            (cet, found.adaptor_index, signatures)
+        }))
+    }
+
+    fn count(&self, branch: &CheckedBranch) -> BitcoinResult<usize> {
+        Ok(match self.adaptor_info(branch, 0)? {
+            AdaptorInfo::Enum => enumerated(branch).len(),
+            AdaptorInfo::Numerical(trie) => trie.iter().count(),
+            AdaptorInfo::NumericalWithDifference(trie) => trie.iter().count(),
+        })
+    }
+
+    /// Where each outcome's signature is, without a single operation on the curve.
+    fn adaptor_info(&self, branch: &CheckedBranch, start: usize) -> BitcoinResult<AdaptorInfo> {
+        let ContractDescriptor::Numerical(numeric) = &branch.execution.contract_descriptor else {
+            return Ok(AdaptorInfo::Enum);
+        };
+        let digits = &numeric.oracle_numeric_infos;
+        let threshold = branch.execution.threshold;
+        guard("contract_info", || {
+            if let Some(difference) = &numeric.difference_params {
+                let mut trie = MultiOracleTrieWithDiff::new(
+                    digits,
+                    threshold,
+                    difference.min_support_exp,
+                    difference.max_error_exp,
+                )
+                .map_err(refused("oracle_params"))?;
+                trie.generate(start, &branch.ranges)
+                    .map_err(refused("contract_info"))?;
+                return Ok(AdaptorInfo::NumericalWithDifference(trie));
+            }
+            let mut trie = MultiOracleTrie::new(digits, threshold)
+                .map_err(refused("contract_info"))?;
+            trie.generate(start, &branch.ranges)
+                .map_err(refused("contract_info"))?;
+            Ok(AdaptorInfo::Numerical(trie))
+        })
+    }
+
+    /// The events, with what they pay.
+    pub(crate) fn branches(&self) -> &[CheckedBranch] {
+        &self.branches
+    }
+
+    /// Decrypts the other side's signature with the oracles' and completes the settlement.
+    pub(crate) fn settle(
+        &self,
+        cet: &mut Transaction,
+        adaptor: &EcdsaAdaptorSignature,
+        oracles: &[Vec<ddk_dlc::secp256k1_zkp::schnorr::Signature>],
+        key: &SecretKey,
+        their_key: &PublicKey,
+    ) -> BitcoinResult<()> {
+        guard("attestation", || {
+            ddk_dlc::sign_cet(
+                &self.secp,
+                cet,
+                adaptor,
+                oracles,
+                key,
+                their_key,
+                self.witness_script(),
+                self.fund_value(),
+            )
+            .map_err(refused("attestation"))
+        })
+    }
+}
+
+/// The signatures of an enumerated event in their order: the outcome's index, and the oracles.
+fn enumerated(branch: &CheckedBranch) -> Vec<(usize, Vec<usize>)> {
+    let execution = &branch.execution;
+    let ContractDescriptor::Enum(outcomes) = &execution.contract_descriptor else {
+        return Vec::new();
+    };
+    let combinations: Vec<Vec<usize>> =
+        CombinationIterator::new(execution.oracle_announcements.len(), execution.threshold)
+            .collect();
+    (0..outcomes.outcome_payouts.len())
+        .flat_map(|outcome| {
+            let with = combinations.iter();
+            with.map(move |oracles| (outcome, oracles.clone()))
+        })
+        .collect()
+}

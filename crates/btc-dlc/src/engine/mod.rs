@@ -1,0 +1,435 @@
+//! `Dlc`: contracts over a wallet, a node and a store.
+
+mod accept;
+mod cancel;
+mod close;
+mod finalize;
+mod follow;
+mod offer;
+mod settle;
+mod sign;
+mod sync;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bitcoin::consensus::encode::{deserialize_hex, serialize_hex};
+use bitcoin::hex::DisplayHex;
+use bitcoin::secp256k1::{PublicKey, Secp256k1, SecretKey};
+use bitcoin::{Amount, Network, OutPoint, Psbt, ScriptBuf, Transaction, Txid};
+use btc_iface::dlc::{
+    BlockIndex, Cancellation, Contract, ContractId, ContractTerms, DlcEvent, DlcInterface,
+    DlcMessage, Explanation, Role,
+};
+use btc_iface::{BitcoinError, BitcoinInterface, BitcoinResult, ErrorKind};
+use ddk_messages::{AcceptDlc, FundingInput, OfferDlc};
+
+use crate::check::{self, Policy};
+use crate::deal::{Accepting, Deal, party};
+use crate::explain;
+use crate::fault::{error, internal, invalid, store};
+use crate::funding::{Funding, FundingCoin, to_plain};
+use crate::keys::{Seed, random};
+use crate::store::{Facts, Row, Store};
+use crate::wire;
+
+/// What this side agrees to, and how long it waits.
+#[derive(Clone)]
+pub struct DlcConfig {
+    /// The highest fee rate of a contract, in sat/vB.
+    pub max_fee_rate_sat_per_vb: u64,
+    /// How long after the last event the refund becomes valid, at least, in seconds.
+    pub min_refund_delay_s: u32,
+    /// The same, at most.
+    pub max_refund_delay_s: u32,
+    /// How long the coins of an offer, or of an accepted one, stay reserved, in seconds.
+    pub patience_s: u32,
+    /// How many blocks deep a spent input must be before a contract has failed for good and its
+    /// coins are free.
+    pub final_depth: u32,
+    /// The clock, in Unix seconds.
+    pub now: Arc<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl Default for DlcConfig {
+    fn default() -> Self {
+        Self {
+            max_fee_rate_sat_per_vb: 500,
+            min_refund_delay_s: 3_600,
+            max_refund_delay_s: 2 * 365 * 86_400,
+            patience_s: 86_400,
+            final_depth: 6,
+            now: Arc::new(now),
+        }
+    }
+}
+
+fn now() -> u64 {
+    // Before 1970 no contract is possible.
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+/// What contracts are made with.
+pub struct Parts {
+    /// The chain of the contracts.
+    pub network: Network,
+    /// A node, without a wallet: what it is given to broadcast may spend reserved coins.
+    pub node: Arc<dyn BitcoinInterface>,
+    /// The node's blocks by height.
+    pub index: Arc<dyn BlockIndex>,
+    /// The wallet.
+    pub funding: Arc<dyn Funding>,
+}
+
+/// Contracts of one store.
+pub struct Dlc {
+    parts: Parts,
+    config: DlcConfig,
+    seed: Seed,
+    store: Store,
+    /// The name that this store's reservations begin with.
+    name: String,
+}
+
+impl Dlc {
+    /// Opens the store in this folder, or makes it; reservations that a crash left behind end.
+    ///
+    /// # Errors
+    /// `Internal`: the store cannot be read or written. `Configuration`: it is of another version.
+    ///
+    /// # Effects
+    /// The folder and its files are made.
+    pub fn open(folder: &Path, seed: Seed, parts: Parts, config: DlcConfig) -> BitcoinResult<Self> {
+        std::fs::create_dir_all(folder).map_err(store)?;
+        let file = Store::open(&folder.join("contracts.sqlite"))?;
+        let name = file.name(&format!("dlc:{:x}", random::<4>().as_hex()))?;
+        Ok(Self {
+            parts,
+            config,
+            seed,
+            store: file,
+            name,
+        })
+    }
+
+    fn policy(&self) -> Policy {
+        Policy {
+            network: self.parts.network,
+            max_fee_rate_sat_per_vb: self.config.max_fee_rate_sat_per_vb,
+            min_refund_delay_s: self.config.min_refund_delay_s,
+            max_refund_delay_s: self.config.max_refund_delay_s,
+        }
+    }
+
+    fn now(&self) -> u64 {
+        (self.config.now)()
+    }
+
+    /// The reason of a contract's reservations.
+    fn reason(&self, id: ContractId) -> String {
+        format!("{}:{id}", self.name)
+    }
+
+    /// When a reservation ends that waits for the other side, in milliseconds of Unix time.
+    fn patience_ms(&self) -> u64 {
+        self.now()
+            .saturating_add(self.config.patience_s.into())
+            .saturating_mul(1_000)
+    }
+
+    fn key(&self, row: &Row) -> BitcoinResult<SecretKey> {
+        self.seed.funding_key(row.id, row.facts.role)
+    }
+
+    fn row(&self, id: ContractId) -> BitcoinResult<Row> {
+        self.store.get(id)?.ok_or_else(|| unknown(id))
+    }
+
+    fn offer_of(row: &Row) -> BitcoinResult<OfferDlc> {
+        wire::offer(&wire::from_bytes(row.offer.clone())?)
+    }
+
+    fn accept_of(row: &Row) -> BitcoinResult<AcceptDlc> {
+        let bytes = row.accept.clone();
+        let bytes = bytes.ok_or_else(|| invalid("the contract has no accept message yet"))?;
+        wire::accept(&wire::from_bytes(bytes)?)
+    }
+
+    /// The deal of a stored contract.
+    fn deal_of(&self, offer: &OfferDlc, accept: &AcceptDlc) -> BitcoinResult<Deal> {
+        // What was agreed on stays so, whatever the policy says by now.
+        let policy = Policy {
+            max_fee_rate_sat_per_vb: u64::MAX,
+            min_refund_delay_s: 0,
+            max_refund_delay_s: u32::MAX,
+            ..self.policy()
+        };
+        let checked = check::offer_fields(offer, &policy)?;
+        Deal::build(offer, checked, &Accepting::from(accept))
+    }
+
+    /// Reserves what a side of a contract needs: its collateral and its share of the fees.
+    fn reserve(
+        &self,
+        id: ContractId,
+        collateral: Amount,
+        total: Amount,
+        fee_rate: u64,
+        scripts: &(ScriptBuf, ScriptBuf),
+        theirs: Option<&ScriptBuf>,
+    ) -> BitcoinResult<Vec<FundingCoin>> {
+        // Two bytes and a hash of 32: no address that is accepted has a longer script.
+        let longest = ScriptBuf::from_bytes(vec![0; 34]);
+        let secret = self.seed.funding_key(id, Role::Offerer)?;
+        let key = PublicKey::from_secret_key(&Secp256k1::new(), &secret);
+        let enough = |coins: &[FundingCoin]| {
+            let inputs: Vec<FundingInput> = coins.iter().map(|coin| input(coin, 0)).collect();
+            let has: Amount = coins
+                .iter()
+                .filter_map(|coin| coin.output().ok())
+                .map(|output| output.value)
+                .sum();
+            let side = Accepting {
+                funding_pubkey: key,
+                payout_spk: &scripts.0,
+                payout_serial_id: 0,
+                change_spk: &scripts.1,
+                change_serial_id: 0,
+                collateral,
+                inputs: &inputs,
+            };
+            let mut party = party(&side).map_err(|_| Amount::MAX_MONEY)?;
+            party.input_amount = Amount::MAX_MONEY;
+            let (_, fund_fee, settle_fee) = party
+                .get_change_output_and_fees_with_counterparty(
+                    total,
+                    fee_rate,
+                    Amount::ZERO,
+                    Some(theirs.unwrap_or(&longest)),
+                )
+                .map_err(|_| Amount::MAX_MONEY)?;
+            let needed = if collateral == Amount::ZERO {
+                Amount::ZERO
+            } else {
+                collateral + fund_fee + settle_fee
+            };
+            match needed.checked_sub(has) {
+                None | Some(Amount::ZERO) => Ok(()),
+                Some(missing) => Err(missing),
+            }
+        };
+        let until = Some(self.patience_ms());
+        self.parts
+            .funding
+            .reserve(&self.reason(id), until, fee_rate, &enough)
+    }
+
+    /// Refuses a message that brings coins of this very wallet as the other side's.
+    fn refuse_own_coins(&self, inputs: &[FundingInput]) -> BitcoinResult<()> {
+        let coins: Vec<OutPoint> = check::input_outpoints(inputs)?
+            .into_iter()
+            .map(|(outpoint, _)| outpoint)
+            .collect();
+        match self.parts.funding.own(&coins)?.first() {
+            None => Ok(()),
+            Some(own) => {
+                let message = "the other side brings a coin of this wallet as its own";
+                Err(crate::fault::refuse("funding_inputs", message).with_context("coin", own))
+            }
+        }
+    }
+
+    /// Signs the own inputs of the funding and verifies the signatures as the other side will.
+    fn sign_funding(
+        &self,
+        deal: &Deal,
+        own: &[FundingInput],
+        all: &[&FundingInput],
+    ) -> BitcoinResult<Vec<ddk_messages::FundingSignature>> {
+        if own.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut unsigned = deal.transactions.fund.clone();
+        for input in &mut unsigned.input {
+            input.script_sig = ScriptBuf::new();
+        }
+        let mut psbt =
+            Psbt::from_unsigned_tx(unsigned).map_err(|cause| internal(cause.to_string()))?;
+        for input in all {
+            let previous = wire::transaction("prev_tx", &input.prev_tx)?;
+            let outpoint = OutPoint::new(previous.compute_txid(), input.prev_tx_vout);
+            let index = position(&psbt.unsigned_tx, outpoint)?;
+            let output = usize::try_from(input.prev_tx_vout)
+                .ok()
+                .and_then(|vout| previous.output.get(vout))
+                .ok_or_else(|| internal("a coin's transaction lacks its output"))?;
+            psbt.inputs[index].witness_utxo = Some(output.clone());
+            if !input.redeem_script.is_empty() {
+                psbt.inputs[index].redeem_script = Some(input.redeem_script.clone());
+            }
+            psbt.inputs[index].non_witness_utxo = Some(previous);
+        }
+        self.parts.funding.sign(&mut psbt)?;
+        let mut signatures = Vec::with_capacity(own.len());
+        for input in own {
+            let previous = wire::transaction("prev_tx", &input.prev_tx)?;
+            let outpoint = OutPoint::new(previous.compute_txid(), input.prev_tx_vout);
+            let index = position(&psbt.unsigned_tx, outpoint)?;
+            let witness = psbt.inputs[index].final_script_witness.take();
+            let witness = witness.ok_or_else(|| {
+                let message = "the wallet did not sign an own coin; unlock it";
+                error(ErrorKind::Unsupported, message).with_context("coin", outpoint)
+            })?;
+            let signature = ddk::contract::advanced::funding_signature_from_witness(witness);
+            let info = input.into();
+            deal.verify_funding(&info, &signature)?;
+            signatures.push(signature);
+        }
+        Ok(signatures)
+    }
+
+    /// Hands a transaction to the network.
+    fn broadcast(&self, raw: &str) -> BitcoinResult<Txid> {
+        let transaction: Transaction = deserialize_hex(raw).map_err(store)?;
+        let txid = transaction.compute_txid();
+        self.parts.node.broadcast_transaction(&to_plain(&transaction))?;
+        Ok(txid)
+    }
+
+    fn height(&self) -> BitcoinResult<u32> {
+        self.parts.node.get_block_height()
+    }
+}
+
+fn position(transaction: &Transaction, outpoint: OutPoint) -> BitcoinResult<usize> {
+    transaction
+        .input
+        .iter()
+        .position(|input| input.previous_output == outpoint)
+        .ok_or_else(|| internal("the funding lacks an input"))
+}
+
+/// A coin as the messages have it.
+fn input(coin: &FundingCoin, serial: u64) -> FundingInput {
+    FundingInput {
+        input_serial_id: serial,
+        prev_tx: bitcoin::consensus::serialize(&coin.previous),
+        prev_tx_vout: coin.outpoint.vout,
+        sequence: bitcoin::Sequence::MAX.0,
+        max_witness_len: coin.max_witness_len,
+        redeem_script: coin.redeem_script.clone(),
+        dlc_input: None,
+    }
+}
+
+/// A serial number that orders inputs or outputs.
+fn serial() -> u64 {
+    u64::from_be_bytes(random::<8>())
+}
+
+fn raw(transaction: &Transaction) -> String {
+    serialize_hex(transaction)
+}
+
+fn unknown(id: ContractId) -> BitcoinError {
+    let message = "no such contract; see the list of contracts";
+    error(ErrorKind::NotFound, message).with_context("contract", id)
+}
+
+/// What the interface says about a contract.
+fn contract(id: ContractId, facts: &Facts) -> Contract {
+    Contract {
+        id,
+        contract_id: facts.contract_id,
+        role: facts.role,
+        state: facts.state(),
+        own_collateral_sat: facts.own_sat,
+        total_collateral_sat: facts.total_sat,
+        funding_txid: facts.funding_txid,
+        funding_height: facts.funding_height,
+        closing_txid: facts
+            .spent
+            .as_ref()
+            .map(|spent| spent.txid)
+            .or_else(|| facts.closing.as_ref().map(|closing| closing.txid)),
+        closing_height: facts.spent.as_ref().map(|spent| spent.height),
+        own_payout_sat: facts.spent.as_ref().map(|spent| spent.own_payout_sat),
+        refund_time: facts.refund_time,
+        note: facts.note.clone(),
+    }
+}
+
+impl DlcInterface for Dlc {
+    fn offer(&self, terms: &ContractTerms) -> BitcoinResult<DlcMessage> {
+        self.make_offer(terms)
+    }
+
+    fn explain(&self, offer: &DlcMessage) -> BitcoinResult<Explanation> {
+        let offer = wire::offer(offer)?;
+        let checked = check::check_offer(&offer, &self.policy(), self.now())?;
+        Ok(explain::explain(&offer, &checked, Role::Accepter))
+    }
+
+    fn accept(&self, offer: &DlcMessage) -> BitcoinResult<DlcMessage> {
+        self.accept_offer(offer)
+    }
+
+    fn sign(&self, accept: &DlcMessage) -> BitcoinResult<DlcMessage> {
+        self.sign_contract(accept)
+    }
+
+    fn finalize(&self, sign: &DlcMessage) -> BitcoinResult<Txid> {
+        self.finalize_contract(sign)
+    }
+
+    fn reject(&self, offer: &DlcMessage, reason: &str) -> BitcoinResult<DlcMessage> {
+        self.reject_offer(offer, reason)
+    }
+
+    fn rejected(&self, message: &DlcMessage) -> BitcoinResult<()> {
+        self.take_rejection(message)
+    }
+
+    fn cancel(&self, id: ContractId) -> BitcoinResult<Cancellation> {
+        self.cancel_contract(id)
+    }
+
+    fn execute(&self, id: ContractId, attestations: &[String]) -> BitcoinResult<Txid> {
+        self.settle(id, attestations)
+    }
+
+    fn refund(&self, id: ContractId) -> BitcoinResult<Txid> {
+        self.take_refund(id)
+    }
+
+    fn propose_close(&self, id: ContractId, own_payout_sat: u64) -> BitcoinResult<DlcMessage> {
+        self.make_proposal(id, own_payout_sat)
+    }
+
+    fn accept_close(&self, close: &DlcMessage, own_payout_sat: u64) -> BitcoinResult<Txid> {
+        self.take_proposal(close, own_payout_sat)
+    }
+
+    fn sync(&self) -> BitcoinResult<Vec<DlcEvent>> {
+        self.follow_and_mend()
+    }
+
+    fn get(&self, id: ContractId) -> BitcoinResult<Contract> {
+        Ok(contract(id, &self.row(id)?.facts))
+    }
+
+    fn list(&self) -> BitcoinResult<Vec<Contract>> {
+        let all = self.store.all()?;
+        Ok(all.iter().map(|(id, facts)| contract(*id, facts)).collect())
+    }
+
+    fn show(&self, id: ContractId) -> BitcoinResult<Explanation> {
+        let row = self.row(id)?;
+        let offer = Self::offer_of(&row)?;
+        let checked = check::contract_info(&offer.contract_info)?;
+        Ok(explain::explain(&offer, &checked, row.facts.role))
+    }
+}
