@@ -1,0 +1,10 @@
+//! Discreet log contracts over real nodes and real wallets: whole lives, faults, hostile messages.
+
+mod chain;
+mod funding;
+mod hostile;
+mod lives;
+mod numeric;
+mod oracles;
+mod restart;
+mod support;
