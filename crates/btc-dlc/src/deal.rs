@@ -1,7 +1,7 @@
 //! `Deal`: the transactions of a contract, and the signatures over all of its outcomes.
 
 use bitcoin::secp256k1::{All, PublicKey, Secp256k1, SecretKey};
-use bitcoin::{Amount, OutPoint, ScriptBuf, Transaction, TxOut, Witness};
+use bitcoin::{Amount, EcdsaSighashType, OutPoint, ScriptBuf, Transaction, TxOut, Witness, ecdsa};
 use btc_iface::BitcoinResult;
 use ddk_dlc::secp256k1_zkp::EcdsaAdaptorSignature;
 use ddk_dlc::secp256k1_zkp::ecdsa::Signature;
@@ -172,7 +172,9 @@ impl Deal {
         for (index, byte) in id.iter_mut().enumerate() {
             *byte = txid[31 - index] ^ temporary[index];
         }
-        let [high, low] = u16::try_from(outpoint.vout).unwrap_or(u16::MAX).to_be_bytes();
+        let [high, low] = u16::try_from(outpoint.vout)
+            .unwrap_or(u16::MAX)
+            .to_be_bytes();
         id[30] ^= high;
         id[31] ^= low;
         id
@@ -246,22 +248,25 @@ impl Deal {
                     let own = signatures
                         .get(start..start + jobs.len())
                         .ok_or_else(|| refuse(FIELD, "fewer than the contract has outcomes"))?;
-                    jobs.par_iter().zip(own).try_for_each(|((cet, oracles), signature)| {
-                        let outcome = &outcomes.outcome_payouts[*cet].outcome;
-                        let point = self.point(branch, oracles, outcome)?;
-                        ddk_dlc::verify_cet_adaptor_sig_from_point(
-                            &self.secp,
-                            signature,
-                            &cets[*cet],
-                            &point,
-                            key,
-                            self.witness_script(),
-                            self.fund_value(),
-                        )
-                        .map_err(|_| {
-                            refuse(FIELD, "a signature is wrong").with_context("outcome", outcome)
-                        })
-                    })?;
+                    jobs.par_iter()
+                        .zip(own)
+                        .try_for_each(|((cet, oracles), signature)| {
+                            let outcome = &outcomes.outcome_payouts[*cet].outcome;
+                            let point = self.point(branch, oracles, outcome)?;
+                            ddk_dlc::verify_cet_adaptor_sig_from_point(
+                                &self.secp,
+                                signature,
+                                &cets[*cet],
+                                &point,
+                                key,
+                                self.witness_script(),
+                                self.fund_value(),
+                            )
+                            .map_err(|_| {
+                                refuse(FIELD, "a signature is wrong")
+                                    .with_context("outcome", outcome)
+                            })
+                        })?;
                     start += jobs.len();
                 }
                 ContractDescriptor::Numerical(_) => {
@@ -369,6 +374,27 @@ impl Deal {
         .map_err(|cause| internal(cause.to_string()))
     }
 
+    /// Verifies both signatures of a complete spend of the funding output, as nodes will.
+    pub(crate) fn check_spend(&self, spend: &Transaction) -> BitcoinResult<()> {
+        let wrong = || internal("a spend of the funding output is not signed as it must be");
+        let witness = &spend.input.first().ok_or_else(wrong)?.witness;
+        let mut keys = [self.offer.fund_pubkey, self.accept.fund_pubkey];
+        keys.sort_unstable();
+        if witness.len() != 4 || witness.nth(3) != Some(self.witness_script().as_bytes()) {
+            return Err(wrong());
+        }
+        for (place, key) in keys.iter().enumerate() {
+            let element = witness.nth(place + 1).ok_or_else(wrong)?;
+            let signature = ecdsa::Signature::from_slice(element).map_err(|_| wrong())?;
+            if signature.sighash_type != EcdsaSighashType::All {
+                return Err(wrong());
+            }
+            self.verify_half("witness", spend, key, &signature.signature)
+                .map_err(|cause| wrong().with_source(cause))?;
+        }
+        Ok(())
+    }
+
     /// Verifies the witness of one funding input.
     pub(crate) fn verify_funding(
         &self,
@@ -463,8 +489,8 @@ impl Deal {
                     .map_err(refused("contract_info"))?;
                 return Ok(AdaptorInfo::NumericalWithDifference(trie));
             }
-            let mut trie = MultiOracleTrie::new(digits, threshold)
-                .map_err(refused("contract_info"))?;
+            let mut trie =
+                MultiOracleTrie::new(digits, threshold).map_err(refused("contract_info"))?;
             trie.generate(start, &branch.ranges)
                 .map_err(refused("contract_info"))?;
             Ok(AdaptorInfo::Numerical(trie))

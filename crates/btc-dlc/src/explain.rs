@@ -52,11 +52,11 @@ pub(crate) fn explain(offer: &OfferDlc, checked: &Checked, role: Role) -> Explan
             ""
         }
     ));
-    if outcomes
-        .iter()
-        .flatten()
-        .any(|line| [line.own_payout_sat, line.their_payout_sat].iter().any(|sat| (1..DUST_SAT).contains(sat)))
-    {
+    if outcomes.iter().flatten().any(|line| {
+        [line.own_payout_sat, line.their_payout_sat]
+            .iter()
+            .any(|sat| (1..DUST_SAT).contains(sat))
+    }) {
         sentences.push(format!(
             "Payouts below {DUST_SAT} sat are too small to be sent and go to the miners."
         ));
@@ -122,7 +122,10 @@ fn best_and_worst(lines: &[OutcomeLine], own: u64) -> Vec<String> {
         format!("{}: you get {sat} sat ({result})", printable(&line.outcome))
     };
     if lines.len() <= 4 {
-        return lines.iter().map(|line| format!("{}.", tell(line))).collect();
+        return lines
+            .iter()
+            .map(|line| format!("{}.", tell(line)))
+            .collect();
     }
     let best = lines.iter().max_by_key(|line| line.own_payout_sat);
     let worst = lines.iter().min_by_key(|line| line.own_payout_sat);

@@ -27,4 +27,4 @@ pub use crate::engine::{Dlc, DlcConfig, Parts};
 pub use crate::funding::{Enough, Funding, FundingCoin, StagedFunding, WalletFunding};
 pub use crate::keys::Seed;
 pub use crate::oracle::Oracle;
-pub use crate::terms::{announcement_summary, AnnouncementSummary};
+pub use crate::terms::{AnnouncementSummary, announcement_summary};

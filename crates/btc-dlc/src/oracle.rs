@@ -235,7 +235,11 @@ impl OracleInterface for Oracle {
             let found = change
                 .query_row(sql, [event], |row| {
                     let nonces: Vec<u8> = row.get(1)?;
-                    Ok((row.get::<_, String>(0)?, nonces, row.get::<_, Option<String>>(2)?))
+                    Ok((
+                        row.get::<_, String>(0)?,
+                        nonces,
+                        row.get::<_, Option<String>>(2)?,
+                    ))
                 })
                 .optional()
                 .map_err(store)?;
@@ -286,7 +290,11 @@ impl OracleInterface for Oracle {
     }
 
     fn public_key(&self) -> String {
-        self.key.x_only_public_key().0.serialize().to_lower_hex_string()
+        self.key
+            .x_only_public_key()
+            .0
+            .serialize()
+            .to_lower_hex_string()
     }
 }
 

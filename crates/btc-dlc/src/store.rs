@@ -164,7 +164,12 @@ impl Facts {
             return match spent.ending {
                 Ending::Refund => ContractState::Refunded,
                 Ending::Close => ContractState::Closed,
-                Ending::Claim if self.closing.as_ref().is_some_and(|own| own.txid == spent.txid) => {
+                Ending::Claim
+                    if self
+                        .closing
+                        .as_ref()
+                        .is_some_and(|own| own.txid == spent.txid) =>
+                {
                     ContractState::Claimed
                 }
                 Ending::Claim => ContractState::RemoteClaimed,
@@ -244,7 +249,8 @@ impl Store {
             .map_err(store)?;
         change.commit().map_err(store)?;
         if found != VERSION {
-            let message = "the store of contracts is of another version; use the program that made it";
+            let message =
+                "the store of contracts is of another version; use the program that made it";
             return Err(error(ErrorKind::Configuration, message)
                 .with_context("version", found)
                 .with_context("expected", VERSION));
@@ -256,7 +262,9 @@ impl Store {
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
         // A panic elsewhere leaves no half-made change: SQLite rolls it back.
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn change<T>(
@@ -376,7 +384,11 @@ impl Store {
                 if above(facts.conflict_height) {
                     facts.conflict_height = None;
                 }
-                if facts.spent.as_ref().is_some_and(|spent| spent.height > height) {
+                if facts
+                    .spent
+                    .as_ref()
+                    .is_some_and(|spent| spent.height > height)
+                {
                     facts.spent = None;
                 }
                 if facts != before {

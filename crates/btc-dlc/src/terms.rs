@@ -112,7 +112,10 @@ fn oracle_info(
             return Err(refuse("threshold", "one oracle alone has the threshold 1"));
         }
         if oracles.allowed_difference.is_some() {
-            return Err(refuse("allowed_difference", "one oracle differs from no other"));
+            return Err(refuse(
+                "allowed_difference",
+                "one oracle differs from no other",
+            ));
         }
         let oracle_announcement = announcements.remove(0);
         return Ok(OracleInfo::Single(SingleOracleInfo {
@@ -212,8 +215,10 @@ fn payout_function(curve: &[CurvePiece]) -> BitcoinResult<PayoutFunction> {
             }
         };
         if end.is_some_and(|end| end != *first) {
-            return Err(refuse("curve", "each piece begins where the one before ends")
-                .with_context("at", first.at));
+            return Err(
+                refuse("curve", "each piece begins where the one before ends")
+                    .with_context("at", first.at),
+            );
         }
         end = Some(*last);
         pieces.push(PayoutFunctionPiece {

@@ -68,11 +68,13 @@ fn from_json(text: &str) -> BitcoinResult<DlcMessage> {
         let value = named.message;
         match named.kind {
             DlcMessageKind::Offer => {
-                let read: ddk_messages::OfferDlc = serde_json::from_value(value).map_err(refused)?;
+                let read: ddk_messages::OfferDlc =
+                    serde_json::from_value(value).map_err(refused)?;
                 wire::message(&read)
             }
             DlcMessageKind::Accept => {
-                let read: ddk_messages::AcceptDlc = serde_json::from_value(value).map_err(refused)?;
+                let read: ddk_messages::AcceptDlc =
+                    serde_json::from_value(value).map_err(refused)?;
                 wire::message(&read)
             }
             DlcMessageKind::Sign => {
@@ -80,7 +82,8 @@ fn from_json(text: &str) -> BitcoinResult<DlcMessage> {
                 wire::message(&read)
             }
             DlcMessageKind::Close => {
-                let read: ddk_messages::CloseDlc = serde_json::from_value(value).map_err(refused)?;
+                let read: ddk_messages::CloseDlc =
+                    serde_json::from_value(value).map_err(refused)?;
                 wire::message(&read)
             }
             DlcMessageKind::Reject => {

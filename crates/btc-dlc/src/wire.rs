@@ -72,8 +72,8 @@ pub(crate) fn from_bytes(bytes: Vec<u8>) -> BitcoinResult<DlcMessage> {
 
 /// Reads an announcement or an attestation from hexadecimal digits, strictly.
 fn record<T: TlvRecord>(name: &str, hex: &str) -> BitcoinResult<T> {
-    let bytes = Vec::<u8>::from_hex(hex.trim())
-        .map_err(|_| refuse(name, "not hexadecimal digits"))?;
+    let bytes =
+        Vec::<u8>::from_hex(hex.trim()).map_err(|_| refuse(name, "not hexadecimal digits"))?;
     guard(name, || {
         let value = T::from_tlv_bytes(&bytes)
             .map_err(|cause| refuse(name, format!("cannot be read: {cause:?}")))?;

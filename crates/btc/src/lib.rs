@@ -27,10 +27,10 @@ mod shadow_mode;
 #[cfg(feature = "wallet")]
 mod wallet;
 
-/// rust-bitcoin, whose hash and script types the interface uses.
-pub use btc_iface::rust_bitcoin as bitcoin;
 #[cfg(feature = "dlc")]
 pub use btc_dlc as discreet;
+/// rust-bitcoin, whose hash and script types the interface uses.
+pub use btc_iface::rust_bitcoin as bitcoin;
 #[cfg(feature = "dlc")]
 pub use btc_iface::dlc;
 pub use btc_iface::{
@@ -51,11 +51,11 @@ pub use btc_rust as rust;
 pub use btc_shadow as shadow;
 
 pub use crate::config::Config;
-#[cfg(feature = "dlc")]
-pub use crate::contracts::{connect_dlc, open_oracle};
 #[cfg(feature = "shadow")]
 pub use crate::connect::connect_shadow;
 pub use crate::connect::{ObservedWallet, connect, connect_fees, connect_observed, connect_to};
+#[cfg(feature = "dlc")]
+pub use crate::contracts::{connect_dlc, open_oracle};
 #[cfg(feature = "shadow")]
 pub use crate::rollout::{connect_rollout, rollout_limits};
 #[cfg(feature = "shadow")]

@@ -55,7 +55,10 @@ pub(super) fn check(
                     piece.d,
                 ];
                 if !numbers.iter().all(|number| number.is_finite()) || piece.a == 0.0 {
-                    return Err(refuse("hyperbola", "a parameter is not a number, or a is 0"));
+                    return Err(refuse(
+                        "hyperbola",
+                        "a parameter is not a number, or a is 0",
+                    ));
                 }
                 if piece.a * piece.d == piece.b * piece.c {
                     return Err(refuse("hyperbola", "a·d must not be b·c"));
@@ -136,7 +139,10 @@ pub(super) fn ranges(
         next += range.count as u64;
     }
     if next != max + 1 {
-        return Err(refuse("payout_function", "the curve does not cover every number"));
+        return Err(refuse(
+            "payout_function",
+            "the curve does not cover every number",
+        ));
     }
     Ok(ranges)
 }

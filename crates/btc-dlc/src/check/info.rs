@@ -67,7 +67,10 @@ pub(crate) fn contract_info(info: &ContractInfo) -> BitcoinResult<Checked> {
         }
     };
     if !(MIN_COLLATERAL_SAT..=MAX_COLLATERAL_SAT).contains(&total.to_sat()) {
-        return Err(refuse("total_collateral", "less than 1,000 satoshi, or more than there is"));
+        return Err(refuse(
+            "total_collateral",
+            "less than 1,000 satoshi, or more than there is",
+        ));
     }
     let mut maturities = Vec::new();
     for inner in &inner {
@@ -109,9 +112,7 @@ fn too_many(signatures: u64) -> btc_iface::BitcoinError {
 
 fn parts(info: &OracleInfo) -> (&[OracleAnnouncement], u16, Option<&OracleParams>) {
     match info {
-        OracleInfo::Single(single) => {
-            (std::slice::from_ref(&single.oracle_announcement), 1, None)
-        }
+        OracleInfo::Single(single) => (std::slice::from_ref(&single.oracle_announcement), 1, None),
         OracleInfo::Multi(multi) => (
             &multi.oracle_announcements,
             multi.threshold,
@@ -123,15 +124,27 @@ fn parts(info: &OracleInfo) -> (&[OracleAnnouncement], u16, Option<&OracleParams
 fn check_oracles(inner: &ContractInfoInner) -> BitcoinResult<&[OracleAnnouncement]> {
     let (announcements, threshold, difference) = parts(&inner.oracle_info);
     if !(1..=MAX_ORACLES).contains(&announcements.len()) {
-        return Err(refuse("oracle_announcements", "a contract has 1 to 16 oracles"));
+        return Err(refuse(
+            "oracle_announcements",
+            "a contract has 1 to 16 oracles",
+        ));
     }
     if matches!(inner.oracle_info, OracleInfo::Multi(_)) && announcements.len() == 1 {
-        return Err(refuse("oracle_info", "one oracle alone in the form for several"));
+        return Err(refuse(
+            "oracle_info",
+            "one oracle alone in the form for several",
+        ));
     }
     if threshold == 0 || usize::from(threshold) > announcements.len() {
-        return Err(refuse("threshold", "at least one oracle, and not more than there are"));
+        return Err(refuse(
+            "threshold",
+            "at least one oracle, and not more than there are",
+        ));
     }
-    let keys: BTreeSet<_> = announcements.iter().map(|it| it.oracle_public_key).collect();
+    let keys: BTreeSet<_> = announcements
+        .iter()
+        .map(|it| it.oracle_public_key)
+        .collect();
     if keys.len() != announcements.len() {
         let message = "an oracle is there twice: alone it would reach the threshold";
         return Err(refuse("oracle_public_key", message));
@@ -142,7 +155,8 @@ fn check_oracles(inner: &ContractInfoInner) -> BitcoinResult<&[OracleAnnouncemen
     if let Some(difference) = difference {
         let (low, high) = (difference.min_fail_exp, difference.max_error_exp);
         if low == 0 || low >= high || high > 32 {
-            let message = "the difference that always settles must be below the one that never does";
+            let message =
+                "the difference that always settles must be below the one that never does";
             return Err(refuse("oracle_params", message));
         }
     }
@@ -179,7 +193,8 @@ fn check_payouts(inner: &ContractInfoInner, total: Amount) -> BitcoinResult<()> 
                     return Err(refuse("oracle_params", message));
                 }
                 if difference.max_error_exp >= digits {
-                    let message = "the difference that never settles must be below the greatest number";
+                    let message =
+                        "the difference that never settles must be below the greatest number";
                     return Err(refuse("oracle_params", message));
                 }
             }
@@ -195,7 +210,10 @@ fn digits(announcements: &[OracleAnnouncement]) -> BitcoinResult<(u16, u16)> {
         let EventDescriptor::DigitDecompositionEvent(event) =
             &announcement.oracle_event.event_descriptor
         else {
-            return Err(refuse("event_descriptor", "the event is not about a number"));
+            return Err(refuse(
+                "event_descriptor",
+                "the event is not about a number",
+            ));
         };
         found = match found {
             None => Some((event.base, event.nb_digits)),

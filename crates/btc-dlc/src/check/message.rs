@@ -34,13 +34,8 @@ pub(crate) fn check_offer(offer: &OfferDlc, policy: &Policy, now: u64) -> Bitcoi
         return Err(refuse("event_maturity_epoch", message));
     }
     guard("offer", || {
-        ddk::contract::validate_offer(
-            offer,
-            0,
-            u32::MAX - checked.first_maturity,
-            now,
-        )
-        .map_err(|cause| refuse("offer", cause.to_string()))
+        ddk::contract::validate_offer(offer, 0, u32::MAX - checked.first_maturity, now)
+            .map_err(|cause| refuse("offer", cause.to_string()))
     })?;
     Ok(checked)
 }
@@ -80,7 +75,10 @@ pub(crate) fn offer_fields(offer: &OfferDlc, policy: &Policy) -> BitcoinResult<C
     check_script("payout_spk", &offer.payout_spk)?;
     check_script("change_spk", &offer.change_spk)?;
     if offer.change_serial_id == offer.fund_output_serial_id {
-        return Err(refuse("change_serial_id", "the same as that of the funding output"));
+        return Err(refuse(
+            "change_serial_id",
+            "the same as that of the funding output",
+        ));
     }
     check_inputs(&offer.funding_inputs, offer.offer_collateral.to_sat() == 0)?;
     Ok(checked)
@@ -131,7 +129,10 @@ pub(crate) fn accept(offer: &OfferDlc, checked: &Checked, accept: &AcceptDlc) ->
     if accept.payout_serial_id == offer.payout_serial_id {
         return Err(refuse("payout_serial_id", "a number that is taken"));
     }
-    check_inputs(&accept.funding_inputs, accept.accept_collateral.to_sat() == 0)?;
+    check_inputs(
+        &accept.funding_inputs,
+        accept.accept_collateral.to_sat() == 0,
+    )?;
     let all = || offer.funding_inputs.iter().chain(&accept.funding_inputs);
     let serials: BTreeSet<u64> = all().map(|input| input.input_serial_id).collect();
     if serials.len() != all().count() {
@@ -156,7 +157,10 @@ fn check_script(field: &str, script: &ScriptBuf) -> BitcoinResult<()> {
     if is_standard {
         return Ok(());
     }
-    Err(refuse(field, "not an address that every node relays payments to"))
+    Err(refuse(
+        field,
+        "not an address that every node relays payments to",
+    ))
 }
 
 fn check_inputs(inputs: &[FundingInput], is_free: bool) -> BitcoinResult<()> {
@@ -187,7 +191,10 @@ fn check_inputs(inputs: &[FundingInput], is_free: bool) -> BitcoinResult<()> {
             return Err(refuse("funding_inputs", message).with_context("coin", outpoint));
         }
         if input.max_witness_len > MAX_WITNESS {
-            return Err(refuse("max_witness_len", "longer than any witness of these coins"));
+            return Err(refuse(
+                "max_witness_len",
+                "longer than any witness of these coins",
+            ));
         }
         sum = sum
             .checked_add(output.value.to_sat())

@@ -20,7 +20,10 @@ pub(super) const FIRST_TIME: u32 = 500_000_000;
 pub(crate) fn announcement(announcement: &OracleAnnouncement) -> BitcoinResult<()> {
     let event = &announcement.oracle_event;
     if event.event_id.is_empty() || event.event_id.len() > MAX_NAME {
-        return Err(refuse("event_id", "an event has a name of 1 to 1,000 bytes"));
+        return Err(refuse(
+            "event_id",
+            "an event has a name of 1 to 1,000 bytes",
+        ));
     }
     if event.event_maturity_epoch < FIRST_TIME {
         return Err(refuse("event_maturity_epoch", "not a time in Unix seconds"));
@@ -36,7 +39,10 @@ pub(crate) fn announcement(announcement: &OracleAnnouncement) -> BitcoinResult<(
             if event.outcomes.is_empty() || names.len() != event.outcomes.len() {
                 return Err(refuse("outcomes", "no outcome, or one that is there twice"));
             }
-            if names.iter().any(|name| name.is_empty() || name.len() > MAX_NAME) {
+            if names
+                .iter()
+                .any(|name| name.is_empty() || name.len() > MAX_NAME)
+            {
                 return Err(refuse("outcomes", "an outcome has 1 to 1,000 bytes"));
             }
         }

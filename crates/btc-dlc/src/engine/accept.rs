@@ -42,7 +42,9 @@ impl Dlc {
         }
         match (row.facts.phase, &row.accept) {
             (Phase::Accepted | Phase::Signed, Some(accept)) => wire::from_bytes(accept.clone()),
-            _ => Err(invalid("the offer was rejected or given up; ask for another one")),
+            _ => Err(invalid(
+                "the offer was rejected or given up; ask for another one",
+            )),
         }
     }
 
@@ -64,7 +66,14 @@ impl Dlc {
         // What an earlier call reserved for this offer and did not come to store is free.
         self.parts.funding.release(&self.reason(id))?;
         let theirs = Some(&offer.payout_spk);
-        let coins = self.reserve(id, collateral, total, offer.fee_rate_per_vb, &scripts, theirs)?;
+        let coins = self.reserve(
+            id,
+            collateral,
+            total,
+            offer.fee_rate_per_vb,
+            &scripts,
+            theirs,
+        )?;
         let funding_inputs = inputs(&coins);
         let key = self.seed.funding_key(id, Role::Accepter)?;
         let accepting = Accepting {

@@ -72,6 +72,7 @@ impl Dlc {
         let signature = &close.close_signature;
         deal.verify_half("close_signature", &spend, &their_key, signature)?;
         deal.complete(&mut spend, &self.key(&row)?, &their_key, signature)?;
+        deal.check_spend(&spend)?;
         let closing = Closing {
             ending: Ending::Close,
             txid: spend.compute_txid(),
@@ -101,7 +102,10 @@ fn check(close: &CloseDlc, offer: &OfferDlc, total: Amount) -> BitcoinResult<()>
         return Err(refuse("protocol_version", "another than the offer's"));
     }
     if !close.funding_inputs.is_empty() {
-        return Err(refuse("funding_inputs", "a closing with further coins is not supported"));
+        return Err(refuse(
+            "funding_inputs",
+            "a closing with further coins is not supported",
+        ));
     }
     if !close.funding_signatures.funding_signatures.is_empty() {
         return Err(refuse("funding_signatures", "signatures of no coin"));

@@ -17,7 +17,9 @@ impl Dlc {
         let sign = wire::sign(message)?;
         let mut row = self.by_contract_id(ContractId(sign.contract_id))?;
         if row.facts.role != Role::Accepter {
-            return Err(invalid("this is an own sign message; the other side completes it"));
+            return Err(invalid(
+                "this is an own sign message; the other side completes it",
+            ));
         }
         match row.facts.phase {
             Phase::Accepted => self.complete(&mut row, message, &sign)?,
@@ -70,7 +72,10 @@ impl Dlc {
             return Err(refuse("contract_id", "not that of the contract's funding"));
         }
         if sign.funding_signatures.funding_signatures.len() != offer.funding_inputs.len() {
-            return Err(refuse("funding_signatures", "not one for each coin of the offer"));
+            return Err(refuse(
+                "funding_signatures",
+                "not one for each coin of the offer",
+            ));
         }
         deal.verify_half(
             "refund_signature",
@@ -97,7 +102,11 @@ impl Dlc {
             .zip(&sign.funding_signatures.funding_signatures)
             .map(|(input, signature)| Ok((input, deal.verify_funding(&input.into(), signature)?)))
             .collect::<BitcoinResult<Vec<_>>>()?;
-        let all: Vec<_> = offer.funding_inputs.iter().chain(&accept.funding_inputs).collect();
+        let all: Vec<_> = offer
+            .funding_inputs
+            .iter()
+            .chain(&accept.funding_inputs)
+            .collect();
         let own = self.sign_funding(deal, &accept.funding_inputs, &all)?;
         let own = accept
             .funding_inputs

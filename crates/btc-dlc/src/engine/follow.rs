@@ -145,8 +145,15 @@ fn ending(facts: &Facts, txid: bitcoin::Txid) -> Ending {
     if facts.refund_txid == Some(txid) {
         return Ending::Refund;
     }
-    let own = facts.closing.as_ref().filter(|closing| closing.txid == txid);
-    if facts.proposals.iter().any(|(proposal, _)| *proposal == txid) {
+    let own = facts
+        .closing
+        .as_ref()
+        .filter(|closing| closing.txid == txid);
+    if facts
+        .proposals
+        .iter()
+        .any(|(proposal, _)| *proposal == txid)
+    {
         return Ending::Close;
     }
     own.map_or(Ending::Claim, |closing| closing.ending)

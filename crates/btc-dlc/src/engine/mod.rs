@@ -295,7 +295,9 @@ impl Dlc {
     fn broadcast(&self, raw: &str) -> BitcoinResult<Txid> {
         let transaction: Transaction = deserialize_hex(raw).map_err(store)?;
         let txid = transaction.compute_txid();
-        self.parts.node.broadcast_transaction(&to_plain(&transaction))?;
+        self.parts
+            .node
+            .broadcast_transaction(&to_plain(&transaction))?;
         Ok(txid)
     }
 

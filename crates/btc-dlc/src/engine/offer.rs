@@ -95,7 +95,11 @@ impl Dlc {
         }
     }
 
-    pub(super) fn reject_offer(&self, offer: &DlcMessage, reason: &str) -> BitcoinResult<DlcMessage> {
+    pub(super) fn reject_offer(
+        &self,
+        offer: &DlcMessage,
+        reason: &str,
+    ) -> BitcoinResult<DlcMessage> {
         let read = wire::offer(offer)?;
         let id = ContractId(read.temporary_contract_id);
         if reason.len() > MAX_REASON {
@@ -132,7 +136,9 @@ impl Dlc {
             return Ok(());
         }
         if row.facts.role != Role::Offerer || row.facts.phase != Phase::Offered {
-            return Err(invalid("the contract has come further than an offer; cancel it"));
+            return Err(invalid(
+                "the contract has come further than an offer; cancel it",
+            ));
         }
         row.facts.phase = Phase::Rejected;
         row.facts.note = Some(reason);

@@ -47,6 +47,7 @@ impl Dlc {
                 .get(index)
                 .ok_or_else(|| internal("the store lacks a signature of the contract"))?;
             deal.settle(&mut cet, adaptor, &oracles, &key, &their_key)?;
+            deal.check_spend(&cet)?;
             return Ok(Closing {
                 ending: Ending::Claim,
                 txid: cet.compute_txid(),
@@ -55,8 +56,9 @@ impl Dlc {
         }
         if let Some(stranger) = is_known.iter().position(|is_known| !is_known) {
             let message = "the attestation is of no event of this contract";
-            return Err(refuse("attestation", message)
-                .with_context("event", &attested[stranger].event_id));
+            return Err(
+                refuse("attestation", message).with_context("event", &attested[stranger].event_id)
+            );
         }
         let message = "too few oracles have attested, or they disagree; wait for more, or for the \
                        refund";
@@ -70,7 +72,10 @@ impl Dlc {
         row: &Row,
         offer: &OfferDlc,
         accept: &AcceptDlc,
-    ) -> BitcoinResult<(PublicKey, Vec<ddk_dlc::secp256k1_zkp::EcdsaAdaptorSignature>)> {
+    ) -> BitcoinResult<(
+        PublicKey,
+        Vec<ddk_dlc::secp256k1_zkp::EcdsaAdaptorSignature>,
+    )> {
         Ok(match row.facts.role {
             Role::Offerer => (
                 accept.funding_pubkey,
@@ -101,6 +106,7 @@ impl Dlc {
         };
         let mut refund = deal.transactions.refund.clone();
         deal.complete(&mut refund, &self.key(&row)?, &their_key, &theirs)?;
+        deal.check_spend(&refund)?;
         let closing = Closing {
             ending: Ending::Refund,
             txid: refund.compute_txid(),
@@ -151,10 +157,13 @@ fn belonging(
     let announcements = &deal.branches()[branch].execution.oracle_announcements;
     let mut found: Vec<(usize, OracleAttestation)> = Vec::new();
     for (position, attestation) in attested.iter().enumerate() {
-        let mut of_this = announcements.iter().enumerate().filter(|(_, announcement)| {
-            announcement.oracle_public_key == attestation.oracle_public_key
-                && announcement.oracle_event.event_id == attestation.event_id
-        });
+        let mut of_this = announcements
+            .iter()
+            .enumerate()
+            .filter(|(_, announcement)| {
+                announcement.oracle_public_key == attestation.oracle_public_key
+                    && announcement.oracle_event.event_id == attestation.event_id
+            });
         let Some((index, announcement)) = of_this.next() else {
             continue;
         };
@@ -177,6 +186,8 @@ fn belonging(
             None => found.push((index, attestation.clone())),
         }
     }
+    // ddk looks a combination of oracles up in ascending order only.
+    found.sort_by_key(|(index, _)| *index);
     Ok(found)
 }
 

@@ -17,19 +17,27 @@ impl Dlc {
         let id = ContractId(accept.temporary_contract_id);
         let mut row = self.row(id)?;
         if row.facts.role != Role::Offerer {
-            return Err(invalid("this is an own accept message; the other side signs it"));
+            return Err(invalid(
+                "this is an own accept message; the other side signs it",
+            ));
         }
         match row.facts.phase {
             Phase::Offered => {}
             Phase::Signed if row.accept.as_deref() == Some(message.as_bytes()) => {
-                let sign = row.sign.ok_or_else(|| invalid("the sign message is lost"))?;
+                let sign = row
+                    .sign
+                    .ok_or_else(|| invalid("the sign message is lost"))?;
                 return wire::from_bytes(sign);
             }
             Phase::Signed => {
                 let message = "the offer is signed with another accept message";
                 return Err(refuse("temporary_contract_id", message));
             }
-            _ => return Err(invalid("the offer was rejected or given up; make another one")),
+            _ => {
+                return Err(invalid(
+                    "the offer was rejected or given up; make another one",
+                ));
+            }
         }
         let offer = Self::offer_of(&row)?;
         // An outcome that is known by now is no reason to sign.
@@ -55,7 +63,11 @@ impl Dlc {
             .collect();
         self.parts.funding.extend(&reason, &coins, None)?;
         let key = self.key(&row)?;
-        let all: Vec<_> = offer.funding_inputs.iter().chain(&accept.funding_inputs).collect();
+        let all: Vec<_> = offer
+            .funding_inputs
+            .iter()
+            .chain(&accept.funding_inputs)
+            .collect();
         let funding_signatures = self.sign_funding(&deal, &offer.funding_inputs, &all)?;
         let signatures = deal.sign_outcomes(&key)?;
         let contract_id = deal.contract_id(&id.0);

@@ -102,7 +102,12 @@ impl Dlc {
     /// Refunds, unless the chain's median time is behind the clock.
     fn refund_if_due(&self, id: ContractId) -> BitcoinResult<()> {
         match self.take_refund(id) {
-            Err(failure) if failure.context().iter().any(|(name, _)| name == "refund_time") => {
+            Err(failure)
+                if failure
+                    .context()
+                    .iter()
+                    .any(|(name, _)| name == "refund_time") =>
+            {
                 Ok(())
             }
             other => other.map(|_| ()),

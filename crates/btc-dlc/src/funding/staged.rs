@@ -78,13 +78,19 @@ impl StagedFunding {
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn key(&self, number: u32) -> BitcoinResult<(SecretKey, CompressedPublicKey, ScriptBuf)> {
         let secret = self.seed.staging_key(number)?;
         let public = CompressedPublicKey(secret.public_key(&self.secp));
-        Ok((secret, public, ScriptBuf::new_p2wpkh(&public.wpubkey_hash())))
+        Ok((
+            secret,
+            public,
+            ScriptBuf::new_p2wpkh(&public.wpubkey_hash()),
+        ))
     }
 
     /// The coins that are staged and not spent.
@@ -126,12 +132,16 @@ impl StagedFunding {
         let number: u32 = {
             let connection = self.connection();
             let sql = "INSERT INTO staged DEFAULT VALUES RETURNING number";
-            connection.query_row(sql, (), |row| row.get(0)).map_err(store)?
+            connection
+                .query_row(sql, (), |row| row.get(0))
+                .map_err(store)?
         };
         let (_, _, script) = self.key(number)?;
         let to = address(&script, self.network)?;
         let outputs = vec![(to, amount.to_sat())];
-        let paid = self.bitcoin.create_transaction(outputs, fee_rate_sat_per_vb)?;
+        let paid = self
+            .bitcoin
+            .create_transaction(outputs, fee_rate_sat_per_vb)?;
         let transaction = to_transaction(&paid)?;
         let vout = transaction
             .output
@@ -158,7 +168,9 @@ impl StagedFunding {
     pub fn rebroadcast(&self) -> BitcoinResult<()> {
         for staged in self.staged()? {
             // Refused means that it is spent or long confirmed: the chain decides.
-            let _ = self.bitcoin.broadcast_transaction(&to_plain(&staged.coin.previous));
+            let _ = self
+                .bitcoin
+                .broadcast_transaction(&to_plain(&staged.coin.previous));
         }
         Ok(())
     }
@@ -176,9 +188,13 @@ impl StagedFunding {
         let mut sent = Vec::new();
         for staged in free {
             let transaction = self.back(&staged, fee_rate_sat_per_vb)?;
-            self.bitcoin.broadcast_transaction(&to_plain(&transaction))?;
+            self.bitcoin
+                .broadcast_transaction(&to_plain(&transaction))?;
             self.connection()
-                .execute("UPDATE staged SET spent = 1 WHERE number = ?1", [staged.number])
+                .execute(
+                    "UPDATE staged SET spent = 1 WHERE number = ?1",
+                    [staged.number],
+                )
                 .map_err(store)?;
             sent.push(transaction);
         }
@@ -228,7 +244,10 @@ impl StagedFunding {
             .map_err(|cause| internal(cause.to_string()))?;
         let signature = self.secp.sign_ecdsa(&Message::from(hash), &secret);
         secret.non_secure_erase();
-        Ok(Witness::p2wpkh(&ecdsa::Signature::sighash_all(signature), &public.0))
+        Ok(Witness::p2wpkh(
+            &ecdsa::Signature::sighash_all(signature),
+            &public.0,
+        ))
     }
 }
 
@@ -248,7 +267,9 @@ impl Funding for StagedFunding {
         let choose = || -> BitcoinResult<(Vec<Staged>, Result<(), Amount>)> {
             let mut free = self.staged()?;
             free.retain(|staged| staged.reason.is_none());
-            free.sort_by_key(|staged| std::cmp::Reverse(staged.coin.output().map(|it| it.value).ok()));
+            free.sort_by_key(|staged| {
+                std::cmp::Reverse(staged.coin.output().map(|it| it.value).ok())
+            });
             let mut chosen: Vec<Staged> = Vec::new();
             let coins = |chosen: &[Staged]| -> Vec<FundingCoin> {
                 chosen.iter().map(|staged| staged.coin.clone()).collect()
@@ -267,7 +288,9 @@ impl Funding for StagedFunding {
         if let Err(amount) = missing {
             // One more input costs more: 69 vB for its outpoint, sequence and witness.
             let input = Amount::from_sat(fee_rate_sat_per_vb.saturating_mul(69));
-            let needed = amount.checked_add(input).ok_or_else(|| not_enough(amount))?;
+            let needed = amount
+                .checked_add(input)
+                .ok_or_else(|| not_enough(amount))?;
             self.stage(needed.max(Amount::from_sat(1_000)), fee_rate_sat_per_vb)?;
             (chosen, missing) = choose()?;
         }
@@ -293,7 +316,9 @@ impl Funding for StagedFunding {
         for coin in coins {
             let held = staged.iter().find(|staged| staged.coin.outpoint == *coin);
             if held.and_then(|staged| staged.reason.as_deref()) != Some(reason) {
-                return Err(invalid("a staged coin is not reserved for this contract any more"));
+                return Err(invalid(
+                    "a staged coin is not reserved for this contract any more",
+                ));
             }
         }
         Ok(())
@@ -301,7 +326,10 @@ impl Funding for StagedFunding {
 
     fn release(&self, reason: &str) -> BitcoinResult<()> {
         self.connection()
-            .execute("UPDATE staged SET reason = NULL WHERE reason = ?1", [reason])
+            .execute(
+                "UPDATE staged SET reason = NULL WHERE reason = ?1",
+                [reason],
+            )
             .map_err(store)?;
         Ok(())
     }
@@ -344,7 +372,10 @@ impl Funding for StagedFunding {
         let held = held.ok_or_else(|| invalid("not a staged coin"))?;
         let transaction = self.back(held, fee_rate_sat_per_vb)?;
         self.connection()
-            .execute("UPDATE staged SET spent = 1 WHERE number = ?1", [held.number])
+            .execute(
+                "UPDATE staged SET spent = 1 WHERE number = ?1",
+                [held.number],
+            )
             .map_err(store)?;
         Ok(transaction)
     }

@@ -152,7 +152,11 @@ impl Funding for WalletFunding {
     fn own(&self, coins: &[OutPoint]) -> BitcoinResult<Vec<OutPoint>> {
         let unspent = self.wallet.unspent()?;
         let own: BTreeSet<OutPoint> = unspent.into_iter().map(|coin| coin.outpoint).collect();
-        Ok(coins.iter().copied().filter(|coin| own.contains(coin)).collect())
+        Ok(coins
+            .iter()
+            .copied()
+            .filter(|coin| own.contains(coin))
+            .collect())
     }
 
     fn spend_back(

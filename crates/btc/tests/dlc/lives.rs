@@ -41,7 +41,9 @@ fn an_enumerated_contract_is_settled_by_the_accepting_side() {
     let id = fund(&world, &alice, &bob, &terms);
     let attestation = oracle.attest("toss", "tails").expect("an attestation");
     world.mine_past(world.now());
-    bob.dlc.execute(id, &[attestation.clone()]).expect("a settlement");
+    bob.dlc
+        .execute(id, &[attestation.clone()])
+        .expect("a settlement");
     settle_down(&world, &alice, &bob);
     assert_eq!(bob.state(id), ContractState::Claimed);
     assert_eq!(alice.state(id), ContractState::RemoteClaimed);

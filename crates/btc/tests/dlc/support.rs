@@ -1,14 +1,14 @@
 //! A node, an oracle and two parties with wallets of their own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use btc::bitcoin::{Address, Script, Txid};
 use btc::discreet::{Dlc, DlcConfig, Oracle, Parts, Seed, WalletFunding};
 use btc::dlc::{
-    ContractId, ContractState, ContractTerms, DlcInterface, DlcMessage, Event, EventKind, Oracles,
-    OracleInterface, Payout,
+    ContractId, ContractState, ContractTerms, DlcInterface, DlcMessage, Event, EventKind,
+    OracleInterface, Oracles, Payout,
 };
 use btc::rust::RustBitcoin;
 use btc::rust::wallet::RustWallet;
@@ -29,7 +29,7 @@ pub(crate) const RATE: u64 = 3;
 /// A node whose clock the test sets.
 pub(crate) struct World {
     pub(crate) node: Node,
-    clock: Arc<AtomicU64>,
+    pub(crate) clock: Arc<AtomicU64>,
     folder: TempDir,
 }
 
@@ -90,7 +90,9 @@ impl World {
 
     pub(crate) fn mempool(&self) -> Vec<Txid> {
         let all: Vec<String> = self.call("getrawmempool", vec![]);
-        all.iter().map(|txid| txid.parse().expect("a txid")).collect()
+        all.iter()
+            .map(|txid| txid.parse().expect("a txid"))
+            .collect()
     }
 
     /// Two parties with a coin each, confirmed.
@@ -141,12 +143,27 @@ impl World {
     }
 }
 
+/// Where a party's files are.
+pub(crate) enum Home {
+    Own(TempDir),
+    Lent(PathBuf),
+}
+
+impl Home {
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Own(folder) => folder.path(),
+            Self::Lent(path) => path,
+        }
+    }
+}
+
 /// One side with a wallet and a store.
 pub(crate) struct Party {
     pub(crate) dlc: Dlc,
     pub(crate) wallet: Arc<RustWallet>,
     pub(crate) bitcoin: Arc<RustBitcoin>,
-    pub(crate) home: TempDir,
+    pub(crate) home: Home,
     config: NodeConfig,
     clock: Arc<AtomicU64>,
 }
@@ -154,6 +171,11 @@ pub(crate) struct Party {
 impl Party {
     pub(crate) fn new(world: &World) -> Self {
         let home = tempfile::tempdir().expect("a folder");
+        Self::make_wallet(home.path());
+        Self::open(world.config(), &world.clock, Home::Own(home))
+    }
+
+    fn make_wallet(home: &Path) {
         let entropy: [u8; 16] = std::array::from_fn(|_| rand_byte());
         let words = words_from_entropy(&entropy).expect("words");
         let new = NewWallet {
@@ -167,15 +189,27 @@ impl Party {
                 protection: Protection::PlainRegtestOnly,
             },
         };
-        folder::create(&home.path().join("wallet"), &new).expect("a wallet");
-        let config = world.config();
+        folder::create(&home.join("wallet"), &new).expect("a wallet");
+    }
+
+    /// Opens what is in a party's folder, which stays when the party goes.
+    pub(crate) fn open_at(config: NodeConfig, clock: &Arc<AtomicU64>, home: &Path) -> Self {
+        Self::open(config, clock, Home::Lent(home.to_owned()))
+    }
+
+    /// Closes wallet and store and leaves their folder.
+    pub(crate) fn leave(self) -> Home {
+        self.home
+    }
+
+    fn open(config: NodeConfig, clock: &Arc<AtomicU64>, home: Home) -> Self {
         let source = Arc::new(CoreSource::connect(&config).expect("a node"));
         let selection = CoinSelection::LargestFirst;
         let wallet = RustWallet::open(&home.path().join("wallet"), None, selection, source);
         let wallet = Arc::new(wallet.expect("an open wallet"));
         let bitcoin = RustBitcoin::connect(&config).expect("a node");
         let bitcoin = Arc::new(bitcoin.with_wallet(Arc::clone(&wallet)));
-        let clock = Arc::clone(&world.clock);
+        let clock = Arc::clone(clock);
         let dlc = open(&home.path().join("dlc"), &wallet, &bitcoin, &config, &clock);
         Self {
             dlc,
@@ -190,7 +224,41 @@ impl Party {
     /// The store opened anew, as after a crash.
     pub(crate) fn restart(&mut self) {
         let folder = self.folder();
-        self.dlc = open(&folder, &self.wallet, &self.bitcoin, &self.config, &self.clock);
+        self.dlc = open(
+            &folder,
+            &self.wallet,
+            &self.bitcoin,
+            &self.config,
+            &self.clock,
+        );
+    }
+
+    /// A copy of the store as it stands.
+    pub(crate) fn backup(&mut self) -> TempDir {
+        let copy = tempfile::tempdir().expect("a folder");
+        self.close();
+        copy_files(&self.folder(), copy.path());
+        self.restart();
+        copy
+    }
+
+    /// Puts a copy of the store back, as if nothing had happened since.
+    pub(crate) fn restore(&mut self, copy: &TempDir) {
+        self.close();
+        copy_files(copy.path(), &self.folder());
+        self.restart();
+    }
+
+    /// Closes the store: another one, which is empty, takes its place.
+    fn close(&mut self) {
+        let empty = self.home.path().join("empty");
+        self.dlc = open(
+            &empty,
+            &self.wallet,
+            &self.bitcoin,
+            &self.config,
+            &self.clock,
+        );
     }
 
     pub(crate) fn folder(&self) -> PathBuf {
@@ -199,7 +267,11 @@ impl Party {
 
     /// Mines a coin of 50 bitcoin to the wallet; it matures with 100 more blocks.
     pub(crate) fn receive(&self, world: &World, address_type: AddressType) {
-        let address = self.bitcoin.generate_address(address_type).expect("one").address;
+        let address = self
+            .bitcoin
+            .generate_address(address_type)
+            .expect("one")
+            .address;
         let _: Vec<String> = world.call("generatetoaddress", vec![json!(1), json!(address)]);
     }
 
@@ -218,12 +290,12 @@ impl Party {
     pub(crate) fn reserved(&self) -> usize {
         let coins = self.wallet.unspent().expect("coins");
         let reasons = coins.iter().filter_map(|coin| coin.reserved_for.as_deref());
-        reasons.filter(|reason| reason.starts_with("dlc:")).count()
+        reasons.filter(|reason| reason.contains("dlc:")).count()
     }
 }
 
 fn open(
-    folder: &std::path::Path,
+    folder: &Path,
     wallet: &Arc<RustWallet>,
     bitcoin: &Arc<RustBitcoin>,
     config: &NodeConfig,
@@ -247,6 +319,19 @@ fn open(
     Dlc::open(folder, seed, parts, terms).expect("a store")
 }
 
+fn copy_files(from: &Path, to: &Path) {
+    for file in std::fs::read_dir(from).expect("a folder") {
+        let file = file.expect("a file").path();
+        let name = file.file_name().expect("a name");
+        std::fs::copy(&file, to.join(name)).expect("a copy");
+    }
+}
+
+/// The id of the specification that a sign message names.
+pub(crate) fn signed_id(sign: &DlcMessage) -> ContractId {
+    let id = sign.as_bytes()[6..38].try_into().expect("32 bytes");
+    ContractId(id)
+}
 
 fn rand_byte() -> u8 {
     use std::hash::{BuildHasher, RandomState};
@@ -305,5 +390,9 @@ pub(crate) fn refused<T: std::fmt::Debug>(result: Result<T, BitcoinError>, field
     let error = result.expect_err("a refusal");
     assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
     let named = error.context().iter().find(|(name, _)| name == "field");
-    assert_eq!(named.map(|(_, value)| value.as_str()), Some(field), "{error}");
+    assert_eq!(
+        named.map(|(_, value)| value.as_str()),
+        Some(field),
+        "{error}"
+    );
 }
