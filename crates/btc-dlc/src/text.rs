@@ -2,7 +2,7 @@
 
 use bitcoin::hex::{DisplayHex, FromHex};
 use btc_iface::BitcoinResult;
-use btc_iface::dlc::{DlcMessage, DlcMessageKind};
+use btc_iface::dlc::{ContractTerms, DlcMessage, DlcMessageKind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -16,6 +16,14 @@ struct Named {
     #[serde(rename = "type")]
     kind: DlcMessageKind,
     message: Value,
+}
+
+/// Reads terms from TOML.
+///
+/// # Errors
+/// `InvalidInput`: not the terms of a contract; the message says where.
+pub fn terms_from_toml(text: &str) -> BitcoinResult<ContractTerms> {
+    toml::from_str(text).map_err(|cause| refuse("terms", cause.to_string()))
 }
 
 /// A message as hexadecimal digits of its wire format.

@@ -4,13 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use btc_dlc::{Dlc, DlcConfig, Oracle, Parts, Seed, WalletFunding};
-use btc_iface::BitcoinResult;
+use btc_iface::{BitcoinResult, WalletInterface as _};
 use btc_rust::RustBitcoin;
 
 use crate::config::Config;
 use crate::{connect, wallet};
 
-/// Opens the contracts in this folder over the configured Rust wallet and its node.
+/// Opens the contracts in this folder over the configured Rust wallet and its node; the wallet
+/// follows the chain first.
 ///
 /// # Errors
 /// Those of the wallet, the node and the store.
@@ -20,6 +21,7 @@ use crate::{connect, wallet};
 pub fn connect_dlc(config: &Config, folder: &Path, terms: DlcConfig) -> BitcoinResult<Dlc> {
     let node = connect::node(config)?;
     let wallet = wallet::connect_wallet(config)?;
+    wallet.sync()?;
     let with_wallet = RustBitcoin::connect(node)?.with_wallet(Arc::clone(&wallet));
     let bare = Arc::new(RustBitcoin::connect(node)?);
     make(folder)?;

@@ -8,6 +8,7 @@ use ddk_messages::oracle_msgs::OracleAttestation;
 use ddk_messages::{AcceptDlc, OfferDlc};
 
 use super::{Dlc, raw};
+use crate::check;
 use crate::deal::Deal;
 use crate::fault::{error, guard, internal, invalid, refuse};
 use crate::store::{Closing, Ending, Row};
@@ -25,6 +26,28 @@ impl Dlc {
         let deal = self.deal_of(&offer, &accept)?;
         let closing = self.settlement(&row, &offer, &accept, &deal, &attested)?;
         self.hand_over_closing(&mut row, closing)
+    }
+
+    /// Those of these attestations that are of events of this contract; what cannot be read is not.
+    ///
+    /// # Errors
+    /// `NotFound`: no such contract.
+    pub fn belonging(&self, id: ContractId, attestations: &[String]) -> BitcoinResult<Vec<String>> {
+        let row = self.row(id)?;
+        let offer = Self::offer_of(&row)?;
+        let checked = check::contract_info(&offer.contract_info)?;
+        let is_own = |hex: &String| {
+            wire::attestation(hex).is_ok_and(|attestation| {
+                checked.branches.iter().any(|branch| {
+                    let oracles = &branch.execution.oracle_announcements;
+                    oracles.iter().any(|announcement| {
+                        announcement.oracle_public_key == attestation.oracle_public_key
+                            && announcement.oracle_event.event_id == attestation.event_id
+                    })
+                })
+            })
+        };
+        Ok(attestations.iter().filter(|hex| is_own(hex)).cloned().collect())
     }
 
     fn settlement(

@@ -11,6 +11,8 @@ impl Dlc {
     pub(super) fn follow_and_mend(&self) -> BitcoinResult<Vec<DlcEvent>> {
         let before = self.store.all()?;
         let tip = self.follow()?;
+        // Released coins are free, and change can be spent, as soon as the wallet knows.
+        self.parts.funding.follow()?;
         let mut failures: Vec<(ContractId, String)> = Vec::new();
         for (id, facts) in self.store.all()? {
             if !needs_care(&facts) {

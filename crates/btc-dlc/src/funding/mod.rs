@@ -38,6 +38,12 @@ pub type Enough<'a> = &'a dyn Fn(&[FundingCoin]) -> Result<(), Amount>;
 
 /// What pays for contracts: a wallet.
 pub trait Funding: Send + Sync {
+    /// Follows the chain, so that the wallet's view is of this moment.
+    ///
+    /// # Errors
+    /// Those of the wallet.
+    fn follow(&self) -> BitcoinResult<()>;
+
     /// Returns the script of a new address of the wallet.
     ///
     /// # Errors

@@ -252,6 +252,11 @@ impl StagedFunding {
 }
 
 impl Funding for StagedFunding {
+    fn follow(&self) -> BitcoinResult<()> {
+        // The wallet follows by itself; what was staged may have to be handed over again.
+        self.rebroadcast()
+    }
+
     fn new_script(&self) -> BitcoinResult<ScriptBuf> {
         let address = self.bitcoin.generate_address(AddressType::P2wpkh)?;
         Ok(address.script_pubkey)

@@ -92,6 +92,10 @@ pub(super) fn not_enough(missing: Amount) -> btc_iface::BitcoinError {
 }
 
 impl Funding for WalletFunding {
+    fn follow(&self) -> BitcoinResult<()> {
+        self.wallet.sync().map(|_| ())
+    }
+
     fn new_script(&self) -> BitcoinResult<ScriptBuf> {
         let address = self.bitcoin.generate_address(AddressType::P2wpkh)?;
         Ok(address.script_pubkey)
