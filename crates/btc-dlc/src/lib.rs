@@ -11,6 +11,8 @@
 
 mod check;
 mod deal;
+#[cfg(test)]
+mod deal_tests;
 pub mod draw;
 mod engine;
 mod explain;
@@ -23,7 +25,7 @@ mod terms;
 pub mod text;
 mod wire;
 
-pub use crate::engine::{Dlc, DlcConfig, Parts};
+pub use crate::engine::{Dlc, DlcConfig, Parts, explain_offer};
 pub use crate::funding::{Enough, Funding, FundingCoin, StagedFunding, WalletFunding};
 pub use crate::keys::Seed;
 pub use crate::oracle::Oracle;

@@ -84,6 +84,30 @@ pub struct Parts {
     pub funding: Arc<dyn Funding>,
 }
 
+/// Checks an offer in full and explains it for the side that would accept it, without a wallet or a
+/// store.
+///
+/// # Errors
+/// `InvalidInput`: the offer is refused; the field is in the context.
+pub fn explain_offer(
+    offer: &DlcMessage,
+    network: Network,
+    config: &DlcConfig,
+) -> BitcoinResult<Explanation> {
+    let offer = wire::offer(offer)?;
+    let checked = check::check_offer(&offer, &policy(network, config), (config.now)())?;
+    Ok(explain::explain(&offer, &checked, Role::Accepter))
+}
+
+fn policy(network: Network, config: &DlcConfig) -> Policy {
+    Policy {
+        network,
+        max_fee_rate_sat_per_vb: config.max_fee_rate_sat_per_vb,
+        min_refund_delay_s: config.min_refund_delay_s,
+        max_refund_delay_s: config.max_refund_delay_s,
+    }
+}
+
 /// Contracts of one store.
 pub struct Dlc {
     parts: Parts,
@@ -116,12 +140,7 @@ impl Dlc {
     }
 
     fn policy(&self) -> Policy {
-        Policy {
-            network: self.parts.network,
-            max_fee_rate_sat_per_vb: self.config.max_fee_rate_sat_per_vb,
-            min_refund_delay_s: self.config.min_refund_delay_s,
-            max_refund_delay_s: self.config.max_refund_delay_s,
-        }
+        policy(self.parts.network, &self.config)
     }
 
     fn now(&self) -> u64 {
@@ -370,9 +389,7 @@ impl DlcInterface for Dlc {
     }
 
     fn explain(&self, offer: &DlcMessage) -> BitcoinResult<Explanation> {
-        let offer = wire::offer(offer)?;
-        let checked = check::check_offer(&offer, &self.policy(), self.now())?;
-        Ok(explain::explain(&offer, &checked, Role::Accepter))
+        explain_offer(offer, self.parts.network, &self.config)
     }
 
     fn accept(&self, offer: &DlcMessage) -> BitcoinResult<DlcMessage> {

@@ -47,7 +47,11 @@ impl Dlc {
                 })
             })
         };
-        Ok(attestations.iter().filter(|hex| is_own(hex)).cloned().collect())
+        Ok(attestations
+            .iter()
+            .filter(|hex| is_own(hex))
+            .cloned()
+            .collect())
     }
 
     fn settlement(

@@ -44,7 +44,10 @@ struct Ended {
 
 pub(super) fn run(output: Output) -> Done {
     let session = Session::private(&[])?;
-    let node = session.private.as_ref().ok_or_else(|| failed("the private node is gone"))?;
+    let node = session
+        .private
+        .as_ref()
+        .ok_or_else(|| failed("the private node is gone"))?;
     let home = tempfile::tempdir().map_err(|cause| failed(cause.to_string()))?;
     let stage = Stage::new(node, &session.config, home.path())?;
     let ended = vec![
@@ -139,7 +142,9 @@ impl<'a> Stage<'a> {
         self.bob.finalize(&sign)?;
         self.look()?;
         let newest = self.alice.list()?;
-        let newest = newest.first().ok_or_else(|| failed("the contract is lost"))?;
+        let newest = newest
+            .first()
+            .ok_or_else(|| failed("the contract is lost"))?;
         Ok(newest.id)
     }
 
@@ -170,8 +175,14 @@ impl<'a> Stage<'a> {
             bob_sat,
             expected_alice_sat: expected.0,
             expected_bob_sat: expected.1,
-            funding: alice.funding_txid.map(|it| it.to_string()).unwrap_or_default(),
-            ended_by: alice.closing_txid.map(|it| it.to_string()).unwrap_or_default(),
+            funding: alice
+                .funding_txid
+                .map(|it| it.to_string())
+                .unwrap_or_default(),
+            ended_by: alice
+                .closing_txid
+                .map(|it| it.to_string())
+                .unwrap_or_default(),
             is_well: alice.state.is_final()
                 && is_near(alice_sat, expected.0)
                 && is_near(bob_sat, expected.1),
@@ -195,7 +206,12 @@ impl<'a> Stage<'a> {
         };
         let announcement = self.announce("price", outcomes)?;
         // The offering side gains when the price rises from 40,000 to 80,000.
-        let points = [(0, 0), (40_000, 0), (80_000, 2 * STAKE_SAT), (131_071, 2 * STAKE_SAT)];
+        let points = [
+            (0, 0),
+            (40_000, 0),
+            (80_000, 2 * STAKE_SAT),
+            (131_071, 2 * STAKE_SAT),
+        ];
         let terms = ContractTerms::new(STAKE_SAT, STAKE_SAT, FEE_RATE)
             .branch(Oracles::one(announcement), Payout::lines(&points, 5_000));
         let id = self.fund(&terms)?;

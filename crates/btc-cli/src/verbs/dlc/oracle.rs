@@ -61,10 +61,18 @@ pub(super) fn run(output: Output, verb: &OracleVerb) -> Done {
             });
             output.show(&value, || {
                 let lines = rows.iter().map(|(name, is_attested)| {
-                    let word = if *is_attested { "attested" } else { "announced" };
+                    let word = if *is_attested {
+                        "attested"
+                    } else {
+                        "announced"
+                    };
                     format!("{word:<9}  {name}\n")
                 });
-                format!("oracle {}\n{}", oracle.public_key(), lines.collect::<String>())
+                format!(
+                    "oracle {}\n{}",
+                    oracle.public_key(),
+                    lines.collect::<String>()
+                )
             })?;
         }
     }

@@ -24,8 +24,14 @@ pub(super) fn contract(contract: &Contract) -> String {
         ("state", contract.state.to_string()),
         ("you are the", contract.role.as_str().to_owned()),
         ("at stake", format!("{} sat", contract.total_collateral_sat)),
-        ("funding", shown(contract.funding_txid.map(|it| it.to_string()))),
-        ("ended by", shown(contract.closing_txid.map(|it| it.to_string()))),
+        (
+            "funding",
+            shown(contract.funding_txid.map(|it| it.to_string())),
+        ),
+        (
+            "ended by",
+            shown(contract.closing_txid.map(|it| it.to_string())),
+        ),
         (
             "you got",
             shown(contract.own_payout_sat.map(|sat| format!("{sat} sat"))),

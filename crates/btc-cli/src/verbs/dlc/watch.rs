@@ -22,7 +22,9 @@ pub(super) fn run(output: Output, attestations: Option<&Path>, every: u64) -> Do
             if matches!(failure.code(), Code::Configuration | Code::Usage) {
                 return Err(failure);
             }
-            output::note(format!("this round failed, the next one tries again: {failure}"));
+            output::note(format!(
+                "this round failed, the next one tries again: {failure}"
+            ));
         }
         let until = Instant::now() + Duration::from_secs(every);
         while Instant::now() < until && !stop.is_asked() {
