@@ -4,6 +4,7 @@ mod chain;
 mod examples;
 mod funding;
 mod hostile;
+mod hostile_bytes;
 mod lives;
 mod numeric;
 mod oracles;

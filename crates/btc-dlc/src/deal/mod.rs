@@ -1,5 +1,7 @@
 //! `Deal`: the transactions of a contract, and the signatures over all of its outcomes.
 
+mod outcomes;
+
 use bitcoin::secp256k1::{All, PublicKey, Secp256k1, SecretKey};
 use bitcoin::{Amount, EcdsaSighashType, OutPoint, ScriptBuf, Transaction, TxOut, Witness, ecdsa};
 use btc_iface::BitcoinResult;
@@ -8,14 +10,13 @@ use ddk_dlc::secp256k1_zkp::ecdsa::Signature;
 use ddk_dlc::{DlcTransactions, FeeRule, PartyParams, TxInputInfo};
 use ddk_manager::contract::transactions::{ContractTransactions, build_contract_transactions};
 use ddk_manager::contract::{AdaptorInfo, ContractDescriptor};
-use ddk_messages::oracle_msgs::{OracleAttestation, tagged_attestation_msg};
+use ddk_messages::oracle_msgs::OracleAttestation;
 use ddk_messages::{AcceptDlc, FundingInput, FundingSignature, OfferDlc};
 use ddk_trie::DlcTrie;
-use ddk_trie::combination_iterator::CombinationIterator;
 use ddk_trie::multi_oracle_trie::MultiOracleTrie;
 use ddk_trie::multi_oracle_trie_with_diff::MultiOracleTrieWithDiff;
-use rayon::prelude::*;
 
+use self::outcomes::enumerated;
 use crate::check::{self, Checked, CheckedBranch};
 use crate::fault::{guard, internal, refuse, refused};
 
@@ -180,139 +181,8 @@ impl Deal {
         id
     }
 
-    /// Signs every outcome, on all cores.
-    pub(crate) fn sign_outcomes(
-        &self,
-        key: &SecretKey,
-    ) -> BitcoinResult<Vec<EcdsaAdaptorSignature>> {
-        let mut all = Vec::new();
-        for (branch, range) in self.branches.iter().zip(&self.cets) {
-            let cets = &self.transactions.cets[range.clone()];
-            let start = all.len();
-            match &branch.execution.contract_descriptor {
-                ContractDescriptor::Enum(outcomes) => {
-                    let jobs = enumerated(branch);
-                    let signed: BitcoinResult<Vec<_>> = jobs
-                        .par_iter()
-                        .map(|(cet, oracles)| {
-                            let outcome = &outcomes.outcome_payouts[*cet].outcome;
-                            let point = self.point(branch, oracles, outcome)?;
-                            ddk_dlc::create_cet_adaptor_sig_from_point(
-                                &self.secp,
-                                &cets[*cet],
-                                &point,
-                                key,
-                                self.witness_script(),
-                                self.fund_value(),
-                            )
-                            .map_err(|cause| internal(cause.to_string()))
-                        })
-                        .collect();
-                    all.extend(signed?);
-                }
-                ContractDescriptor::Numerical(_) => {
-                    let signed = guard("contract_info", || {
-                        branch
-                            .execution
-                            .get_adaptor_info(
-                                &self.secp,
-                                self.total(),
-                                key,
-                                self.witness_script(),
-                                self.fund_value(),
-                                cets,
-                                start,
-                            )
-                            .map_err(refused("contract_info"))
-                    })?;
-                    all.extend(signed.1);
-                }
-            }
-        }
-        Ok(all)
-    }
-
-    /// Verifies the other side's signature over every outcome, on all cores.
-    pub(crate) fn verify_outcomes(
-        &self,
-        key: &PublicKey,
-        signatures: &[EcdsaAdaptorSignature],
-    ) -> BitcoinResult<()> {
-        const FIELD: &str = "cet_adaptor_signatures";
-        let mut start = 0;
-        for (branch, range) in self.branches.iter().zip(&self.cets) {
-            let cets = &self.transactions.cets[range.clone()];
-            match &branch.execution.contract_descriptor {
-                ContractDescriptor::Enum(outcomes) => {
-                    let jobs = enumerated(branch);
-                    let own = signatures
-                        .get(start..start + jobs.len())
-                        .ok_or_else(|| refuse(FIELD, "fewer than the contract has outcomes"))?;
-                    jobs.par_iter()
-                        .zip(own)
-                        .try_for_each(|((cet, oracles), signature)| {
-                            let outcome = &outcomes.outcome_payouts[*cet].outcome;
-                            let point = self.point(branch, oracles, outcome)?;
-                            ddk_dlc::verify_cet_adaptor_sig_from_point(
-                                &self.secp,
-                                signature,
-                                &cets[*cet],
-                                &point,
-                                key,
-                                self.witness_script(),
-                                self.fund_value(),
-                            )
-                            .map_err(|_| {
-                                refuse(FIELD, "a signature is wrong")
-                                    .with_context("outcome", outcome)
-                            })
-                        })?;
-                    start += jobs.len();
-                }
-                ContractDescriptor::Numerical(_) => {
-                    let (_, next) = guard(FIELD, || {
-                        branch
-                            .execution
-                            .verify_and_get_adaptor_info(
-                                &self.secp,
-                                self.total(),
-                                key,
-                                self.witness_script(),
-                                self.fund_value(),
-                                cets,
-                                signatures,
-                                start,
-                            )
-                            .map_err(refused(FIELD))
-                    })?;
-                    start = next;
-                }
-            }
-        }
-        if start != signatures.len() {
-            return Err(refuse(FIELD, "more than the contract has outcomes"));
-        }
-        Ok(())
-    }
-
     fn total(&self) -> Amount {
         self.offer.collateral + self.accept.collateral
-    }
-
-    /// The point whose secret these oracles reveal with this outcome.
-    fn point(
-        &self,
-        branch: &CheckedBranch,
-        oracles: &[usize],
-        outcome: &str,
-    ) -> BitcoinResult<PublicKey> {
-        let infos: Vec<_> = oracles
-            .iter()
-            .map(|index| (&branch.execution.oracle_announcements[*index]).into())
-            .collect();
-        let messages = vec![vec![tagged_attestation_msg(outcome)]; infos.len()];
-        ddk_dlc::get_adaptor_point_from_oracle_info(&self.secp, &infos, &messages)
-            .map_err(refused("oracle_nonces"))
     }
 
     /// Signs the refund.
@@ -525,21 +395,4 @@ impl Deal {
             .map_err(refused("attestation"))
         })
     }
-}
-
-/// The signatures of an enumerated event in their order: the outcome's index, and the oracles.
-fn enumerated(branch: &CheckedBranch) -> Vec<(usize, Vec<usize>)> {
-    let execution = &branch.execution;
-    let ContractDescriptor::Enum(outcomes) = &execution.contract_descriptor else {
-        return Vec::new();
-    };
-    let combinations: Vec<Vec<usize>> =
-        CombinationIterator::new(execution.oracle_announcements.len(), execution.threshold)
-            .collect();
-    (0..outcomes.outcome_payouts.len())
-        .flat_map(|outcome| {
-            let with = combinations.iter();
-            with.map(move |oracles| (outcome, oracles.clone()))
-        })
-        .collect()
 }
