@@ -16,6 +16,10 @@ const MAX_EVALUATED: u64 = 1 << 22;
 const MAX_POINTS: usize = 10_000;
 
 /// Checks the wire format of a curve up to the greatest number `max`, before anything is evaluated.
+#[expect(
+    clippy::float_cmp,
+    reason = "parameters of a curve, no amounts; as ddk compares them"
+)]
 pub(super) fn check(
     numeric: &NumericOutcomeContractDescriptor,
     max: u64,

@@ -315,9 +315,9 @@ impl Deal {
         // The signatures of a branch begin behind those of the branches before it.
         let mut start = 0;
         for before in &self.branches[..branch] {
-            start += self.count(before)?;
+            start += Self::count(before)?;
         }
-        let info = self.adaptor_info(&self.branches[branch], start)?;
+        let info = Self::adaptor_info(&self.branches[branch], start)?;
         let execution = &self.branches[branch].execution;
         let found = guard("attestation", || {
             execution
@@ -331,8 +331,8 @@ impl Deal {
         }))
     }
 
-    fn count(&self, branch: &CheckedBranch) -> BitcoinResult<usize> {
-        Ok(match self.adaptor_info(branch, 0)? {
+    fn count(branch: &CheckedBranch) -> BitcoinResult<usize> {
+        Ok(match Self::adaptor_info(branch, 0)? {
             AdaptorInfo::Enum => enumerated(branch).len(),
             AdaptorInfo::Numerical(trie) => trie.iter().count(),
             AdaptorInfo::NumericalWithDifference(trie) => trie.iter().count(),
@@ -340,7 +340,7 @@ impl Deal {
     }
 
     /// Where each outcome's signature is, without a single operation on the curve.
-    fn adaptor_info(&self, branch: &CheckedBranch, start: usize) -> BitcoinResult<AdaptorInfo> {
+    fn adaptor_info(branch: &CheckedBranch, start: usize) -> BitcoinResult<AdaptorInfo> {
         let ContractDescriptor::Numerical(numeric) = &branch.execution.contract_descriptor else {
             return Ok(AdaptorInfo::Enum);
         };

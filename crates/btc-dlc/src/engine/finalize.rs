@@ -35,7 +35,7 @@ impl Dlc {
         let offer = Self::offer_of(row)?;
         let accept = Self::accept_of(row)?;
         let deal = self.deal_of(&offer, &accept)?;
-        self.verify_sign(&deal, &offer, sign, row.id)?;
+        Self::verify_sign(&deal, &offer, sign, row.id)?;
         let checked = check::contract_info(&offer.contract_info)?;
         if u64::from(checked.first_maturity) <= self.now() {
             let message = "an event has matured: its outcome may be known to the other side";
@@ -56,7 +56,6 @@ impl Dlc {
     }
 
     fn verify_sign(
-        &self,
         deal: &Deal,
         offer: &OfferDlc,
         sign: &SignDlc,

@@ -63,7 +63,7 @@ impl Dlc {
         attested: &[OracleAttestation],
     ) -> BitcoinResult<Closing> {
         let key = self.key(row)?;
-        let (their_key, signatures) = self.their_signatures(row, offer, accept)?;
+        let (their_key, signatures) = Self::their_signatures(row, offer, accept)?;
         let mut is_known = vec![false; attested.len()];
         for branch in 0..deal.branches().len() {
             let belonging = belonging(deal, branch, attested, &mut is_known)?;
@@ -95,7 +95,6 @@ impl Dlc {
     /// The other side's key, and its signatures over the outcomes, which were verified when they
     /// came.
     fn their_signatures(
-        &self,
         row: &Row,
         offer: &OfferDlc,
         accept: &AcceptDlc,

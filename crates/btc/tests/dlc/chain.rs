@@ -10,9 +10,9 @@ use crate::support::{World, fund, newest, settle_down, toss};
 const STAKE: u64 = 400_000;
 
 fn invalidate(world: &World, blocks: u64) {
-    let tip: u64 = world.call("getblockcount", vec![]);
-    let hash: String = world.call("getblockhash", vec![json!(tip + 1 - blocks)]);
-    let _: Value = world.call("invalidateblock", vec![json!(hash)]);
+    let tip: u64 = world.call("getblockcount", &[]);
+    let hash: String = world.call("getblockhash", &[json!(tip + 1 - blocks)]);
+    let _: Value = world.call("invalidateblock", &[json!(hash)]);
     // A block like the one before is known as invalid: the next one has another time.
     world.set_clock(world.now() + 1_000);
 }

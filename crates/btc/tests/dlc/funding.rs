@@ -124,7 +124,7 @@ fn plain(world: &World) -> Plain {
     let funding = StagedFunding::open(bitcoin, Network::Regtest, seed.clone(), &file);
     let funding = Arc::new(funding.expect("a file"));
     let bare = Arc::new(RustBitcoin::connect(&world.config()).expect("a node"));
-    let parts = Parts {
+    let with = Parts {
         network: Network::Regtest,
         index: Arc::clone(&bare) as _,
         node: bare,
@@ -136,7 +136,7 @@ fn plain(world: &World) -> Plain {
         ..DlcConfig::default()
     };
     Plain {
-        dlc: Dlc::open(&folder, seed, parts, terms).expect("a store"),
+        dlc: Dlc::open(&folder, seed, with, terms).expect("a store"),
         funding,
         party,
     }

@@ -9,6 +9,9 @@ use crate::support::{Party, World, newest, refused, settle_down, toss};
 
 pub(crate) const STAKE: u64 = 400_000;
 
+/// What is done to a message's JSON.
+type Change = Box<dyn FnOnce(&mut Value)>;
+
 /// A message with another value at this place of its JSON.
 fn altered(message: &DlcMessage, change: impl FnOnce(&mut Value)) -> DlcMessage {
     let text = text::to_json(message).expect("an own message");
@@ -36,7 +39,7 @@ fn each_field_of_an_offer_that_is_tampered_with_is_named() {
     let (alice, bob) = world.parties();
     let offer = offered(&world, &alice);
     let later = 4_000_000_000_u32;
-    let cases: Vec<(&str, Box<dyn FnOnce(&mut Value)>)> = vec![
+    let cases: Vec<(&str, Change)> = vec![
         (
             "protocol_version",
             Box::new(|it| it["protocolVersion"] = json!(2)),
@@ -214,7 +217,7 @@ fn each_field_of_an_accept_message_that_is_tampered_with_is_named() {
         .as_array_mut()
         .expect("a list")
         .pop();
-    let cases: Vec<(&str, Box<dyn FnOnce(&mut Value)>)> = vec![
+    let cases: Vec<(&str, Change)> = vec![
         (
             "accept_collateral",
             Box::new(|it| it["acceptCollateral"] = json!(1_000)),

@@ -42,7 +42,7 @@ fn an_enumerated_contract_is_settled_by_the_accepting_side() {
     let attestation = oracle.attest("toss", "tails").expect("an attestation");
     world.mine_past(world.now());
     bob.dlc
-        .execute(id, &[attestation.clone()])
+        .execute(id, std::slice::from_ref(&attestation))
         .expect("a settlement");
     settle_down(&world, &alice, &bob);
     assert_eq!(bob.state(id), ContractState::Claimed);

@@ -38,7 +38,10 @@ fn two_of_three_oracles_decide_with_one_missing_and_unequal_maturities() {
     let (third, first) = (attest(2, "no"), attest(0, "no"));
     world.mine_past(world.now());
     // One alone does not suffice, and counted twice it is still one.
-    refused(bob.dlc.execute(id, &[third.clone()]), "attestations");
+    refused(
+        bob.dlc.execute(id, std::slice::from_ref(&third)),
+        "attestations",
+    );
     refused(
         bob.dlc.execute(id, &[third.clone(), third.clone()]),
         "attestations",
@@ -169,7 +172,10 @@ fn forged_foreign_and_altered_attestations_are_refused() {
     let right = oracle.attest("toss", "tails").expect("one");
     world.mine_past(world.now());
     refused(alice.dlc.execute(id, &[foreign]), "attestation");
-    refused(alice.dlc.execute(id, &[other_event.clone()]), "attestation");
+    refused(
+        alice.dlc.execute(id, std::slice::from_ref(&other_event)),
+        "attestation",
+    );
     // Under the name of this event, the nonce is still another.
     let renamed = other_event.replace(&hex("another"), &hex("toss"));
     refused(alice.dlc.execute(id, &[renamed]), "attestation");

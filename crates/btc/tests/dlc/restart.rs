@@ -60,7 +60,7 @@ fn child() {
     };
     // Nothing of the answer may be promised that a crash could take back.
     std::fs::write(home.join("answer"), text::to_hex(&answer)).expect("written");
-    std::thread::sleep(Duration::from_secs(60));
+    std::thread::sleep(Duration::from_mins(1));
 }
 
 /// Starts a child that has opened its wallet and store, and waits for its message.
@@ -87,7 +87,7 @@ fn start(world: &World, home: &std::path::Path, step: &str) -> Child {
 }
 
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_mins(1);
     while !holds() {
         assert!(Instant::now() < until, "{what}: not within a minute");
         std::thread::sleep(Duration::from_millis(20));

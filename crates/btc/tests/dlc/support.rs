@@ -57,21 +57,21 @@ impl World {
     /// Sets the clock of the node and of every party.
     pub(crate) fn set_clock(&self, time: u64) {
         self.clock.store(time, Ordering::SeqCst);
-        let _: Value = self.call("setmocktime", vec![json!(time)]);
+        let _: Value = self.call("setmocktime", &[json!(time)]);
     }
 
     pub(crate) fn call<T: serde::de::DeserializeOwned>(
         &self,
         method: &'static str,
-        parameters: Vec<Value>,
+        parameters: &[Value],
     ) -> T {
-        self.node.call(method, &parameters).expect("an answer")
+        self.node.call(method, parameters).expect("an answer")
     }
 
     /// Mines to an address of no party's.
     pub(crate) fn mine(&self, blocks: u32) {
         let address = Address::p2wsh(Script::new(), Network::Regtest).to_string();
-        let _: Vec<String> = self.call("generatetoaddress", vec![json!(blocks), json!(address)]);
+        let _: Vec<String> = self.call("generatetoaddress", &[json!(blocks), json!(address)]);
     }
 
     /// Mines late enough that this time has passed for the chain, too.
@@ -89,7 +89,7 @@ impl World {
     }
 
     pub(crate) fn mempool(&self) -> Vec<Txid> {
-        let all: Vec<String> = self.call("getrawmempool", vec![]);
+        let all: Vec<String> = self.call("getrawmempool", &[]);
         all.iter()
             .map(|txid| txid.parse().expect("a txid"))
             .collect()
@@ -272,7 +272,7 @@ impl Party {
             .generate_address(address_type)
             .expect("one")
             .address;
-        let _: Vec<String> = world.call("generatetoaddress", vec![json!(1), json!(address)]);
+        let _: Vec<String> = world.call("generatetoaddress", &[json!(1), json!(address)]);
     }
 
     pub(crate) fn state(&self, id: ContractId) -> ContractState {

@@ -38,7 +38,7 @@ struct Ended {
     expected_alice_sat: u64,
     expected_bob_sat: u64,
     funding: String,
-    ended_by: String,
+    closing: String,
     is_well: bool,
 }
 
@@ -179,7 +179,7 @@ impl<'a> Stage<'a> {
                 .funding_txid
                 .map(|it| it.to_string())
                 .unwrap_or_default(),
-            ended_by: alice
+            closing: alice
                 .closing_txid
                 .map(|it| it.to_string())
                 .unwrap_or_default(),
@@ -285,7 +285,7 @@ fn describe(one: &Ended) -> String {
     };
     format!(
         "{:<26} {:<10} Alice {:>9} sat, Bob {:>9} sat  {verdict}\n{:26} funded by {}\n{:26} ended by  {}\n",
-        one.contract, one.state, one.alice_sat, one.bob_sat, "", one.funding, "", one.ended_by
+        one.contract, one.state, one.alice_sat, one.bob_sat, "", one.funding, "", one.closing
     )
 }
 
