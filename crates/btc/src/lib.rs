@@ -29,10 +29,10 @@ mod wallet;
 
 #[cfg(feature = "dlc")]
 pub use btc_dlc as discreet;
-/// rust-bitcoin, whose hash and script types the interface uses.
-pub use btc_iface::rust_bitcoin as bitcoin;
 #[cfg(feature = "dlc")]
 pub use btc_iface::dlc;
+/// rust-bitcoin, whose hash and script types the interface uses.
+pub use btc_iface::rust_bitcoin as bitcoin;
 pub use btc_iface::{
     AddressType, AsyncAdapter, AsyncBitcoinInterface, BadUrl, BitcoinAddress, BitcoinError,
     BitcoinImplementationType, BitcoinInterface, BitcoinResult, BitcoinTransaction, BlockRef,
