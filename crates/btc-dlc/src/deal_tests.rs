@@ -252,6 +252,36 @@ fn bare_ddk_takes_our_messages_and_comes_to_the_same_settlement() {
     }
 }
 
+#[test]
+fn a_script_of_a_party_that_is_the_fundings_own_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let offer = offer(&enumerated(&oracle(&folder), 5));
+    let honest = build(&offer, &party(2));
+    let funding = honest.transactions.funding_script_pubkey();
+    let refusal = |offer: &OfferDlc, side: &PartyParams| {
+        let checked = check::check_offer(offer, &POLICY, NOW).expect("an offer");
+        let error = Deal::build(offer, checked, &accepting(side)).err();
+        let error = error.expect("the funding could be taken for that output");
+        error.context()[0].1.clone()
+    };
+    // Before the funding output, and behind it.
+    for serial in [0, 60] {
+        let mut side = party(2);
+        side.change_spk = funding.clone();
+        side.change_serial_id = Some(serial);
+        assert_eq!(refusal(&offer, &side), "change_spk");
+    }
+    let mut side = party(2);
+    side.payout_spk = funding.clone();
+    assert_eq!(refusal(&offer, &side), "payout_spk");
+    let mut other = offer.clone();
+    other.change_spk = funding.clone();
+    assert_eq!(refusal(&other, &party(2)), "change_spk");
+    let mut other = offer;
+    other.payout_spk = funding;
+    assert_eq!(refusal(&other, &party(2)), "payout_spk");
+}
+
 fn timed<T>(run: impl FnOnce() -> T) -> (Duration, T) {
     let started = Instant::now();
     let answer = run();

@@ -1,6 +1,8 @@
 //! `Deal`: the transactions of a contract, and the signatures over all of its outcomes.
 
+mod funding;
 mod outcomes;
+mod party;
 
 use bitcoin::secp256k1::{All, PublicKey, Secp256k1, SecretKey};
 use bitcoin::{Amount, EcdsaSighashType, OutPoint, ScriptBuf, Transaction, TxOut, Witness, ecdsa};
@@ -17,6 +19,7 @@ use ddk_trie::multi_oracle_trie::MultiOracleTrie;
 use ddk_trie::multi_oracle_trie_with_diff::MultiOracleTrieWithDiff;
 
 use self::outcomes::enumerated;
+pub(crate) use self::party::{Accepting, offering, party};
 use crate::check::{self, Checked, CheckedBranch};
 use crate::fault::{guard, internal, refuse, refused};
 
@@ -29,73 +32,6 @@ pub(crate) struct Deal {
     branches: Vec<CheckedBranch>,
     cets: Vec<std::ops::Range<usize>>,
     prevouts: Vec<TxOut>,
-}
-
-/// What the accepting side brings.
-pub(crate) struct Accepting<'a> {
-    pub(crate) funding_pubkey: PublicKey,
-    pub(crate) payout_spk: &'a ScriptBuf,
-    pub(crate) payout_serial_id: u64,
-    pub(crate) change_spk: &'a ScriptBuf,
-    pub(crate) change_serial_id: u64,
-    pub(crate) collateral: Amount,
-    pub(crate) inputs: &'a [FundingInput],
-}
-
-impl<'a> From<&'a AcceptDlc> for Accepting<'a> {
-    fn from(accept: &'a AcceptDlc) -> Self {
-        Self {
-            funding_pubkey: accept.funding_pubkey,
-            payout_spk: &accept.payout_spk,
-            payout_serial_id: accept.payout_serial_id,
-            change_spk: &accept.change_spk,
-            change_serial_id: accept.change_serial_id,
-            collateral: accept.accept_collateral,
-            inputs: &accept.funding_inputs,
-        }
-    }
-}
-
-/// One party as the builder of transactions wants it.
-pub(crate) fn party(side: &Accepting<'_>) -> BitcoinResult<PartyParams> {
-    let coins = check::input_outpoints(side.inputs)?;
-    let mut input_amount = Amount::ZERO;
-    let mut inputs = Vec::with_capacity(coins.len());
-    for (input, (outpoint, output)) in side.inputs.iter().zip(coins) {
-        input_amount = input_amount
-            .checked_add(output.value)
-            .ok_or_else(|| refuse("funding_inputs", "more than there is"))?;
-        inputs.push(TxInputInfo {
-            outpoint,
-            max_witness_len: input.max_witness_len.into(),
-            redeem_script: input.redeem_script.clone(),
-            serial_id: input.input_serial_id,
-        });
-    }
-    Ok(PartyParams {
-        fund_pubkey: side.funding_pubkey,
-        change_script_pubkey: side.change_spk.clone(),
-        change_serial_id: side.change_serial_id,
-        payout_script_pubkey: side.payout_spk.clone(),
-        payout_serial_id: side.payout_serial_id,
-        inputs,
-        dlc_inputs: Vec::new(),
-        input_amount,
-        collateral: side.collateral,
-    })
-}
-
-/// The offering party of an offer.
-pub(crate) fn offering(offer: &OfferDlc) -> Accepting<'_> {
-    Accepting {
-        funding_pubkey: offer.funding_pubkey,
-        payout_spk: &offer.payout_spk,
-        payout_serial_id: offer.payout_serial_id,
-        change_spk: &offer.change_spk,
-        change_serial_id: offer.change_serial_id,
-        collateral: offer.offer_collateral,
-        inputs: &offer.funding_inputs,
-    }
 }
 
 impl Deal {
@@ -127,6 +63,12 @@ impl Deal {
             transactions,
             cet_ranges,
         } = built;
+        funding::check(
+            &transactions,
+            &offer_party,
+            &accept_party,
+            offer.fee_rate_per_vb,
+        )?;
         // Nothing that the network would refuse as a whole gets signatures.
         if transactions.cets.iter().any(|cet| cet.output.is_empty()) {
             return Err(refuse("contract_info", "an outcome pays nothing but dust"));
