@@ -78,6 +78,13 @@ impl btc_iface::dlc::BlockIndex for RustBitcoin {
     fn block_hash(&self, height: u32) -> BitcoinResult<BlockHash> {
         self.get_block_hash(height)
     }
+
+    fn unspent(
+        &self,
+        outpoint: bitcoin::OutPoint,
+    ) -> BitcoinResult<Option<btc_iface::dlc::UnspentOutput>> {
+        self.core.unspent(outpoint)
+    }
 }
 
 impl BitcoinInterface for RustBitcoin {

@@ -13,7 +13,7 @@ use ddk_dlc::{DlcTransactions, FeeRule, PartyParams, TxInputInfo};
 use ddk_manager::contract::transactions::{ContractTransactions, build_contract_transactions};
 use ddk_manager::contract::{AdaptorInfo, ContractDescriptor};
 use ddk_messages::oracle_msgs::OracleAttestation;
-use ddk_messages::{AcceptDlc, FundingInput, FundingSignature, OfferDlc};
+use ddk_messages::{FundingSignature, OfferDlc};
 use ddk_trie::DlcTrie;
 use ddk_trie::multi_oracle_trie::MultiOracleTrie;
 use ddk_trie::multi_oracle_trie_with_diff::MultiOracleTrieWithDiff;
@@ -312,6 +312,13 @@ impl Deal {
     /// The events, with what they pay.
     pub(crate) fn branches(&self) -> &[CheckedBranch] {
         &self.branches
+    }
+
+    /// When the first of its events can be known, in Unix seconds.
+    pub(crate) fn first_maturity(&self) -> Option<u32> {
+        let branches = self.branches.iter();
+        let all = branches.flat_map(|branch| &branch.execution.oracle_announcements);
+        all.map(|it| it.oracle_event.event_maturity_epoch).min()
     }
 
     /// Decrypts the other side's signature with the oracles' and completes the settlement.

@@ -22,6 +22,7 @@ impl Dlc {
         }
         let checked = check::check_offer(&offer, &self.policy(), self.now())?;
         self.refuse_own_coins(&offer.funding_inputs)?;
+        self.refuse_missing_coins(&offer.funding_inputs)?;
         let made = self.new_accept(id, message, &offer, checked);
         made.inspect_err(|failure| {
             // Another call that was faster with the same offer has the coins now.

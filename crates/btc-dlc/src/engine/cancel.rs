@@ -23,7 +23,7 @@ impl Dlc {
                 self.parts.funding.release(&self.reason(id))?;
                 Ok(Cancellation::Safe)
             }
-            (ContractState::Signed, Role::Offerer) => self.escape(&mut row),
+            (ContractState::Signed, _) => self.escape(&mut row),
             (state, _) => {
                 let message = format!("the contract is {state}: the funding may be on its way");
                 Err(invalid(message).with_context("contract", id))
@@ -36,7 +36,10 @@ impl Dlc {
     fn escape(&self, row: &mut Row) -> BitcoinResult<Cancellation> {
         if row.facts.escape_raw.is_none() {
             let offer = Self::offer_of(row)?;
-            let coins = check::input_outpoints(&offer.funding_inputs)?;
+            let coins = check::input_outpoints(&match row.facts.role {
+                Role::Offerer => offer.funding_inputs,
+                Role::Accepter => Self::accept_of(row)?.funding_inputs,
+            })?;
             let Some((coin, _)) = coins.iter().max_by_key(|(_, output)| output.value) else {
                 let message = "no own coin is in the contract; nothing of this wallet is at stake";
                 return Err(error(ErrorKind::Unsupported, message));

@@ -1,15 +1,16 @@
 //! Completing the funding: verified, stored, and only then handed to the network.
 
-use bitcoin::Txid;
-use btc_iface::BitcoinResult;
+use bitcoin::{Txid, Witness};
 use btc_iface::dlc::{ContractId, DlcMessage, Role};
-use ddk_messages::{AcceptDlc, OfferDlc, SignDlc};
+use btc_iface::{BitcoinError, BitcoinResult};
+use ddk_messages::{AcceptDlc, FundingInput, OfferDlc, SignDlc};
 
+use super::coins::outpoints;
 use super::{Dlc, position, raw};
 use crate::check;
 use crate::deal::Deal;
 use crate::fault::{internal, invalid, refuse};
-use crate::store::{Phase, Row};
+use crate::store::{Facts, Phase, Row};
 use crate::wire;
 
 impl Dlc {
@@ -23,8 +24,15 @@ impl Dlc {
         }
         match row.facts.phase {
             Phase::Accepted => self.complete(&mut row, message, &sign)?,
-            // Again: what is stored counts, and leaves once more.
-            Phase::Signed if row.sign.as_deref() == Some(message.as_bytes()) => {}
+            Phase::Signed if row.facts.escape_raw.is_some() => {
+                return Err(invalid("the contract was given up"));
+            }
+            // Again: what is stored counts, and leaves once more, if it still may.
+            Phase::Signed if row.sign.as_deref() == Some(message.as_bytes()) => {
+                if !row.facts.is_seen && self.has_matured(&row.facts) {
+                    return Err(matured());
+                }
+            }
             Phase::Signed => return Err(refuse("contract_id", "completed with another message")),
             _ => return Err(invalid("the contract was given up")),
         }
@@ -38,21 +46,24 @@ impl Dlc {
         Self::verify_sign(&deal, &offer, sign, row.id)?;
         let checked = check::contract_info(&offer.contract_info)?;
         if u64::from(checked.first_maturity) <= self.now() {
-            let message = "an event has matured: its outcome may be known to the other side";
-            return Err(refuse("event_maturity_epoch", message));
+            return Err(matured());
         }
+        self.refuse_missing_coins(&offer.funding_inputs)?;
+        // Theirs first: an own signature exists only once theirs are known to be right.
+        let theirs = Self::their_witnesses(&deal, &offer, sign)?;
         let reason = self.reason(row.id);
-        let coins: Vec<_> = check::input_outpoints(&accept.funding_inputs)?
-            .into_iter()
-            .map(|(outpoint, _)| outpoint)
-            .collect();
+        let coins = outpoints(&accept.funding_inputs)?;
         // If an own coin is gone, the funding could never be: nothing is signed.
         self.parts.funding.extend(&reason, &coins, None)?;
-        let funding = self.signed_funding(&deal, &offer, &accept, sign)?;
-        row.facts.phase = Phase::Signed;
-        row.facts.funding_raw = Some(raw(&funding));
-        row.sign = Some(message.as_bytes().to_vec());
-        self.store.update(row)
+        let funding = self.signed_funding(&deal, &offer, &accept, theirs);
+        funding
+            .and_then(|funding| {
+                row.facts.phase = Phase::Signed;
+                row.facts.funding_raw = Some(raw(&funding));
+                row.sign = Some(message.as_bytes().to_vec());
+                self.store.update(row)
+            })
+            .inspect_err(|_| self.wait_again(row.id, &coins))
     }
 
     fn verify_sign(
@@ -86,21 +97,28 @@ impl Dlc {
         deal.verify_outcomes(&offer.funding_pubkey, &theirs)
     }
 
+    /// The other side's witnesses of the funding, each verified.
+    fn their_witnesses<'a>(
+        deal: &Deal,
+        offer: &'a OfferDlc,
+        sign: &SignDlc,
+    ) -> BitcoinResult<Vec<(&'a FundingInput, Witness)>> {
+        offer
+            .funding_inputs
+            .iter()
+            .zip(&sign.funding_signatures.funding_signatures)
+            .map(|(input, signature)| Ok((input, deal.verify_funding(&input.into(), signature)?)))
+            .collect()
+    }
+
     fn signed_funding(
         &self,
         deal: &Deal,
         offer: &OfferDlc,
         accept: &AcceptDlc,
-        sign: &SignDlc,
+        theirs: Vec<(&FundingInput, Witness)>,
     ) -> BitcoinResult<bitcoin::Transaction> {
         let mut funding = deal.transactions.fund.clone();
-        // Theirs first: an own signature exists only once theirs are known to be right.
-        let theirs = offer
-            .funding_inputs
-            .iter()
-            .zip(&sign.funding_signatures.funding_signatures)
-            .map(|(input, signature)| Ok((input, deal.verify_funding(&input.into(), signature)?)))
-            .collect::<BitcoinResult<Vec<_>>>()?;
         let all: Vec<_> = offer
             .funding_inputs
             .iter()
@@ -147,6 +165,25 @@ impl Dlc {
         }
     }
 
+    /// Whether the outcome may be known to the other side.
+    pub(super) fn has_matured(&self, facts: &Facts) -> bool {
+        let first = facts.first_maturity;
+        first.is_some_and(|first| u64::from(first) <= self.now())
+    }
+
+    /// Gives coins the end again that they had before a call that failed.
+    pub(super) fn wait_again(&self, id: ContractId, coins: &[bitcoin::OutPoint]) {
+        // Another call may have come through meanwhile: then they are the contract's until it ends.
+        if !matches!(self.row(id), Ok(row) if row.facts.phase != Phase::Signed) {
+            return;
+        }
+        let until = Some(self.patience_ms());
+        let held = self.parts.funding.extend(&self.reason(id), coins, until);
+        if let Err(cause) = held {
+            tracing::warn!(contract = %id, %cause, "coins stay reserved until the contract is cancelled");
+        }
+    }
+
     /// The contract with this id of the specification.
     pub(super) fn by_contract_id(&self, contract_id: ContractId) -> BitcoinResult<Row> {
         let all = self.store.all()?;
@@ -156,4 +193,9 @@ impl Dlc {
         let (id, _) = found.ok_or_else(|| super::unknown(contract_id))?;
         self.row(*id)
     }
+}
+
+fn matured() -> BitcoinError {
+    let message = "an event has matured: its outcome may be known to the other side";
+    refuse("event_maturity_epoch", message)
 }

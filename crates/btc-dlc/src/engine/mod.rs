@@ -3,6 +3,7 @@
 mod accept;
 mod cancel;
 mod close;
+mod coins;
 mod finalize;
 mod follow;
 mod interface;
@@ -17,14 +18,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bitcoin::consensus::encode::{deserialize_hex, serialize_hex};
 use bitcoin::hex::DisplayHex;
-use bitcoin::secp256k1::{PublicKey, Secp256k1, SecretKey};
-use bitcoin::{Amount, Network, OutPoint, Psbt, ScriptBuf, Transaction, Txid};
+use bitcoin::secp256k1::SecretKey;
+use bitcoin::{Network, OutPoint, Psbt, ScriptBuf, Transaction, Txid};
 use btc_iface::dlc::{BlockIndex, Contract, ContractId, DlcMessage, Explanation, Role};
 use btc_iface::{BitcoinError, BitcoinInterface, BitcoinResult, ErrorKind};
 use ddk_messages::{AcceptDlc, FundingInput, OfferDlc};
 
 use crate::check::{self, Policy};
-use crate::deal::{Accepting, Deal, party};
+use crate::deal::{Accepting, Deal};
 use crate::explain;
 use crate::fault::{error, internal, invalid, store};
 use crate::funding::{Funding, FundingCoin, to_plain};
@@ -46,6 +47,9 @@ pub struct DlcConfig {
     /// How many blocks deep a spent input must be before a contract has failed for good and its
     /// coins are free.
     pub final_depth: u32,
+    /// How long before the first event a funding that the network does not have is reported to the
+    /// offering side, in seconds.
+    pub funding_margin_s: u32,
     /// The clock, in Unix seconds.
     pub now: Arc<dyn Fn() -> u64 + Send + Sync>,
 }
@@ -58,6 +62,7 @@ impl Default for DlcConfig {
             max_refund_delay_s: 2 * 365 * 86_400,
             patience_s: 86_400,
             final_depth: 6,
+            funding_margin_s: 6 * 3_600,
             now: Arc::new(now),
         }
     }
@@ -186,77 +191,6 @@ impl Dlc {
         };
         let checked = check::offer_fields(offer, &policy)?;
         Deal::build(offer, checked, &Accepting::from(accept))
-    }
-
-    /// Reserves what a side of a contract needs: its collateral and its share of the fees.
-    fn reserve(
-        &self,
-        id: ContractId,
-        collateral: Amount,
-        total: Amount,
-        fee_rate: u64,
-        scripts: &(ScriptBuf, ScriptBuf),
-        theirs: Option<&ScriptBuf>,
-    ) -> BitcoinResult<Vec<FundingCoin>> {
-        // Two bytes and a hash of 32: no address that is accepted has a longer script.
-        let longest = ScriptBuf::from_bytes(vec![0; 34]);
-        let secret = self.seed.funding_key(id, Role::Offerer)?;
-        let key = PublicKey::from_secret_key(&Secp256k1::new(), &secret);
-        let enough = |coins: &[FundingCoin]| {
-            let inputs: Vec<FundingInput> = coins.iter().map(|coin| input(coin, 0)).collect();
-            let has: Amount = coins
-                .iter()
-                .filter_map(|coin| coin.output().ok())
-                .map(|output| output.value)
-                .sum();
-            let side = Accepting {
-                funding_pubkey: key,
-                payout_spk: &scripts.0,
-                payout_serial_id: 0,
-                change_spk: &scripts.1,
-                change_serial_id: 0,
-                collateral,
-                inputs: &inputs,
-            };
-            let mut party = party(&side).map_err(|_| Amount::MAX_MONEY)?;
-            party.input_amount = Amount::MAX_MONEY;
-            let (_, fund_fee, settle_fee) = party
-                .get_change_output_and_fees_with_counterparty(
-                    total,
-                    fee_rate,
-                    Amount::ZERO,
-                    Some(theirs.unwrap_or(&longest)),
-                )
-                .map_err(|_| Amount::MAX_MONEY)?;
-            let needed = if collateral == Amount::ZERO {
-                Amount::ZERO
-            } else {
-                collateral + fund_fee + settle_fee
-            };
-            match needed.checked_sub(has) {
-                None | Some(Amount::ZERO) => Ok(()),
-                Some(missing) => Err(missing),
-            }
-        };
-        let until = Some(self.patience_ms());
-        self.parts
-            .funding
-            .reserve(&self.reason(id), until, fee_rate, &enough)
-    }
-
-    /// Refuses a message that brings coins of this very wallet as the other side's.
-    fn refuse_own_coins(&self, inputs: &[FundingInput]) -> BitcoinResult<()> {
-        let coins: Vec<OutPoint> = check::input_outpoints(inputs)?
-            .into_iter()
-            .map(|(outpoint, _)| outpoint)
-            .collect();
-        match self.parts.funding.own(&coins)?.first() {
-            None => Ok(()),
-            Some(own) => {
-                let message = "the other side brings a coin of this wallet as its own";
-                Err(crate::fault::refuse("funding_inputs", message).with_context("coin", own))
-            }
-        }
     }
 
     /// Signs the own inputs of the funding and verifies the signatures as the other side will.

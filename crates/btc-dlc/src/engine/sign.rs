@@ -2,13 +2,14 @@
 
 use btc_iface::BitcoinResult;
 use btc_iface::dlc::{ContractId, DlcMessage, Role};
-use ddk_messages::{CetAdaptorSignatures, FundingSignatures, SignDlc};
+use ddk_messages::{AcceptDlc, CetAdaptorSignatures, FundingSignatures, OfferDlc, SignDlc};
 
 use super::Dlc;
+use super::coins::outpoints;
 use crate::check;
 use crate::deal::{Accepting, Deal};
 use crate::fault::{invalid, refuse};
-use crate::store::Phase;
+use crate::store::{Phase, Row};
 use crate::wire;
 
 impl Dlc {
@@ -44,6 +45,7 @@ impl Dlc {
         let checked = check::check_offer(&offer, &self.policy(), self.now())?;
         check::accept(&offer, &checked, &accept)?;
         self.refuse_own_coins(&accept.funding_inputs)?;
+        self.refuse_missing_coins(&accept.funding_inputs)?;
         let deal = Deal::build(&offer, checked, &Accepting::from(&accept))?;
         deal.verify_half(
             "refund_signature",
@@ -57,18 +59,29 @@ impl Dlc {
         // From here on the coins are the contract's until it ends: the other side can use what is
         // signed at any time. If they are gone, nothing is signed.
         let reason = self.reason(id);
-        let coins: Vec<_> = check::input_outpoints(&offer.funding_inputs)?
-            .into_iter()
-            .map(|(outpoint, _)| outpoint)
-            .collect();
+        let coins = outpoints(&offer.funding_inputs)?;
         self.parts.funding.extend(&reason, &coins, None)?;
-        let key = self.key(&row)?;
+        self.signed(&mut row, message, &offer, &accept, &deal)
+            .inspect_err(|_| self.wait_again(id, &coins))
+    }
+
+    /// Signs, stores, and only then returns what leaves.
+    fn signed(
+        &self,
+        row: &mut Row,
+        message: &DlcMessage,
+        offer: &OfferDlc,
+        accept: &AcceptDlc,
+        deal: &Deal,
+    ) -> BitcoinResult<DlcMessage> {
+        let id = row.id;
+        let key = self.key(row)?;
         let all: Vec<_> = offer
             .funding_inputs
             .iter()
             .chain(&accept.funding_inputs)
             .collect();
-        let funding_signatures = self.sign_funding(&deal, &offer.funding_inputs, &all)?;
+        let funding_signatures = self.sign_funding(deal, &offer.funding_inputs, &all)?;
         let signatures = deal.sign_outcomes(&key)?;
         let contract_id = deal.contract_id(&id.0);
         let sign = SignDlc {
@@ -82,10 +95,10 @@ impl Dlc {
         drop(signatures);
         let answer = wire::message(&sign)?;
         row.facts.phase = Phase::Signed;
-        row.facts.bind(id, &deal);
+        row.facts.bind(id, deal);
         row.accept = Some(message.as_bytes().to_vec());
         row.sign = Some(answer.as_bytes().to_vec());
-        self.store.update(&mut row)?;
+        self.store.update(row)?;
         Ok(answer)
     }
 }

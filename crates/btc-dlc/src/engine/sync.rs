@@ -4,6 +4,7 @@ use btc_iface::dlc::{ContractId, ContractState, DlcEvent, Role};
 use btc_iface::{BitcoinResult, ErrorKind};
 
 use super::{Dlc, raw};
+use crate::fault::error;
 use crate::funding::to_transaction;
 use crate::store::{Facts, Phase, Row};
 
@@ -50,6 +51,7 @@ impl Dlc {
                 if row.facts.funding_raw.is_none() && row.facts.role == Role::Offerer {
                     self.look_for_funding(row)?;
                 }
+                self.complain_of_funding(row)?;
                 if row.facts.funding_raw.is_some() {
                     self.hand_over_funding(row)?;
                 }
@@ -94,11 +96,46 @@ impl Dlc {
                 let transaction = to_transaction(&found)?;
                 row.facts.funding_raw = Some(raw(&transaction));
                 row.facts.is_seen = true;
+                row.facts.note = None;
                 self.store.update(row)
             }
             Err(failure) if failure.kind() == ErrorKind::NotFound => Ok(()),
             Err(failure) => Err(failure),
         }
+    }
+
+    /// Says that the network does not have the funding while the first event comes near, or has
+    /// come: whichever side can still complete it may wait for the outcome first.
+    fn complain_of_funding(&self, row: &mut Row) -> BitcoinResult<()> {
+        if row.facts.is_seen {
+            return Ok(());
+        }
+        let message = match row.facts.role {
+            Role::Accepter if self.has_matured(&row.facts) => {
+                "the network did not take the funding before the event: it is not handed over any \
+                 more; `cancel` spends an own coin elsewhere, so that the other side cannot"
+            }
+            Role::Offerer if self.is_near(row) => {
+                "the other side has not sent the funding, and the event is near: it can wait for \
+                 the outcome and fund only if it wins; `cancel` spends an own coin elsewhere \
+                 first, in a race that it may lose until that is in a block"
+            }
+            _ => return Ok(()),
+        };
+        let failure = error(ErrorKind::Rejected, message);
+        let note = Some(failure.to_string());
+        if row.facts.note != note {
+            row.facts.note = note;
+            self.store.update(row)?;
+        }
+        Err(failure)
+    }
+
+    /// Whether the first event is as near as a funding must not be missing any more.
+    fn is_near(&self, row: &Row) -> bool {
+        let margin = u64::from(self.config.funding_margin_s);
+        let first = row.facts.first_maturity.map(u64::from);
+        first.is_some_and(|first| first <= self.now().saturating_add(margin))
     }
 
     /// Refunds, unless the chain's median time is behind the clock.

@@ -11,6 +11,7 @@ use bitcoin::{
     Amount, CompressedPublicKey, Network, OutPoint, Psbt, ScriptBuf, Sequence, Transaction, TxIn,
     TxOut, Witness, absolute, ecdsa, transaction,
 };
+use btc_iface::dlc::BlockIndex;
 use btc_iface::{AddressType, BitcoinInterface, BitcoinResult, ErrorKind};
 use rusqlite::{Connection, params};
 
@@ -38,6 +39,7 @@ const SPEND_BACK_VB: u64 = 122;
 pub struct StagedFunding {
     secp: Secp256k1<All>,
     bitcoin: Arc<dyn BitcoinInterface>,
+    index: Arc<dyn BlockIndex>,
     network: Network,
     seed: Seed,
     connection: Mutex<Connection>,
@@ -50,12 +52,14 @@ struct Staged {
 }
 
 impl StagedFunding {
-    /// The wallet, and the file that says which keys were paid.
+    /// The wallet, the node that says which of its payments are in a block, and the file that says
+    /// which keys were paid.
     ///
     /// # Errors
     /// `Internal`: the file cannot be read or written.
     pub fn open(
         bitcoin: Arc<dyn BitcoinInterface>,
+        index: Arc<dyn BlockIndex>,
         network: Network,
         seed: Seed,
         path: &Path,
@@ -71,6 +75,7 @@ impl StagedFunding {
         Ok(Self {
             secp: Secp256k1::new(),
             bitcoin,
+            index,
             network,
             seed,
             connection: Mutex::new(connection),
@@ -124,6 +129,11 @@ impl StagedFunding {
             })
         })
         .collect()
+    }
+
+    fn is_in_a_block(&self, staged: &Staged) -> BitcoinResult<bool> {
+        let found = self.index.unspent(staged.coin.outpoint)?;
+        Ok(found.is_some_and(|found| found.confirmations > 0))
     }
 
     /// Pays a new key this much. The key is on disk before the payment exists, the payment before
@@ -269,43 +279,47 @@ impl Funding for StagedFunding {
         fee_rate_sat_per_vb: u64,
         enough: Enough<'_>,
     ) -> BitcoinResult<Vec<FundingCoin>> {
-        let choose = || -> BitcoinResult<(Vec<Staged>, Result<(), Amount>)> {
-            let mut free = self.staged()?;
-            free.retain(|staged| staged.reason.is_none());
-            free.sort_by_key(|staged| {
-                std::cmp::Reverse(staged.coin.output().map(|it| it.value).ok())
-            });
-            let mut chosen: Vec<Staged> = Vec::new();
-            let coins = |chosen: &[Staged]| -> Vec<FundingCoin> {
-                chosen.iter().map(|staged| staged.coin.clone()).collect()
-            };
-            let mut missing = enough(&[]);
-            for staged in free {
-                if missing.is_ok() {
-                    break;
-                }
-                chosen.push(staged);
-                missing = enough(&coins(&chosen));
-            }
-            Ok((chosen, missing))
-        };
-        let (mut chosen, mut missing) = choose()?;
-        if let Err(amount) = missing {
-            // One more input costs more: 69 vB for its outpoint, sequence and witness.
-            let input = Amount::from_sat(fee_rate_sat_per_vb.saturating_mul(69));
-            let needed = amount
-                .checked_add(input)
-                .ok_or_else(|| not_enough(amount))?;
-            self.stage(needed.max(Amount::from_sat(1_000)), fee_rate_sat_per_vb)?;
-            (chosen, missing) = choose()?;
+        let mut free = self.staged()?;
+        free.retain(|staged| staged.reason.is_none());
+        free.sort_by_key(|staged| std::cmp::Reverse(staged.coin.output().map(|it| it.value).ok()));
+        let mut in_blocks = Vec::new();
+        for staged in &free {
+            in_blocks.push(self.is_in_a_block(staged)?);
         }
-        missing.map_err(not_enough)?;
+        let choose = |with_waiting: bool| {
+            let mut chosen: Vec<FundingCoin> = Vec::new();
+            let mut numbers = Vec::new();
+            let mut missing = enough(&[]);
+            for (staged, is_in_a_block) in free.iter().zip(&in_blocks) {
+                if missing.is_err() && (*is_in_a_block || with_waiting) {
+                    chosen.push(staged.coin.clone());
+                    numbers.push(staged.number);
+                    missing = enough(&chosen);
+                }
+            }
+            (chosen, numbers, missing)
+        };
+        let (chosen, numbers, missing) = choose(false);
+        if missing.is_err() {
+            // The other side takes no coin that is in no block: what waits for one is paid for.
+            if let (_, _, Err(amount)) = choose(true) {
+                // One more input costs more: 69 vB for its outpoint, sequence and witness.
+                let input = Amount::from_sat(fee_rate_sat_per_vb.saturating_mul(69));
+                let needed = amount
+                    .checked_add(input)
+                    .ok_or_else(|| not_enough(amount))?;
+                self.stage(needed.max(Amount::from_sat(1_000)), fee_rate_sat_per_vb)?;
+            }
+            let message = "the coin for the contract is paid and waits for its block; call again \
+                           after it";
+            return Err(error(ErrorKind::Unavailable, message));
+        }
         let mut connection = self.connection();
         let change = connection.transaction().map_err(store)?;
-        for staged in &chosen {
+        for number in numbers {
             let sql = "UPDATE staged SET reason = ?2 WHERE number = ?1 AND reason IS NULL";
             let taken = change
-                .execute(sql, params![staged.number, reason])
+                .execute(sql, params![number, reason])
                 .map_err(store)?;
             if taken == 0 {
                 let message = "another call took the coin; try again";
@@ -313,7 +327,7 @@ impl Funding for StagedFunding {
             }
         }
         change.commit().map_err(store)?;
-        Ok(chosen.into_iter().map(|staged| staged.coin).collect())
+        Ok(chosen)
     }
 
     fn extend(&self, reason: &str, coins: &[OutPoint], _: Option<u64>) -> BitcoinResult<()> {

@@ -53,6 +53,9 @@ pub(crate) struct Facts {
     pub(crate) total_sat: u64,
     pub(crate) own_sat: u64,
     pub(crate) refund_time: u32,
+    /// When the first event can be known, once the transactions are.
+    #[serde(default)]
+    pub(crate) first_maturity: Option<u32>,
     /// Blocks up to this height cannot have anything of it.
     pub(crate) from_height: u32,
     pub(crate) funding_txid: Option<Txid>,
@@ -97,6 +100,7 @@ impl Facts {
             total_sat: sat.0,
             own_sat: sat.1,
             refund_time,
+            first_maturity: None,
             from_height,
             funding_txid: None,
             funding_vout: None,
@@ -120,6 +124,7 @@ impl Facts {
     pub(crate) fn bind(&mut self, id: ContractId, deal: &Deal) {
         let outpoint = deal.outpoint();
         self.contract_id = Some(ContractId(deal.contract_id(&id.0)));
+        self.first_maturity = deal.first_maturity();
         self.funding_txid = Some(outpoint.txid);
         self.funding_vout = Some(outpoint.vout);
         let inputs = deal.transactions.fund.input.iter();

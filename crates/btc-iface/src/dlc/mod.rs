@@ -4,7 +4,7 @@ mod contract;
 mod message;
 mod terms;
 
-use ::bitcoin::{BlockHash, Txid};
+use ::bitcoin::{BlockHash, OutPoint, Txid};
 
 use crate::error::BitcoinResult;
 
@@ -200,11 +200,27 @@ pub trait OracleInterface: Send + Sync {
     fn public_key(&self) -> String;
 }
 
-/// Where the hashes of the active chain are asked for, by height.
+/// An output that no transaction spends, as far as a node knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnspentOutput {
+    /// How many blocks deep it is; 0: in no block.
+    pub confirmations: u32,
+    /// Whether it is a block's reward, which can be spent once it is 100 blocks deep.
+    pub is_coinbase: bool,
+}
+
+/// Where the active chain is asked for the hash of a height, and for what is unspent.
 pub trait BlockIndex: Send + Sync {
     /// Returns the hash of the block at this height.
     ///
     /// # Errors
     /// `NotFound`: the height is above the tip.
     fn block_hash(&self, height: u32) -> BitcoinResult<BlockHash>;
+
+    /// Returns this output of any wallet's, unless it does not exist or is spent by a transaction
+    /// in a block or in the mempool.
+    ///
+    /// # Errors
+    /// Those of the node.
+    fn unspent(&self, outpoint: OutPoint) -> BitcoinResult<Option<UnspentOutput>>;
 }

@@ -5,7 +5,7 @@ use btc::dlc::{Cancellation, ContractState, DlcInterface, OracleInterface};
 use btc::{BitcoinInterface, ErrorKind, FeeRate, WalletInterface};
 use serde_json::{Value, json};
 
-use crate::support::{World, fund, newest, settle_down, toss};
+use crate::support::{World, fund, newest, refused, settle_down, toss};
 
 const STAKE: u64 = 400_000;
 
@@ -144,8 +144,7 @@ fn a_cancellation_after_signing_spends_an_own_input_elsewhere_and_says_so() {
     // Until it is in a block, the state says what it is.
     assert_eq!(alice.state(id), ContractState::Signed);
     world.mine(1);
-    let late = bob.dlc.finalize(&sign).expect_err("the coin is gone");
-    assert_eq!(late.kind(), ErrorKind::Rejected);
+    refused(bob.dlc.finalize(&sign), "funding_inputs");
     assert!(world.mempool().is_empty());
     world.mine(6);
     for party in [&alice, &bob] {

@@ -121,9 +121,10 @@ fn plain(world: &World) -> Plain {
     let seed = Seed::open_or_create(&folder.join("seed")).expect("a seed");
     let file = folder.join("staged.sqlite");
     let bitcoin = Arc::clone(&party.bitcoin) as _;
-    let funding = StagedFunding::open(bitcoin, Network::Regtest, seed.clone(), &file);
-    let funding = Arc::new(funding.expect("a file"));
     let bare = Arc::new(RustBitcoin::connect(&world.config()).expect("a node"));
+    let index = Arc::clone(&bare) as _;
+    let funding = StagedFunding::open(bitcoin, index, Network::Regtest, seed.clone(), &file);
+    let funding = Arc::new(funding.expect("a file"));
     let with = Parts {
         network: Network::Regtest,
         index: Arc::clone(&bare) as _,
@@ -150,9 +151,15 @@ fn a_wallet_that_only_pays_funds_through_a_staged_key() {
     let oracle = world.oracle();
     let terms = toss(world.coin_toss(&oracle, "toss"), STAKE, STAKE);
     let offer = alice.dlc.offer(&terms).expect("an offer");
+    // One payment to the staging key leaves, and nothing else, until that is in a block.
+    for _ in 0..2 {
+        let failure = bob.dlc.accept(&offer).expect_err("no coin in a block");
+        assert_eq!(failure.kind(), ErrorKind::Unavailable, "{failure}");
+        assert_eq!(world.mempool().len(), 1);
+    }
+    world.mine(1);
     let accept = bob.dlc.accept(&offer).expect("an accept message");
-    // One payment to the staging key has left, and nothing else.
-    assert_eq!(world.mempool().len(), 1);
+    assert!(world.mempool().is_empty());
     let sign = alice.dlc.sign(&accept).expect("a sign message");
     bob.dlc.finalize(&sign).expect("a funding");
     world.mine(1);
@@ -177,13 +184,15 @@ fn a_staged_coin_that_no_contract_used_is_sent_back() {
     let oracle = world.oracle();
     let terms = toss(world.coin_toss(&oracle, "toss"), STAKE, STAKE);
     let before = bob.party.balance();
+    bob.dlc.offer(&terms).expect_err("a coin in no block");
+    world.mine(1);
     bob.dlc.offer(&terms).expect("an offer");
     assert!(bob.funding.send_back(2).expect("reserved").is_empty());
     let id = bob.dlc.list().expect("a list")[0].id;
     bob.dlc.cancel(id).expect("a cancellation");
     // The next offer brings the same coin; then it goes home.
     bob.dlc.offer(&terms).expect("an offer");
-    assert_eq!(world.mempool().len(), 1);
+    assert!(world.mempool().is_empty());
     let id = bob.dlc.list().expect("a list")[0].id;
     bob.dlc.cancel(id).expect("a cancellation");
     assert_eq!(bob.funding.send_back(2).expect("sent").len(), 1);

@@ -13,7 +13,7 @@ pub(crate) const STAKE: u64 = 400_000;
 type Change = Box<dyn FnOnce(&mut Value)>;
 
 /// A message with another value at this place of its JSON.
-fn altered(message: &DlcMessage, change: impl FnOnce(&mut Value)) -> DlcMessage {
+pub(crate) fn altered(message: &DlcMessage, change: impl FnOnce(&mut Value)) -> DlcMessage {
     let text = text::to_json(message).expect("an own message");
     let mut value: Value = serde_json::from_str(&text).expect("JSON");
     change(&mut value["message"]);

@@ -10,3 +10,4 @@ mod numeric;
 mod oracles;
 mod restart;
 mod support;
+mod unseen;

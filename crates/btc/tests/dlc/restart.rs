@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use btc::discreet::text;
 use btc::dlc::{ContractState, DlcInterface, DlcMessage};
-use btc::{Credentials, Network, NodeConfig, WalletInterface};
+use btc::{Credentials, ErrorKind, Network, NodeConfig, WalletInterface};
 
 use crate::support::{Party, World, newest, toss};
 
@@ -118,7 +118,8 @@ fn killed_after(world: &World, home: &std::path::Path, step: &str, input: &[u8])
 
 #[test]
 fn a_side_that_is_killed_after_every_transition_resumes_to_the_same_funding() {
-    let world = World::new();
+    // This node refuses the funding for its fee until it is told otherwise.
+    let world = World::with(&["-minrelaytxfee=0.00005"]);
     let (alice, bob) = world.parties();
     let oracle = world.oracle();
     let announcement = world.coin_toss(&oracle, "toss");
@@ -131,9 +132,8 @@ fn a_side_that_is_killed_after_every_transition_resumes_to_the_same_funding() {
     let sign = killed_after(&world, alice.path(), "sign", accept.as_bytes());
     let again = killed_after(&world, alice.path(), "sign", accept.as_bytes());
     assert_eq!(sign, again);
-    // Between the store and the broadcast: the node does not answer, and the process is killed.
+    // Behind the store, before the network has it: the node refuses, and the process is killed.
     let mut child = start(&world, bob.path(), "finalize");
-    world.node.pause().expect("paused");
     send(&mut child, sign.as_bytes());
     let file = bob.path().join("dlc/contracts.sqlite");
     eventually("the funding is stored", || {
@@ -143,10 +143,11 @@ fn a_side_that_is_killed_after_every_transition_resumes_to_the_same_funding() {
     });
     child.kill().expect("killed");
     child.wait().expect("gone");
-    world.node.resume().expect("resumed");
+    assert!(world.mempool().is_empty());
     let bob = Party::open_at(world.config(), &world.clock, bob.path());
     let alice = Party::open_at(world.config(), &world.clock, alice.path());
     let expected = alice.dlc.get(newest(&alice)).expect("it").funding_txid;
+    world.favour(&expected.expect("known").to_string());
     let txid = bob.dlc.finalize(&sign).expect("the same funding");
     assert_eq!(Some(txid), expected);
     assert_eq!(world.mempool(), [txid]);
@@ -161,21 +162,39 @@ fn a_side_that_is_killed_after_every_transition_resumes_to_the_same_funding() {
 }
 
 #[test]
-fn what_was_stored_before_a_broadcast_that_failed_leaves_at_the_next_sync() {
+fn a_node_that_is_gone_stops_a_funding_before_it_is_signed() {
     let world = World::new();
-    let (alice, mut bob) = world.parties();
+    let (alice, bob) = world.parties();
     let oracle = world.oracle();
     let terms = toss(world.coin_toss(&oracle, "toss"), STAKE, STAKE);
     let offer = alice.dlc.offer(&terms).expect("an offer");
     let accept = bob.dlc.accept(&offer).expect("an accept message");
     let sign = alice.dlc.sign(&accept).expect("a sign message");
     world.node.stop().expect("stopped");
-    bob.dlc.finalize(&sign).expect_err("no node");
+    let failure = bob.dlc.finalize(&sign).expect_err("no node");
+    assert_eq!(failure.kind(), ErrorKind::Unavailable, "{failure}");
+    let id = newest(&bob);
+    assert_eq!(bob.state(id), ContractState::Accepted);
+    world.node.restart().expect("a node again");
+    world.set_clock(world.now());
+    let txid = bob.dlc.finalize(&sign).expect("the same message");
+    assert_eq!(world.mempool(), [txid]);
+}
+
+#[test]
+fn what_was_stored_before_a_broadcast_that_failed_leaves_at_the_next_sync() {
+    let world = World::with(&["-minrelaytxfee=0.00005"]);
+    let (alice, mut bob) = world.parties();
+    let oracle = world.oracle();
+    let terms = toss(world.coin_toss(&oracle, "toss"), STAKE, STAKE);
+    let offer = alice.dlc.offer(&terms).expect("an offer");
+    let accept = bob.dlc.accept(&offer).expect("an accept message");
+    let sign = alice.dlc.sign(&accept).expect("a sign message");
+    bob.dlc.finalize(&sign).expect_err("too low a fee");
     let id = newest(&bob);
     assert_eq!(bob.state(id), ContractState::Signed);
     let txid = bob.dlc.get(id).expect("it").funding_txid.expect("known");
-    world.node.restart().expect("a node again");
-    world.set_clock(world.now());
+    world.favour(&txid.to_string());
     bob.restart();
     bob.dlc.sync().expect("a sync");
     assert_eq!(bob.state(id), ContractState::Broadcast);

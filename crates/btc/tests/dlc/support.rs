@@ -35,7 +35,16 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
-        let node = Node::builder().start().expect("a node");
+        Self::with(&[])
+    }
+
+    /// A node with these settings.
+    pub(crate) fn with(settings: &[&str]) -> Self {
+        let mut node = Node::builder();
+        for setting in settings {
+            node = node.arg(*setting);
+        }
+        let node = node.start().expect("a node");
         let world = Self {
             node,
             clock: Arc::new(AtomicU64::new(0)),
@@ -86,6 +95,12 @@ impl World {
             credentials: Credentials::CookieFile(self.node.cookie_file().expect("a cookie")),
             ..NodeConfig::new(Network::Regtest)
         }
+    }
+
+    /// Lets the node take this transaction whatever its fee is.
+    pub(crate) fn favour(&self, txid: &str) {
+        let parameters = [json!(txid), json!(0), json!(10_000)];
+        let _: Value = self.call("prioritisetransaction", &parameters);
     }
 
     pub(crate) fn mempool(&self) -> Vec<Txid> {
