@@ -12,7 +12,7 @@ use crate::check::{self, Policy};
 use crate::deal::{Accepting, Deal};
 use crate::{Oracle, Seed, terms, wire};
 
-const STAKE: u64 = 10_000_000;
+pub(crate) const STAKE: u64 = 10_000_000;
 const NOW: u64 = 1_800_000_000;
 const POLICY: Policy = Policy {
     network: Network::Regtest,
@@ -57,7 +57,7 @@ fn party(byte: u8) -> PartyParams {
     }
 }
 
-fn offer(terms: &ContractTerms) -> OfferDlc {
+pub(crate) fn offer(terms: &ContractTerms) -> OfferDlc {
     let offer = ddk::contract::create_offer(CreateOfferParams {
         chain_hash: ddk::contract::chain_hash_from_network(Network::Regtest),
         temporary_contract_id: Some([7; 32]),
@@ -153,7 +153,7 @@ fn bare_sign(offer: &OfferDlc, accept: &AcceptDlc) -> SignDlc {
     made.expect("a sign message").sign
 }
 
-fn oracle(folder: &tempfile::TempDir) -> Oracle {
+pub(crate) fn oracle(folder: &tempfile::TempDir) -> Oracle {
     let path = folder.path().join("oracle.sqlite");
     Oracle::open(&path, &Seed::from_bytes([5; 32])).expect("an oracle")
 }
@@ -179,7 +179,12 @@ fn enumerated(oracle: &Oracle, count: u64) -> ContractTerms {
         .branch(Oracles::one(announcement), Payout::enumerated(payouts))
 }
 
-fn numeric(oracle: &Oracle, digits: u16, points: &[(u64, u64)], step: u64) -> ContractTerms {
+pub(crate) fn numeric(
+    oracle: &Oracle,
+    digits: u16,
+    points: &[(u64, u64)],
+    step: u64,
+) -> ContractTerms {
     let event = Event {
         name: format!("{digits} digits"),
         maturity_time: 1_900_000_000,

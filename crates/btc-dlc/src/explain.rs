@@ -1,5 +1,7 @@
 //! What a contract means, in full sentences and in numbers, for one of its sides.
 
+use std::collections::BTreeSet;
+
 use btc_iface::dlc::{ContractId, Explanation, OutcomeLine, Role};
 use ddk_manager::contract::ContractDescriptor;
 use ddk_messages::OfferDlc;
@@ -19,7 +21,7 @@ pub(crate) fn explain(offer: &OfferDlc, checked: &Checked, role: Role) -> Explan
         Role::Offerer => (offered, total.saturating_sub(offered)),
         Role::Accepter => (total.saturating_sub(offered), offered),
     };
-    let outcomes: Vec<Vec<OutcomeLine>> = checked
+    let mut outcomes: Vec<Vec<OutcomeLine>> = checked
         .branches
         .iter()
         .map(|branch| lines(branch, role))
@@ -37,6 +39,13 @@ pub(crate) fn explain(offer: &OfferDlc, checked: &Checked, role: Role) -> Explan
         }
         sentences.extend(who_decides(branch));
         sentences.extend(best_and_worst(lines, own));
+        if lines.len() > MAX_LINES {
+            sentences.push(format!(
+                "Of its {} payouts, some are left out of the list and of the drawing: of each \
+                 stretch, the lowest and the highest are kept. Best and worst are of all of them.",
+                lines.len()
+            ));
+        }
     }
     sentences.push(format!(
         "If the oracles stay silent or disagree, each side gets back what it put in, from Unix \
@@ -60,6 +69,9 @@ pub(crate) fn explain(offer: &OfferDlc, checked: &Checked, role: Role) -> Explan
         sentences.push(format!(
             "Payouts below {DUST_SAT} sat are too small to be sent and go to the miners."
         ));
+    }
+    for lines in &mut outcomes {
+        thin(lines);
     }
     Explanation {
         id: ContractId(offer.temporary_contract_id),
@@ -96,6 +108,12 @@ fn who_decides(branch: &CheckedBranch) -> Vec<String> {
             oracles.len(),
             names.join("; ")
         ));
+        sentences.push(
+            "The oracle that announces last can choose its key so that the keys of the others \
+             cancel out, and then decides alone: trust each of them, or wait for announcements \
+             that were published before yours."
+                .to_owned(),
+        );
         if let ContractDescriptor::Numerical(numeric) = &execution.contract_descriptor {
             sentences.push(match &numeric.difference_params {
                 Some(difference) => format!(
@@ -134,8 +152,29 @@ fn best_and_worst(lines: &[OutcomeLine], own: u64) -> Vec<String> {
     best.into_iter().chain(worst).collect()
 }
 
-/// What each outcome pays. Of a curve with more payouts than lines, every n-th is left, and the
-/// first and the last payout.
+/// Leaves at most `MAX_LINES`: the first and the last, and of each stretch between them the lowest
+/// and the highest payout.
+fn thin(lines: &mut Vec<OutcomeLine>) {
+    if lines.len() <= MAX_LINES {
+        return;
+    }
+    let last = lines.len() - 1;
+    let stretch = lines.len().div_ceil(MAX_LINES / 2 - 1);
+    let mut kept = BTreeSet::from([0, last]);
+    for start in (0..lines.len()).step_by(stretch) {
+        let part = start..(start + stretch).min(lines.len());
+        let pays = |index: &usize| lines[*index].own_payout_sat;
+        kept.extend(part.clone().min_by_key(pays));
+        kept.extend(part.max_by_key(pays));
+    }
+    let mut index = 0;
+    lines.retain(|_| {
+        index += 1;
+        kept.contains(&(index - 1))
+    });
+}
+
+/// What each outcome pays.
 fn lines(branch: &CheckedBranch, role: Role) -> Vec<OutcomeLine> {
     let line = |outcome: String, numbers: Option<(u64, u64)>, offer: u64, accept: u64| {
         let (own_payout_sat, their_payout_sat) = match role {
@@ -154,7 +193,6 @@ fn lines(branch: &CheckedBranch, role: Role) -> Vec<OutcomeLine> {
         ContractDescriptor::Enum(outcomes) => outcomes
             .outcome_payouts
             .iter()
-            .take(MAX_LINES)
             .map(|one| {
                 let payout = &one.payout;
                 let (offer, accept) = (payout.offer.to_sat(), payout.accept.to_sat());
@@ -162,14 +200,9 @@ fn lines(branch: &CheckedBranch, role: Role) -> Vec<OutcomeLine> {
             })
             .collect(),
         ContractDescriptor::Numerical(_) => {
-            let ranges = &branch.ranges;
-            let step = ranges.len().div_ceil(MAX_LINES - 1).max(1);
-            let last = ranges.len().saturating_sub(1);
+            let ranges = branch.ranges.iter();
             ranges
-                .iter()
-                .enumerate()
-                .filter(|(index, _)| index % step == 0 || *index == last)
-                .map(|(_, range)| {
+                .map(|range| {
                     let from = range.start as u64;
                     let to = from + range.count as u64 - 1;
                     let name = if from == to {

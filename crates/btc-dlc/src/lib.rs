@@ -16,6 +16,8 @@ mod deal_tests;
 pub mod draw;
 mod engine;
 mod explain;
+#[cfg(test)]
+mod explain_tests;
 mod fault;
 mod funding;
 mod keys;

@@ -1,7 +1,7 @@
 //! Completing the funding: verified, stored, and only then handed to the network.
 
 use bitcoin::{Txid, Witness};
-use btc_iface::dlc::{ContractId, DlcMessage, Role};
+use btc_iface::dlc::{ContractId, ContractState, DlcMessage, Role};
 use btc_iface::{BitcoinError, BitcoinResult};
 use ddk_messages::{AcceptDlc, FundingInput, OfferDlc, SignDlc};
 
@@ -23,6 +23,12 @@ impl Dlc {
             ));
         }
         match row.facts.phase {
+            Phase::Accepted if row.facts.state() != ContractState::Accepted => {
+                let state = row.facts.state();
+                return Err(invalid(format!(
+                    "the contract is {state}; nothing is signed"
+                )));
+            }
             Phase::Accepted => self.complete(&mut row, message, &sign)?,
             Phase::Signed if row.facts.escape_raw.is_some() => {
                 return Err(invalid("the contract was given up"));

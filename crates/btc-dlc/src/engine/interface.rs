@@ -60,7 +60,7 @@ impl DlcInterface for Dlc {
     }
 
     fn sync(&self) -> BitcoinResult<Vec<DlcEvent>> {
-        self.follow_and_mend()
+        self.follow_and_mend(true)
     }
 
     fn get(&self, id: ContractId) -> BitcoinResult<Contract> {

@@ -58,7 +58,7 @@ impl Default for DlcConfig {
     fn default() -> Self {
         Self {
             max_fee_rate_sat_per_vb: 500,
-            min_refund_delay_s: 3_600,
+            min_refund_delay_s: 86_400,
             max_refund_delay_s: 2 * 365 * 86_400,
             patience_s: 86_400,
             final_depth: 6,

@@ -1,10 +1,12 @@
 //! Settling: by what the oracles attested, or by the refund.
 
+use std::collections::BTreeSet;
+
 use bitcoin::Txid;
 use bitcoin::secp256k1::{PublicKey, Secp256k1};
 use btc_iface::dlc::{ContractId, Role};
 use btc_iface::{BitcoinError, BitcoinResult, ErrorKind};
-use ddk_messages::oracle_msgs::OracleAttestation;
+use ddk_messages::oracle_msgs::{OracleAnnouncement, OracleAttestation};
 use ddk_messages::{AcceptDlc, OfferDlc};
 
 use super::{Dlc, raw};
@@ -28,7 +30,8 @@ impl Dlc {
         self.hand_over_closing(&mut row, closing)
     }
 
-    /// Those of these attestations that are of events of this contract; what cannot be read is not.
+    /// Those of these attestations that are of events of this contract, each oracle's first for an
+    /// event; what cannot be read or is forged is not among them.
     ///
     /// # Errors
     /// `NotFound`: no such contract.
@@ -36,22 +39,21 @@ impl Dlc {
         let row = self.row(id)?;
         let offer = Self::offer_of(&row)?;
         let checked = check::contract_info(&offer.contract_info)?;
-        let is_own = |hex: &String| {
+        let branches = checked.branches.iter();
+        let announcements: Vec<_> = branches
+            .flat_map(|branch| &branch.execution.oracle_announcements)
+            .collect();
+        let mut seen = BTreeSet::new();
+        let is_own = |hex: &&String| {
             wire::attestation(hex).is_ok_and(|attestation| {
-                checked.branches.iter().any(|branch| {
-                    let oracles = &branch.execution.oracle_announcements;
-                    oracles.iter().any(|announcement| {
-                        announcement.oracle_public_key == attestation.oracle_public_key
-                            && announcement.oracle_event.event_id == attestation.event_id
-                    })
-                })
+                announcements
+                    .iter()
+                    .filter(|announcement| is_of(&attestation, announcement))
+                    .any(|announcement| verify(&attestation, announcement).is_ok())
+                    && seen.insert((attestation.oracle_public_key, attestation.event_id.clone()))
             })
         };
-        Ok(attestations
-            .iter()
-            .filter(|hex| is_own(hex))
-            .cloned()
-            .collect())
+        Ok(attestations.iter().filter(is_own).cloned().collect())
     }
 
     fn settlement(
@@ -179,29 +181,18 @@ fn belonging(
     attested: &[OracleAttestation],
     is_known: &mut [bool],
 ) -> BitcoinResult<Vec<(usize, OracleAttestation)>> {
-    let secp = Secp256k1::verification_only();
     let announcements = &deal.branches()[branch].execution.oracle_announcements;
     let mut found: Vec<(usize, OracleAttestation)> = Vec::new();
     for (position, attestation) in attested.iter().enumerate() {
         let mut of_this = announcements
             .iter()
             .enumerate()
-            .filter(|(_, announcement)| {
-                announcement.oracle_public_key == attestation.oracle_public_key
-                    && announcement.oracle_event.event_id == attestation.event_id
-            });
+            .filter(|(_, announcement)| is_of(attestation, announcement));
         let Some((index, announcement)) = of_this.next() else {
             continue;
         };
         is_known[position] = true;
-        if attestation.signatures.len() != announcement.oracle_event.oracle_nonces.len() {
-            return Err(refuse("attestation", "not one signature for each nonce"));
-        }
-        guard("attestation", || {
-            attestation
-                .validate(&secp, announcement)
-                .map_err(|cause| refuse("attestation", cause.to_string()))
-        })?;
+        verify(attestation, announcement)?;
         // The same attestation twice counts once.
         match found.iter().find(|(known, _)| *known == index) {
             Some((_, known)) if known == attestation => {}
@@ -215,6 +206,22 @@ fn belonging(
     // ddk looks a combination of oracles up in ascending order only.
     found.sort_by_key(|(index, _)| *index);
     Ok(found)
+}
+
+fn is_of(attestation: &OracleAttestation, announcement: &OracleAnnouncement) -> bool {
+    announcement.oracle_public_key == attestation.oracle_public_key
+        && announcement.oracle_event.event_id == attestation.event_id
+}
+
+fn verify(attestation: &OracleAttestation, announcement: &OracleAnnouncement) -> BitcoinResult<()> {
+    if attestation.signatures.len() != announcement.oracle_event.oracle_nonces.len() {
+        return Err(refuse("attestation", "not one signature for each nonce"));
+    }
+    guard("attestation", || {
+        attestation
+            .validate(&Secp256k1::verification_only(), announcement)
+            .map_err(|cause| refuse("attestation", cause.to_string()))
+    })
 }
 
 /// A refund before its time is refused as not final: says when it is.

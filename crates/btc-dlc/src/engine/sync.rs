@@ -9,7 +9,19 @@ use crate::funding::to_transaction;
 use crate::store::{Facts, Phase, Row};
 
 impl Dlc {
-    pub(super) fn follow_and_mend(&self) -> BitcoinResult<Vec<DlcEvent>> {
+    /// [`sync`](btc_iface::dlc::DlcInterface::sync) without a refund: what may be settled by an
+    /// attestation comes first.
+    ///
+    /// # Errors
+    /// Those of `sync`.
+    ///
+    /// # Effects
+    /// Those of `sync`, but for refunds.
+    pub fn sync_before_settling(&self) -> BitcoinResult<Vec<DlcEvent>> {
+        self.follow_and_mend(false)
+    }
+
+    pub(super) fn follow_and_mend(&self, with_refunds: bool) -> BitcoinResult<Vec<DlcEvent>> {
         let before = self.store.all()?;
         let tip = self.follow()?;
         // Released coins are free, and change can be spent, as soon as the wallet knows.
@@ -20,7 +32,9 @@ impl Dlc {
                 continue;
             }
             // One bad contract never stops the others.
-            let mended = self.row(id).and_then(|mut row| self.mend(&mut row, tip));
+            let mended = self
+                .row(id)
+                .and_then(|mut row| self.mend(&mut row, tip, with_refunds));
             if let Err(failure) = mended {
                 failures.push((id, failure.to_string()));
             }
@@ -41,7 +55,7 @@ impl Dlc {
         Ok(events)
     }
 
-    fn mend(&self, row: &mut Row, tip: u32) -> BitcoinResult<()> {
+    fn mend(&self, row: &mut Row, tip: u32, with_refunds: bool) -> BitcoinResult<()> {
         match row.facts.state() {
             ContractState::Signed | ContractState::Broadcast => {
                 if let Some(escape) = row.facts.escape_raw.clone() {
@@ -65,7 +79,7 @@ impl Dlc {
                 }
                 if let Some(closing) = &row.facts.closing {
                     self.broadcast(&closing.raw.clone())?;
-                } else if self.now() >= row.facts.refund_time.into() {
+                } else if with_refunds && self.now() >= row.facts.refund_time.into() {
                     return self.refund_if_due(row.id);
                 }
                 Ok(())

@@ -7,7 +7,7 @@ use btc::{ErrorKind, WalletInterface};
 use serde_json::json;
 
 use crate::hostile::{STAKE, altered, assert_untouched, offered};
-use crate::support::{Party, World, newest, refused, toss};
+use crate::support::{Party, World, fund, newest, refused, settle_down, toss};
 
 /// The same message, but the first coin is of a transaction that was never made.
 fn invented(message: &DlcMessage) -> DlcMessage {
@@ -54,6 +54,11 @@ fn a_coin_that_is_spent_or_in_no_block_is_refused() {
     assert_eq!(bob.state(id), ContractState::Accepted);
     world.mine(1);
     refused(bob.dlc.finalize(&sign), "funding_inputs");
+    // What has failed is not finalized, whatever the chain says now.
+    bob.dlc.sync().expect("a sync");
+    assert_eq!(bob.state(id), ContractState::Failed);
+    let failure = bob.dlc.finalize(&sign).expect_err("failed");
+    assert!(failure.to_string().contains("is failed"), "{failure}");
     // Nothing is kept for ever: what was reserved has its end as before.
     let coins = bob.wallet.unspent().expect("coins");
     let held = coins.iter().find(|coin| coin.reserved_for.is_some());
@@ -134,4 +139,46 @@ fn the_offering_side_hears_of_a_funding_that_does_not_come_before_the_event() {
     assert_eq!(alice.state(id), ContractState::Broadcast);
     assert_eq!(alice.dlc.get(id).expect("it").note, None);
     oracle.attest("toss", "heads").expect("one");
+}
+
+#[test]
+fn an_attestation_comes_before_the_refund_and_a_forged_one_does_not_stand_in_its_way() {
+    let world = World::new();
+    let (alice, bob) = world.parties();
+    let oracle = world.oracle();
+    let mut terms = toss(world.coin_toss(&oracle, "toss"), STAKE, STAKE);
+    let refund_time = world.now() + 3 * 86_400;
+    terms.refund_time = Some(u32::try_from(refund_time).expect("a time"));
+    let id = fund(&world, &alice, &bob, &terms);
+    let genuine = oracle.attest("toss", "heads").expect("one");
+    // Of the same oracle and event, with one digit of the signature changed.
+    let other = if genuine.ends_with('0') { "1" } else { "0" };
+    let at = genuine.len() - 20;
+    let forged = format!("{}{other}{}", &genuine[..at], &genuine[at + 1..]);
+    let folder = [
+        forged,
+        "nothing".to_owned(),
+        genuine.clone(),
+        genuine.clone(),
+    ];
+    world.mine_past(refund_time);
+    alice.dlc.sync_before_settling().expect("a sync");
+    assert!(world.mempool().is_empty());
+    let own = alice.dlc.belonging(id, &folder).expect("a contract");
+    assert_eq!(own, [genuine]);
+    alice.dlc.execute(id, &own).expect("a settlement");
+    alice.dlc.sync().expect("a sync");
+    assert_eq!(world.mempool().len(), 1);
+    settle_down(&world, &alice, &bob);
+    assert_eq!(alice.state(id), ContractState::Claimed);
+}
+
+#[test]
+fn a_refund_sooner_than_a_day_after_the_event_is_refused() {
+    let world = World::new();
+    let (alice, _) = world.parties();
+    let oracle = world.oracle();
+    let mut terms = toss(world.coin_toss(&oracle, "toss"), STAKE, STAKE);
+    terms.refund_time = Some(u32::try_from(world.now() + 86_400 + 7_200).expect("a time"));
+    refused(alice.dlc.offer(&terms), "refund_locktime");
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use btc::discreet::Dlc;
 use btc::dlc::{ContractState, DlcInterface as _};
 
 use super::{digits, open, tell};
@@ -36,13 +37,21 @@ pub(super) fn run(output: Output, attestations: Option<&Path>, every: u64) -> Do
 
 fn round(output: Output, folder: Option<&Path>) -> Result<(), Failure> {
     let (dlc, _) = open()?;
-    let events = dlc.sync()?;
+    // What an attestation settles is not refunded: the refund comes last.
+    let mut events = dlc.sync_before_settling()?;
+    if let Some(folder) = folder {
+        settle(&dlc, folder)?;
+    }
+    let rest = dlc.sync()?;
+    events.extend(rest.into_iter().filter(|event| event.error.is_none()));
     if !events.is_empty() {
         output.show(&events, || tell::events(&events))?;
     }
-    let Some(folder) = folder else {
-        return Ok(());
-    };
+    Ok(())
+}
+
+/// Settles what the folder's attestations decide.
+fn settle(dlc: &Dlc, folder: &Path) -> Result<(), Failure> {
     let known = known(folder)?;
     for contract in dlc.list()? {
         let is_open = contract.state == ContractState::Confirmed && contract.closing_txid.is_none();
