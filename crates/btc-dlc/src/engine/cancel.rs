@@ -15,7 +15,11 @@ impl Dlc {
     pub(super) fn cancel_contract(&self, id: ContractId) -> BitcoinResult<Cancellation> {
         let mut row = self.row(id)?;
         match (row.facts.state(), row.facts.role) {
-            (ContractState::Cancelled | ContractState::Rejected, _) => Ok(Cancellation::Safe),
+            // The process may have died between the store and the release.
+            (ContractState::Cancelled | ContractState::Rejected, _) => {
+                self.parts.funding.release(&self.reason(id))?;
+                Ok(Cancellation::Safe)
+            }
             (ContractState::Offered | ContractState::Accepted, _) => {
                 row.facts.phase = Phase::Cancelled;
                 row.facts.is_released = true;

@@ -197,6 +197,9 @@ impl StagedFunding {
         let free = self.staged()?.into_iter().filter(|it| it.reason.is_none());
         let mut sent = Vec::new();
         for staged in free {
+            if !self.is_in_a_block(&staged)? {
+                continue;
+            }
             let transaction = self.back(&staged, fee_rate_sat_per_vb)?;
             self.bitcoin
                 .broadcast_transaction(&to_plain(&transaction))?;
@@ -346,7 +349,8 @@ impl Funding for StagedFunding {
     fn release(&self, reason: &str) -> BitcoinResult<()> {
         self.connection()
             .execute(
-                "UPDATE staged SET reason = NULL WHERE reason = ?1",
+                // What was spent in a block that left the chain is no more: the node decides.
+                "UPDATE staged SET reason = NULL, spent = 0 WHERE reason = ?1",
                 [reason],
             )
             .map_err(store)?;
@@ -389,13 +393,7 @@ impl Funding for StagedFunding {
         let staged = self.staged()?;
         let held = staged.iter().find(|staged| staged.coin.outpoint == coin);
         let held = held.ok_or_else(|| invalid("not a staged coin"))?;
-        let transaction = self.back(held, fee_rate_sat_per_vb)?;
-        self.connection()
-            .execute(
-                "UPDATE staged SET spent = 1 WHERE number = ?1",
-                [held.number],
-            )
-            .map_err(store)?;
-        Ok(transaction)
+        // Spent is what a block says: until the escape is stored, nothing may forget the coin.
+        self.back(held, fee_rate_sat_per_vb)
     }
 }

@@ -170,7 +170,8 @@ impl Funding for WalletFunding {
         fee_rate_sat_per_vb: u64,
     ) -> BitcoinResult<Transaction> {
         let address = self.bitcoin.generate_address(AddressType::P2wpkh)?;
-        self.wallet.release_hold(reason)?;
+        // The other coins stay the contract's until the escape is in a block.
+        self.wallet.unlock(coin)?;
         let request = TransactionRequest {
             drain_to: Some(address.address),
             fee_rate: FeeRate::from_sat_per_vb(fee_rate_sat_per_vb),
@@ -179,9 +180,16 @@ impl Funding for WalletFunding {
             allow_high_fee: true,
             ..TransactionRequest::default()
         };
-        let mut psbt = self.wallet.create_psbt(&request)?;
-        self.sign(&mut psbt)?;
-        to_transaction(&self.wallet.extract_psbt(&psbt, true)?)
+        let spent = self.wallet.create_psbt(&request).and_then(|mut psbt| {
+            self.sign(&mut psbt)?;
+            to_transaction(&self.wallet.extract_psbt(&psbt, true)?)
+        });
+        if spent.is_err()
+            && let Err(cause) = self.wallet.hold(&[coin], reason, None)
+        {
+            tracing::warn!(%coin, %cause, "the contract's coin could not be reserved again");
+        }
+        spent
     }
 }
 

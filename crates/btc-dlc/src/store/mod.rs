@@ -221,6 +221,8 @@ impl Store {
                 let above = |at: Option<u32>| at.is_some_and(|at| at > height);
                 if above(facts.funding_height) {
                     facts.funding_height = None;
+                    // Coins that were marked as spent may come back.
+                    facts.is_released = false;
                 }
                 if above(facts.conflict_height) {
                     facts.conflict_height = None;

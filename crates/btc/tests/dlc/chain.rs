@@ -165,6 +165,19 @@ fn a_cancellation_before_signing_is_safe_and_frees_the_coins() {
     let accept = bob.dlc.accept(&offer).expect("an accept message");
     let id = newest(&alice);
     for party in [&alice, &bob] {
+        let coins = party.wallet.unspent().expect("coins");
+        let held = coins.iter().find(|coin| coin.reserved_for.is_some());
+        let held = held.expect("a reserved coin").clone();
+        assert_eq!(party.dlc.cancel(id).expect("one"), Cancellation::Safe);
+        assert_eq!(party.reserved(), 0);
+        // As if the process had died before the coins were released: once more releases them.
+        let reason = held.reserved_for.expect("reserved");
+        let reason = reason.trim_start_matches("hold:");
+        party
+            .wallet
+            .hold(&[held.outpoint], reason, None)
+            .expect("free");
+        assert_eq!(party.reserved(), 1);
         assert_eq!(party.dlc.cancel(id).expect("one"), Cancellation::Safe);
         assert_eq!(party.state(id), ContractState::Cancelled);
         assert_eq!(party.reserved(), 0);
