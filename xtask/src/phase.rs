@@ -31,22 +31,60 @@ pub(crate) fn run(workspace: &Workspace, flags: &PhaseFlags) -> Result<()> {
     Ok(())
 }
 
-/// Runs one suite that exists.
+/// A suite beside those of `tests/`, which needs a feature that those do without.
+struct Beside {
+    phase: u8,
+    folder: &'static str,
+    package: &'static str,
+    feature: &'static str,
+    target: &'static str,
+}
+
+const BESIDE: [Beside; 1] = [Beside {
+    phase: 3,
+    folder: "crates/btc",
+    package: "btc-migration",
+    feature: "dlc",
+    target: "dlc",
+}];
+
+/// Runs the suites of a phase that has some.
 pub(crate) fn run_suite(session: &Session<'_>, number: u8, args: &[String]) -> Result<Count> {
-    let words = format!("test --package btc-tests --test {} --", target(number));
-    let mut cargo = session.cargo(&words)?;
-    suite::run(session, cargo.args(args))
+    let mut count = Count::default();
+    let target = target(number);
+    if in_tests(session.workspace.root())?.contains(&target) {
+        let words = format!("test --package btc-tests --test {target} --");
+        count.add_all(suite::run(session, session.cargo(&words)?.args(args))?);
+    }
+    for beside in BESIDE.iter().filter(|beside| beside.phase == number) {
+        let words = format!(
+            "test --package {} --no-default-features --features {} --test {} --",
+            beside.package, beside.feature, beside.target
+        );
+        count.add_all(suite::run(session, session.cargo(&words)?.args(args))?);
+    }
+    Ok(count)
 }
 
 /// The phases that have a suite.
 pub(crate) fn available(workspace: &Workspace) -> Result<Vec<u8>> {
-    let folder = workspace.root().join("tests");
-    let path = folder.join("Cargo.toml");
+    let declared = in_tests(workspace.root())?;
+    let has = |number: &u8| {
+        let is_there = |suite: &Beside| {
+            let path = workspace.root().join(suite.folder).join("Cargo.toml");
+            suite.phase == *number && path.is_file()
+        };
+        declared.contains(&target(*number)) || BESIDE.iter().any(is_there)
+    };
+    Ok((1..=3).filter(has).collect())
+}
+
+/// The test targets of `tests/Cargo.toml`.
+fn in_tests(root: &Path) -> Result<Vec<String>> {
+    let path = root.join("tests").join("Cargo.toml");
     let manifest =
         std::fs::read_to_string(&path).context(|| format!("cannot read {}", path.display()))?;
-    let declared = declared(&manifest).context(|| format!("cannot read {}", path.display()))?;
-    let has = |number: &u8| declared.contains(&target(*number)) || is_discovered(&folder, *number);
-    Ok((1..=3).filter(has).collect())
+    declared(&manifest).context(|| format!("cannot read {}", path.display()))
 }
 
 fn target(number: u8) -> String {
@@ -64,13 +102,6 @@ fn declared(manifest: &str) -> std::result::Result<Vec<String>, toml::de::Error>
     Ok(tests
         .filter_map(|test| Some(test.get("name")?.as_str()?.to_owned()))
         .collect())
-}
-
-/// The places where cargo looks by itself.
-fn is_discovered(folder: &Path, number: u8) -> bool {
-    let target = target(number);
-    folder.join("tests").join(format!("{target}.rs")).is_file()
-        || folder.join("tests").join(target).join("main.rs").is_file()
 }
 
 #[cfg(test)]
@@ -92,16 +123,17 @@ mod tests {
     #[test]
     fn only_phases_with_a_suite_are_available() -> Result<(), Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
-        fs::create_dir_all(folder.path().join("tests/tests/phase3"))?;
+        fs::create_dir_all(folder.path().join("tests"))?;
         fs::write(
             folder.path().join("tests/Cargo.toml"),
             "[[test]]\nname = \"phase1\"\n",
         )?;
-        fs::write(folder.path().join("tests/tests/phase3/main.rs"), "")?;
-        assert_eq!(
-            available(&Workspace::at(folder.path(), folder.path()))?,
-            [1, 3]
-        );
+        let workspace = Workspace::at(folder.path(), folder.path());
+        assert_eq!(available(&workspace)?, [1]);
+        // A suite that lies beside those of `tests/`.
+        fs::create_dir_all(folder.path().join("crates/btc"))?;
+        fs::write(folder.path().join("crates/btc/Cargo.toml"), "")?;
+        assert_eq!(available(&workspace)?, [1, 3]);
         Ok(())
     }
 }

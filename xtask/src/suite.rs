@@ -18,6 +18,14 @@ pub(crate) struct Count {
 }
 
 impl Count {
+    /// Adds the count of another run.
+    pub(crate) fn add_all(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.ignored += other.ignored;
+        self.reasons.extend(other.reasons);
+    }
+
     /// Adds a runner's closing line, and why a test was left out; other lines add nothing.
     fn add(&mut self, line: &str) {
         if let Some(reason) = reason(line.trim()) {

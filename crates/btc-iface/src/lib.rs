@@ -5,6 +5,7 @@
 
 mod asynchronous;
 mod bitcoin;
+pub mod dlc;
 mod error;
 mod fees;
 pub mod lightning;

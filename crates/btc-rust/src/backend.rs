@@ -74,6 +74,19 @@ impl RustBitcoin {
     }
 }
 
+impl btc_iface::dlc::BlockIndex for RustBitcoin {
+    fn block_hash(&self, height: u32) -> BitcoinResult<BlockHash> {
+        self.get_block_hash(height)
+    }
+
+    fn unspent(
+        &self,
+        outpoint: bitcoin::OutPoint,
+    ) -> BitcoinResult<Option<btc_iface::dlc::UnspentOutput>> {
+        self.core.unspent(outpoint)
+    }
+}
+
 impl BitcoinInterface for RustBitcoin {
     fn get_transaction(&self, txid: &str) -> BitcoinResult<BitcoinTransaction> {
         let operation = Operation::GetTransaction;

@@ -124,6 +124,24 @@ impl Core {
         self.call(operation, "getblockhash", &[json!(height)])
     }
 
+    /// The output, unless it is spent in a block or in the mempool (`gettxout`).
+    pub(crate) fn unspent(
+        &self,
+        outpoint: bitcoin::OutPoint,
+    ) -> BitcoinResult<Option<btc_iface::dlc::UnspentOutput>> {
+        #[derive(Deserialize)]
+        struct Found {
+            confirmations: u32,
+            coinbase: bool,
+        }
+        let parameters = [json!(outpoint.txid), json!(outpoint.vout), json!(true)];
+        let found: Option<Found> = self.call(Operation::GetTransaction, "gettxout", &parameters)?;
+        Ok(found.map(|found| btc_iface::dlc::UnspentOutput {
+            confirmations: found.confirmations,
+            is_coinbase: found.coinbase,
+        }))
+    }
+
     pub(crate) fn raw_transaction(
         &self,
         operation: Operation,

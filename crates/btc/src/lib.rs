@@ -18,6 +18,8 @@
 
 pub mod config;
 mod connect;
+#[cfg(feature = "dlc")]
+mod contracts;
 #[cfg(feature = "shadow")]
 mod rollout;
 #[cfg(feature = "shadow")]
@@ -25,6 +27,10 @@ mod shadow_mode;
 #[cfg(feature = "wallet")]
 mod wallet;
 
+#[cfg(feature = "dlc")]
+pub use btc_dlc as discreet;
+#[cfg(feature = "dlc")]
+pub use btc_iface::dlc;
 /// rust-bitcoin, whose hash and script types the interface uses.
 pub use btc_iface::rust_bitcoin as bitcoin;
 pub use btc_iface::{
@@ -48,6 +54,8 @@ pub use crate::config::Config;
 #[cfg(feature = "shadow")]
 pub use crate::connect::connect_shadow;
 pub use crate::connect::{ObservedWallet, connect, connect_fees, connect_observed, connect_to};
+#[cfg(feature = "dlc")]
+pub use crate::contracts::{connect_dlc, open_oracle};
 #[cfg(feature = "shadow")]
 pub use crate::rollout::{connect_rollout, rollout_limits};
 #[cfg(feature = "shadow")]

@@ -1,6 +1,8 @@
 //! What can be typed: the verbs and their options.
 
 mod analyze;
+#[cfg(feature = "dlc")]
+mod dlc;
 mod replay;
 mod rollout;
 mod shadow;
@@ -12,6 +14,8 @@ use btc::bitcoin::Txid;
 use clap::{Parser, Subcommand};
 
 pub(crate) use self::analyze::Analyze;
+#[cfg(feature = "dlc")]
+pub(crate) use self::dlc::{DlcVerb, Format, OracleVerb, Out};
 pub(crate) use self::replay::{Record, Replay};
 pub(crate) use self::rollout::{RolloutVerb, Set};
 pub(crate) use self::shadow::{Alone, ShadowVerb, Soak};
@@ -133,6 +137,10 @@ pub(crate) enum Verb {
     /// Try shadow mode under a load
     #[command(subcommand)]
     Shadow(ShadowVerb),
+    /// Discreet log contracts: offered, funded, settled by oracles, refunded
+    #[cfg(feature = "dlc")]
+    #[command(subcommand)]
+    Dlc(DlcVerb),
     /// A whole comparison on a private node, with a planted fault that is caught
     Demo(Demo),
     /// A private regtest node with a chain, until Ctrl-C; prints the variables that lead to it
@@ -177,8 +185,20 @@ pub(crate) struct Broadcast {
     pub(crate) yes: bool,
 }
 
+/// A demonstration of its own.
+#[cfg(feature = "dlc")]
+#[derive(Debug, Subcommand)]
+pub(crate) enum DemoOf {
+    /// Contracts between two wallets: settled by names and by a number, refunded, closed
+    Dlc,
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Demo {
+    /// Another demonstration than the comparison
+    #[cfg(feature = "dlc")]
+    #[command(subcommand)]
+    pub(crate) of: Option<DemoOf>,
     /// A shorter chain without a full block
     #[arg(long)]
     pub(crate) quick: bool,

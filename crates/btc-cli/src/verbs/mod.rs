@@ -4,6 +4,8 @@ mod analyze;
 mod block;
 mod broadcast;
 mod demo;
+#[cfg(feature = "dlc")]
+mod dlc;
 mod fee;
 mod height;
 mod node;
@@ -60,6 +62,8 @@ pub(crate) fn run(verb: Option<Verb>, output: Output) -> Done {
         Verb::Rollout { verb } => rollout::run(output, verb.as_ref()),
         Verb::Analyze(options) => analyze::run(output, &options),
         Verb::Shadow(verb) => shadow::run(output, &verb),
+        #[cfg(feature = "dlc")]
+        Verb::Dlc(verb) => dlc::run(output, &verb),
         Verb::Demo(options) => demo::run(output, &options),
         Verb::Node => node::run(output),
         Verb::Variables => variables::run(output),

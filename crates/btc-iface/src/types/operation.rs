@@ -35,6 +35,8 @@ pub enum Operation {
     Wallet,
     /// Following the chain.
     Sync,
+    /// An operation of `DlcInterface` or `OracleInterface`.
+    Contract,
 }
 
 impl Operation {
@@ -66,6 +68,7 @@ impl Operation {
             Self::Log => "log",
             Self::Wallet => "wallet",
             Self::Sync => "sync",
+            Self::Contract => "contract",
         }
     }
 }

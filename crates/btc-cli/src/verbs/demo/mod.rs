@@ -1,5 +1,7 @@
 //! `btc demo`: a whole comparison on a private node, in both directions, and a fault caught.
 
+#[cfg(feature = "dlc")]
+mod dlc;
 mod wallet;
 
 use std::collections::BTreeMap;
@@ -56,6 +58,10 @@ struct Planted {
 }
 
 pub(super) fn run(output: Output, options: &Demo) -> Done {
+    #[cfg(feature = "dlc")]
+    if let Some(crate::flags::DemoOf::Dlc) = options.of {
+        return dlc::run(output);
+    }
     let session = Session::private(&[])?;
     let plan = if options.quick {
         Plan::small()

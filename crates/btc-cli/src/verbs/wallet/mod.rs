@@ -148,6 +148,14 @@ fn configuration() -> Result<Config, Failure> {
     Ok(config)
 }
 
+/// The configuration of a wallet that can sign: with a passphrase that was typed, if it needs one.
+#[cfg(feature = "dlc")]
+pub(super) fn unlocked_configuration() -> Result<Config, Failure> {
+    let mut config = configuration()?;
+    ask_passphrase(&mut config)?;
+    Ok(config)
+}
+
 /// The configuration, which must say where the wallet is or shall be.
 fn settings() -> Result<Config, Failure> {
     let config = Config::load()?;

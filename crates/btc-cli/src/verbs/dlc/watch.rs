@@ -1,0 +1,84 @@
+//! `btc dlc watch`: follows the chain and a folder of attestations.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use btc::discreet::Dlc;
+use btc::dlc::{ContractState, DlcInterface as _};
+
+use super::{digits, open, tell};
+use crate::exit::{Code, Failure};
+use crate::output::{self, Output};
+use crate::stop::Stop;
+use crate::verbs::Done;
+
+/// How long a wait is at most that does not look for a signal.
+const NAP: Duration = Duration::from_millis(200);
+
+pub(super) fn run(output: Output, attestations: Option<&Path>, every: u64) -> Done {
+    let stop = Stop::on_signals()?;
+    while !stop.is_asked() {
+        // The wallet is closed between two rounds, so that other verbs can have it.
+        if let Err(failure) = round(output, attestations) {
+            if matches!(failure.code(), Code::Configuration | Code::Usage) {
+                return Err(failure);
+            }
+            output::note(format!(
+                "this round failed, the next one tries again: {failure}"
+            ));
+        }
+        let until = Instant::now() + Duration::from_secs(every);
+        while Instant::now() < until && !stop.is_asked() {
+            std::thread::sleep(NAP);
+        }
+    }
+    Ok(Code::Ok)
+}
+
+fn round(output: Output, folder: Option<&Path>) -> Result<(), Failure> {
+    let (dlc, _) = open()?;
+    // What an attestation settles is not refunded: the refund comes last.
+    let mut events = dlc.sync_before_settling()?;
+    if let Some(folder) = folder {
+        settle(&dlc, folder)?;
+    }
+    let rest = dlc.sync()?;
+    events.extend(rest.into_iter().filter(|event| event.error.is_none()));
+    if !events.is_empty() {
+        output.show(&events, || tell::events(&events))?;
+    }
+    Ok(())
+}
+
+/// Settles what the folder's attestations decide.
+fn settle(dlc: &Dlc, folder: &Path) -> Result<(), Failure> {
+    let known = known(folder)?;
+    for contract in dlc.list()? {
+        let is_open = contract.state == ContractState::Confirmed && contract.closing_txid.is_none();
+        if !is_open || known.is_empty() {
+            continue;
+        }
+        let own = dlc.belonging(contract.id, &known)?;
+        if own.is_empty() {
+            continue;
+        }
+        match dlc.execute(contract.id, &own) {
+            Ok(txid) => output::note(format!("{} is settled by {txid}", contract.id)),
+            Err(failure) => output::note(format!("{}: {failure}", contract.id)),
+        }
+    }
+    Ok(())
+}
+
+/// The digits of every file in the folder.
+fn known(folder: &Path) -> Result<Vec<String>, Failure> {
+    let files = std::fs::read_dir(folder).map_err(|cause| {
+        let message = format!("`{}` cannot be read: {cause}", folder.display());
+        Failure::Other(Code::Configuration, message)
+    })?;
+    let paths = files.filter_map(|file| Some(file.ok()?.path()));
+    Ok(paths
+        .filter(|path| path.is_file())
+        .filter_map(|path| digits(&path).ok())
+        .collect())
+}

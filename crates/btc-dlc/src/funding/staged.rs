@@ -1,0 +1,399 @@
+//! `StagedFunding`: coins of a wallet without PSBT, by way of a key of the store's own.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bitcoin::consensus::encode::{deserialize_hex, serialize_hex};
+use bitcoin::secp256k1::{All, Message, Secp256k1, SecretKey};
+use bitcoin::sighash::{EcdsaSighashType, SighashCache};
+use bitcoin::{
+    Amount, CompressedPublicKey, Network, OutPoint, Psbt, ScriptBuf, Sequence, Transaction, TxIn,
+    TxOut, Witness, absolute, ecdsa, transaction,
+};
+use btc_iface::dlc::BlockIndex;
+use btc_iface::{AddressType, BitcoinInterface, BitcoinResult, ErrorKind};
+use rusqlite::{Connection, params};
+
+use super::wallet::{address, not_enough};
+use super::{Enough, Funding, FundingCoin, to_plain, to_transaction};
+use crate::fault::{error, internal, invalid, store};
+use crate::keys::Seed;
+
+const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS staged (
+    number INTEGER PRIMARY KEY,
+    txid TEXT,
+    vout INTEGER,
+    raw TEXT,
+    reason TEXT,
+    spent INTEGER NOT NULL DEFAULT 0
+);
+";
+/// P2WPKH in and out: no spend back is larger, in vB.
+const SPEND_BACK_VB: u64 = 122;
+
+/// A wallet that can pay and make addresses, and nothing more, as the Python one. It pays a P2WPKH
+/// key of this store, and that output is the contract's input. What no contract used is staged for
+/// the next one, or sent back by [`send_back`](Self::send_back).
+pub struct StagedFunding {
+    secp: Secp256k1<All>,
+    bitcoin: Arc<dyn BitcoinInterface>,
+    index: Arc<dyn BlockIndex>,
+    network: Network,
+    seed: Seed,
+    connection: Mutex<Connection>,
+}
+
+struct Staged {
+    number: u32,
+    coin: FundingCoin,
+    reason: Option<String>,
+}
+
+impl StagedFunding {
+    /// The wallet, the node that says which of its payments are in a block, and the file that says
+    /// which keys were paid.
+    ///
+    /// # Errors
+    /// `Internal`: the file cannot be read or written.
+    pub fn open(
+        bitcoin: Arc<dyn BitcoinInterface>,
+        index: Arc<dyn BlockIndex>,
+        network: Network,
+        seed: Seed,
+        path: &Path,
+    ) -> BitcoinResult<Self> {
+        let connection = Connection::open(path).map_err(store)?;
+        connection
+            .busy_timeout(std::time::Duration::from_secs(10))
+            .map_err(store)?;
+        connection
+            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
+            .map_err(store)?;
+        connection.execute_batch(SCHEMA).map_err(store)?;
+        Ok(Self {
+            secp: Secp256k1::new(),
+            bitcoin,
+            index,
+            network,
+            seed,
+            connection: Mutex::new(connection),
+        })
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn key(&self, number: u32) -> BitcoinResult<(SecretKey, CompressedPublicKey, ScriptBuf)> {
+        let secret = self.seed.staging_key(number)?;
+        let public = CompressedPublicKey(secret.public_key(&self.secp));
+        Ok((
+            secret,
+            public,
+            ScriptBuf::new_p2wpkh(&public.wpubkey_hash()),
+        ))
+    }
+
+    /// The coins that are staged and not spent.
+    fn staged(&self) -> BitcoinResult<Vec<Staged>> {
+        let connection = self.connection();
+        let sql = "SELECT number, vout, raw, reason FROM staged WHERE spent = 0 AND raw NOT NULL";
+        let mut statement = connection.prepare(sql).map_err(store)?;
+        let rows = statement
+            .query_map((), |row| {
+                Ok((
+                    row.get(0)?,
+                    row.get::<_, u32>(1)?,
+                    row.get::<_, String>(2)?,
+                    row.get(3)?,
+                ))
+            })
+            .map_err(store)?;
+        rows.map(|row| {
+            let (number, vout, raw, reason) = row.map_err(store)?;
+            let previous: Transaction = deserialize_hex(&raw).map_err(store)?;
+            let coin = FundingCoin {
+                outpoint: OutPoint::new(previous.compute_txid(), vout),
+                previous,
+                max_witness_len: 108,
+                redeem_script: ScriptBuf::new(),
+            };
+            Ok(Staged {
+                number,
+                coin,
+                reason,
+            })
+        })
+        .collect()
+    }
+
+    fn is_in_a_block(&self, staged: &Staged) -> BitcoinResult<bool> {
+        let found = self.index.unspent(staged.coin.outpoint)?;
+        Ok(found.is_some_and(|found| found.confirmations > 0))
+    }
+
+    /// Pays a new key this much. The key is on disk before the payment exists, the payment before
+    /// it leaves.
+    fn stage(&self, amount: Amount, fee_rate_sat_per_vb: u64) -> BitcoinResult<()> {
+        let number: u32 = {
+            let connection = self.connection();
+            let sql = "INSERT INTO staged DEFAULT VALUES RETURNING number";
+            connection
+                .query_row(sql, (), |row| row.get(0))
+                .map_err(store)?
+        };
+        let (_, _, script) = self.key(number)?;
+        let to = address(&script, self.network)?;
+        let outputs = vec![(to, amount.to_sat())];
+        let paid = self
+            .bitcoin
+            .create_transaction(outputs, fee_rate_sat_per_vb)?;
+        let transaction = to_transaction(&paid)?;
+        let vout = transaction
+            .output
+            .iter()
+            .position(|output| output.script_pubkey == script && output.value == amount)
+            .and_then(|vout| u32::try_from(vout).ok())
+            .ok_or_else(|| internal("the wallet built another payment than it was asked for"))?;
+        let txid = paid.txid.to_string();
+        let raw = serialize_hex(&transaction);
+        self.connection()
+            .execute(
+                "UPDATE staged SET txid = ?2, vout = ?3, raw = ?4 WHERE number = ?1",
+                params![number, txid, vout, raw],
+            )
+            .map_err(store)?;
+        self.bitcoin.broadcast_transaction(&paid)?;
+        Ok(())
+    }
+
+    /// Hands staging payments to the network again that it may have lost.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn rebroadcast(&self) -> BitcoinResult<()> {
+        for staged in self.staged()? {
+            // Refused means that it is spent or long confirmed: the chain decides.
+            let _ = self
+                .bitcoin
+                .broadcast_transaction(&to_plain(&staged.coin.previous));
+        }
+        Ok(())
+    }
+
+    /// Sends every staged coin that no contract has reserved back to the wallet; returns the
+    /// transactions.
+    ///
+    /// # Errors
+    /// Those of the wallet and the node.
+    ///
+    /// # Effects
+    /// Transactions are sent.
+    pub fn send_back(&self, fee_rate_sat_per_vb: u64) -> BitcoinResult<Vec<Transaction>> {
+        let free = self.staged()?.into_iter().filter(|it| it.reason.is_none());
+        let mut sent = Vec::new();
+        for staged in free {
+            if !self.is_in_a_block(&staged)? {
+                continue;
+            }
+            let transaction = self.back(&staged, fee_rate_sat_per_vb)?;
+            self.bitcoin
+                .broadcast_transaction(&to_plain(&transaction))?;
+            self.connection()
+                .execute(
+                    "UPDATE staged SET spent = 1 WHERE number = ?1",
+                    [staged.number],
+                )
+                .map_err(store)?;
+            sent.push(transaction);
+        }
+        Ok(sent)
+    }
+
+    fn back(&self, staged: &Staged, fee_rate_sat_per_vb: u64) -> BitcoinResult<Transaction> {
+        let output = staged.coin.output()?;
+        let fee = fee_rate_sat_per_vb
+            .checked_mul(SPEND_BACK_VB)
+            .map(Amount::from_sat)
+            .ok_or_else(|| invalid("a fee rate that no transaction can have"))?;
+        let value = output
+            .value
+            .checked_sub(fee)
+            .ok_or_else(|| invalid("the staged coin is smaller than the fee"))?;
+        let script_pubkey = self.new_script()?;
+        let mut transaction = Transaction {
+            version: transaction::Version::TWO,
+            lock_time: absolute::LockTime::ZERO,
+            input: vec![TxIn {
+                previous_output: staged.coin.outpoint,
+                script_sig: ScriptBuf::new(),
+                sequence: Sequence::ENABLE_RBF_NO_LOCKTIME,
+                witness: Witness::new(),
+            }],
+            output: vec![TxOut {
+                value,
+                script_pubkey,
+            }],
+        };
+        let witness = self.witness(&transaction, 0, staged)?;
+        transaction.input[0].witness = witness;
+        Ok(transaction)
+    }
+
+    fn witness(
+        &self,
+        transaction: &Transaction,
+        index: usize,
+        staged: &Staged,
+    ) -> BitcoinResult<Witness> {
+        let (mut secret, public, script) = self.key(staged.number)?;
+        let output = staged.coin.output()?;
+        let hash = SighashCache::new(transaction)
+            .p2wpkh_signature_hash(index, &script, output.value, EcdsaSighashType::All)
+            .map_err(|cause| internal(cause.to_string()))?;
+        let signature = self.secp.sign_ecdsa(&Message::from(hash), &secret);
+        secret.non_secure_erase();
+        Ok(Witness::p2wpkh(
+            &ecdsa::Signature::sighash_all(signature),
+            &public.0,
+        ))
+    }
+}
+
+impl Funding for StagedFunding {
+    fn follow(&self) -> BitcoinResult<()> {
+        // The wallet follows by itself; what was staged may have to be handed over again.
+        self.rebroadcast()
+    }
+
+    fn new_script(&self) -> BitcoinResult<ScriptBuf> {
+        let address = self.bitcoin.generate_address(AddressType::P2wpkh)?;
+        Ok(address.script_pubkey)
+    }
+
+    fn reserve(
+        &self,
+        reason: &str,
+        _: Option<u64>,
+        fee_rate_sat_per_vb: u64,
+        enough: Enough<'_>,
+    ) -> BitcoinResult<Vec<FundingCoin>> {
+        let mut free = self.staged()?;
+        free.retain(|staged| staged.reason.is_none());
+        free.sort_by_key(|staged| std::cmp::Reverse(staged.coin.output().map(|it| it.value).ok()));
+        let mut in_blocks = Vec::new();
+        for staged in &free {
+            in_blocks.push(self.is_in_a_block(staged)?);
+        }
+        let choose = |with_waiting: bool| {
+            let mut chosen: Vec<FundingCoin> = Vec::new();
+            let mut numbers = Vec::new();
+            let mut missing = enough(&[]);
+            for (staged, is_in_a_block) in free.iter().zip(&in_blocks) {
+                if missing.is_err() && (*is_in_a_block || with_waiting) {
+                    chosen.push(staged.coin.clone());
+                    numbers.push(staged.number);
+                    missing = enough(&chosen);
+                }
+            }
+            (chosen, numbers, missing)
+        };
+        let (chosen, numbers, missing) = choose(false);
+        if missing.is_err() {
+            // The other side takes no coin that is in no block: what waits for one is paid for.
+            if let (_, _, Err(amount)) = choose(true) {
+                // One more input costs more: 69 vB for its outpoint, sequence and witness.
+                let input = Amount::from_sat(fee_rate_sat_per_vb.saturating_mul(69));
+                let needed = amount
+                    .checked_add(input)
+                    .ok_or_else(|| not_enough(amount))?;
+                self.stage(needed.max(Amount::from_sat(1_000)), fee_rate_sat_per_vb)?;
+            }
+            let message = "the coin for the contract is paid and waits for its block; call again \
+                           after it";
+            return Err(error(ErrorKind::Unavailable, message));
+        }
+        let mut connection = self.connection();
+        let change = connection.transaction().map_err(store)?;
+        for number in numbers {
+            let sql = "UPDATE staged SET reason = ?2 WHERE number = ?1 AND reason IS NULL";
+            let taken = change
+                .execute(sql, params![number, reason])
+                .map_err(store)?;
+            if taken == 0 {
+                let message = "another call took the coin; try again";
+                return Err(error(ErrorKind::Unavailable, message));
+            }
+        }
+        change.commit().map_err(store)?;
+        Ok(chosen)
+    }
+
+    fn extend(&self, reason: &str, coins: &[OutPoint], _: Option<u64>) -> BitcoinResult<()> {
+        let staged = self.staged()?;
+        for coin in coins {
+            let held = staged.iter().find(|staged| staged.coin.outpoint == *coin);
+            if held.and_then(|staged| staged.reason.as_deref()) != Some(reason) {
+                return Err(invalid(
+                    "a staged coin is not reserved for this contract any more",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn release(&self, reason: &str) -> BitcoinResult<()> {
+        self.connection()
+            .execute(
+                // What was spent in a block that left the chain is no more: the node decides.
+                "UPDATE staged SET reason = NULL, spent = 0 WHERE reason = ?1",
+                [reason],
+            )
+            .map_err(store)?;
+        Ok(())
+    }
+
+    fn spent(&self, reason: &str) -> BitcoinResult<()> {
+        self.connection()
+            .execute("UPDATE staged SET spent = 1 WHERE reason = ?1", [reason])
+            .map_err(store)?;
+        Ok(())
+    }
+
+    fn sign(&self, psbt: &mut Psbt) -> BitcoinResult<()> {
+        let staged = self.staged()?;
+        let by_outpoint: BTreeMap<OutPoint, &Staged> =
+            staged.iter().map(|one| (one.coin.outpoint, one)).collect();
+        for index in 0..psbt.inputs.len() {
+            let outpoint = psbt.unsigned_tx.input[index].previous_output;
+            if let Some(staged) = by_outpoint.get(&outpoint) {
+                let witness = self.witness(&psbt.unsigned_tx, index, staged)?;
+                psbt.inputs[index].final_script_witness = Some(witness);
+            }
+        }
+        Ok(())
+    }
+
+    fn own(&self, coins: &[OutPoint]) -> BitcoinResult<Vec<OutPoint>> {
+        let staged = self.staged()?;
+        let is_own = |coin: &OutPoint| staged.iter().any(|it| it.coin.outpoint == *coin);
+        Ok(coins.iter().copied().filter(is_own).collect())
+    }
+
+    fn spend_back(
+        &self,
+        _: &str,
+        coin: OutPoint,
+        fee_rate_sat_per_vb: u64,
+    ) -> BitcoinResult<Transaction> {
+        let staged = self.staged()?;
+        let held = staged.iter().find(|staged| staged.coin.outpoint == coin);
+        let held = held.ok_or_else(|| invalid("not a staged coin"))?;
+        // Spent is what a block says: until the escape is stored, nothing may forget the coin.
+        self.back(held, fee_rate_sat_per_vb)
+    }
+}

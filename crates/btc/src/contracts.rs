@@ -1,0 +1,59 @@
+//! Puts discreet log contracts together: the configured node, the configured wallet, a folder.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use btc_dlc::{Dlc, DlcConfig, Oracle, Parts, Seed, WalletFunding};
+use btc_iface::{BitcoinResult, WalletInterface as _};
+use btc_rust::RustBitcoin;
+
+use crate::config::Config;
+use crate::{connect, wallet};
+
+/// Opens the contracts in this folder over the configured Rust wallet and its node; the wallet
+/// follows the chain first.
+///
+/// # Errors
+/// Those of the wallet, the node and the store.
+///
+/// # Effects
+/// The folder and its files are made where they are missing.
+pub fn connect_dlc(config: &Config, folder: &Path, terms: DlcConfig) -> BitcoinResult<Dlc> {
+    let node = connect::node(config)?;
+    let wallet = wallet::connect_wallet(config)?;
+    wallet.sync()?;
+    let with_wallet = RustBitcoin::connect(node)?.with_wallet(Arc::clone(&wallet));
+    let bare = Arc::new(RustBitcoin::connect(node)?);
+    make(folder)?;
+    let seed = Seed::open_or_create(&folder.join("seed"))?;
+    let parts = Parts {
+        network: node.network,
+        index: Arc::clone(&bare) as _,
+        node: bare,
+        funding: Arc::new(WalletFunding::new(wallet, Arc::new(with_wallet))),
+    };
+    Dlc::open(folder, seed, parts, terms)
+}
+
+/// Opens the oracle in this folder.
+///
+/// # Errors
+/// Those of the store.
+///
+/// # Effects
+/// The folder and its files are made where they are missing.
+pub fn open_oracle(folder: &Path) -> BitcoinResult<Oracle> {
+    make(folder)?;
+    let seed = Seed::open_or_create(&folder.join("oracle.seed"))?;
+    Oracle::open(&folder.join("oracle.sqlite"), &seed)
+}
+
+fn make(folder: &Path) -> BitcoinResult<()> {
+    use btc_iface::{BitcoinError, ErrorKind, Operation};
+    std::fs::create_dir_all(folder).map_err(|cause| {
+        let message = "the folder of the contracts cannot be made";
+        BitcoinError::new(ErrorKind::Configuration, Operation::Contract, message)
+            .with_context("folder", folder.display())
+            .with_source(cause)
+    })
+}

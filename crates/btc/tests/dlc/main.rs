@@ -1,0 +1,13 @@
+//! Discreet log contracts over real nodes and real wallets: whole lives, faults, hostile messages.
+
+mod chain;
+mod examples;
+mod funding;
+mod hostile;
+mod hostile_bytes;
+mod lives;
+mod numeric;
+mod oracles;
+mod restart;
+mod support;
+mod unseen;
