@@ -36,11 +36,11 @@ fn forgotten(_: &mut Chain<'_>, _: &NodeConfig) -> Outcome {
         node: &config,
     };
     let address = purse.json(&["address", "new", "--type", "p2wpkh"]);
-    let paid = TxOut {
+    let output = TxOut {
         value: Amount::from_sat(FUNDS_SAT),
         script_pubkey: script(&address["script_pubkey"])?,
     };
-    node.submit(&coins::spend(&node.open_coins()[..1], vec![paid], 2))?;
+    node.submit(&coins::spend(&node.open_coins()[..1], vec![output], 2))?;
     node.mine(coins::script(1))?;
     let payment = format!("{SOMEBODY}=30000sat");
     let send = ["send", &payment, "--fee-rate", "2"];
@@ -63,9 +63,9 @@ fn forgotten(_: &mut Chain<'_>, _: &NodeConfig) -> Outcome {
     // Another payment does not take its coins.
     purse.run(&send).code(1).says(&["not enough coins"]);
 
-    let sent = purse.json(&["rebroadcast"]);
+    let again = purse.json(&["rebroadcast"]);
     assert_eq!(
-        sent,
+        again,
         json!([{"txid": txid, "is_sent": true, "error": null}])
     );
     assert_eq!(node.mempool().len(), 1);

@@ -5,7 +5,8 @@ use btc::dlc::{Cancellation, ContractState, DlcInterface, OracleInterface};
 use btc::{BitcoinInterface, ErrorKind, FeeRate, WalletInterface};
 use serde_json::{Value, json};
 
-use crate::support::{World, fund, newest, refused, settle_down, toss};
+use crate::refusal::refused;
+use crate::support::{World, fund, newest, settle_down, toss};
 
 const STAKE: u64 = 400_000;
 

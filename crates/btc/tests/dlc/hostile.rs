@@ -5,7 +5,8 @@ use btc::discreet::text;
 use btc::dlc::{ContractState, DlcInterface, DlcMessage, OracleInterface};
 use serde_json::{Value, json};
 
-use crate::support::{Party, World, newest, refused, settle_down, toss};
+use crate::refusal::refused;
+use crate::support::{Party, World, newest, settle_down, toss};
 
 pub(crate) const STAKE: u64 = 400_000;
 

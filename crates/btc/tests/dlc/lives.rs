@@ -3,7 +3,8 @@
 use btc::ErrorKind;
 use btc::dlc::{ContractState, DlcInterface, OracleInterface};
 
-use crate::support::{World, fund, refused, settle_down, toss};
+use crate::refusal::refused;
+use crate::support::{World, fund, settle_down, toss};
 
 const STAKE: u64 = 400_000;
 

@@ -8,6 +8,7 @@ mod hostile_bytes;
 mod lives;
 mod numeric;
 mod oracles;
+mod refusal;
 mod restart;
 mod support;
 mod unseen;

@@ -5,7 +5,8 @@ use btc::dlc::{
     Payout, Rounding,
 };
 
-use crate::support::{Party, RATE, World, fund, newest, refused, settle_down};
+use crate::refusal::refused;
+use crate::support::{Party, RATE, World, fund, newest, settle_down};
 
 const TOTAL: u64 = 1_000_000;
 

@@ -7,7 +7,8 @@ use btc::dlc::{
     OracleInterface, Oracles, Payout,
 };
 
-use crate::support::{RATE, World, fund, refused, settle_down, toss};
+use crate::refusal::refused;
+use crate::support::{RATE, World, fund, settle_down, toss};
 
 const TOTAL: u64 = 800_000;
 

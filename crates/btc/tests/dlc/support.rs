@@ -17,8 +17,8 @@ use btc::rust::wallet::keys::words_from_entropy;
 use btc::rust::wallet::secret::Protection;
 use btc::rust::wallet::source::core::CoreSource;
 use btc::{
-    AddressType, BitcoinError, BitcoinInterface, CoinSelection, Credentials, ErrorKind, Network,
-    NodeConfig, Secret, WalletInterface,
+    AddressType, BitcoinInterface, CoinSelection, Credentials, Network, NodeConfig, Secret,
+    WalletInterface,
 };
 use btc_regtest::Node;
 use serde_json::{Value, json};
@@ -397,17 +397,4 @@ pub(crate) fn settle_down(world: &World, alice: &Party, bob: &Party) {
     for party in [alice, bob] {
         party.dlc.sync().expect("a sync");
     }
-}
-
-/// A refusal of this field.
-#[track_caller]
-pub(crate) fn refused<T: std::fmt::Debug>(result: Result<T, BitcoinError>, field: &str) {
-    let error = result.expect_err("a refusal");
-    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
-    let named = error.context().iter().find(|(name, _)| name == "field");
-    assert_eq!(
-        named.map(|(_, value)| value.as_str()),
-        Some(field),
-        "{error}"
-    );
 }

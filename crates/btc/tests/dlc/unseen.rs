@@ -7,7 +7,8 @@ use btc::{ErrorKind, WalletInterface};
 use serde_json::json;
 
 use crate::hostile::{STAKE, altered, assert_untouched, offered};
-use crate::support::{Party, World, fund, newest, refused, settle_down, toss};
+use crate::refusal::refused;
+use crate::support::{Party, World, fund, newest, settle_down, toss};
 
 /// The same message, but the first coin is of a transaction that was never made.
 fn invented(message: &DlcMessage) -> DlcMessage {
