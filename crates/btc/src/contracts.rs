@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use btc_dlc::{Dlc, DlcConfig, Oracle, Parts, Seed, WalletFunding};
-use btc_iface::{BitcoinResult, WalletInterface as _};
+use btc_iface::{BitcoinError, BitcoinResult, ErrorKind, Network, Operation, WalletInterface as _};
 use btc_rust::RustBitcoin;
 
 use crate::config::Config;
@@ -14,12 +14,14 @@ use crate::{connect, wallet};
 /// follows the chain first.
 ///
 /// # Errors
-/// Those of the wallet, the node and the store.
+/// Those of the wallet, the node and the store. `Unsupported` on mainnet: docs/dlc.md says what is
+/// open.
 ///
 /// # Effects
 /// The folder and its files are made where they are missing.
 pub fn connect_dlc(config: &Config, folder: &Path, terms: DlcConfig) -> BitcoinResult<Dlc> {
     let node = connect::node(config)?;
+    check_network(node.network)?;
     let wallet = wallet::connect_wallet(config)?;
     wallet.sync()?;
     let with_wallet = RustBitcoin::connect(node)?.with_wallet(Arc::clone(&wallet));
@@ -48,12 +50,39 @@ pub fn open_oracle(folder: &Path) -> BitcoinResult<Oracle> {
     Oracle::open(&folder.join("oracle.sqlite"), &seed)
 }
 
+/// Money that cannot be printed waits until every finding of the last review is mended.
+fn check_network(network: Network) -> BitcoinResult<()> {
+    if network == Network::Bitcoin {
+        let message = "contracts are not for mainnet yet; use signet, testnet4 or regtest";
+        let operation = Operation::Contract;
+        return Err(BitcoinError::new(
+            ErrorKind::Unsupported,
+            operation,
+            message,
+        ));
+    }
+    Ok(())
+}
+
 fn make(folder: &Path) -> BitcoinResult<()> {
-    use btc_iface::{BitcoinError, ErrorKind, Operation};
     std::fs::create_dir_all(folder).map_err(|cause| {
         let message = "the folder of the contracts cannot be made";
         BitcoinError::new(ErrorKind::Configuration, Operation::Contract, message)
             .with_context("folder", folder.display())
             .with_source(cause)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mainnet_is_refused_and_no_other_network() {
+        let refused = check_network(Network::Bitcoin).expect_err("a refusal");
+        assert_eq!(refused.kind(), ErrorKind::Unsupported);
+        for network in [Network::Signet, Network::Testnet4, Network::Regtest] {
+            check_network(network).expect("no real money");
+        }
+    }
 }
