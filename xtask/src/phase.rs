@@ -79,6 +79,15 @@ pub(crate) fn available(workspace: &Workspace) -> Result<Vec<u8>> {
     Ok((1..=3).filter(has).collect())
 }
 
+/// The phases with a suite of their own in `tests/`; what stands beside them runs with the unit
+/// tests, where every feature is on.
+pub(crate) fn in_suites(workspace: &Workspace) -> Result<Vec<u8>> {
+    let declared = in_tests(workspace.root())?;
+    Ok((1..=3)
+        .filter(|it| declared.contains(&target(*it)))
+        .collect())
+}
+
 /// The test targets of `tests/Cargo.toml`.
 fn in_tests(root: &Path) -> Result<Vec<String>> {
     let path = root.join("tests").join("Cargo.toml");

@@ -130,7 +130,7 @@ fn steps(workspace: &Workspace, is_strict: bool) -> Result<Vec<Step>> {
             Ok(suite::run(session, &mut cargo)?.summary())
         }),
     ];
-    let phases = phase::available(workspace)?;
+    let phases = phase::in_suites(workspace)?;
     if phases.is_empty() {
         return Err(Error::new(
             "tests/Cargo.toml has no suite of any phase; there would be nothing to test",
