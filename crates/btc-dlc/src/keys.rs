@@ -13,7 +13,7 @@ use zeroize::Zeroize;
 
 use crate::fault::{error, internal};
 
-/// 32 secret bytes. Whoever has them and the store can settle its contracts.
+/// 32 secret bytes. With them and the store, its contracts can be settled.
 #[derive(Clone)]
 pub struct Seed([u8; 32]);
 

@@ -10,7 +10,7 @@ use btc_iface::{Network, NodeConfig};
 ///
 /// | field | default |
 /// |---|---|
-/// | `listen` | none: the node connects to others and accepts nobody |
+/// | `listen` | none: the node connects to others and accepts no connection |
 /// | `alias` | none: channels are not announced |
 /// | `reserve_per_channel_sat` | 25,000 |
 /// | `stale_after` | 60 s |

@@ -92,7 +92,7 @@ mod tests {
     fn a_directory_has_one_owner() {
         let dir = tempfile::tempdir().expect("a folder for the test");
         let path = dir.path().join("node");
-        let first = Folder::take(&path).expect("nobody has it");
+        let first = Folder::take(&path).expect("no process has it");
         let second = Folder::take(&path).expect_err("it is taken");
         assert_eq!(second.kind(), LightningErrorKind::Locked);
         drop(first);

@@ -234,7 +234,7 @@ fn wrong(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
     // Both have their coins; a third finds none.
     let run = purse.run(&create).code(1);
     run.says(&["not enough coins", "reserved_or_locked_sat: 170000"]);
-    // It is no transaction, and whoever sends it is told what makes one of it.
+    // A PSBT is not a transaction; the error says which verbs make one of it.
     for argument in [one.trim(), "-"] {
         let run = purse.program(&["broadcast", argument]).input(&one).run();
         run.code(2).says(&["is a PSBT", "btc psbt finalize"]);

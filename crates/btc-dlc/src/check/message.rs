@@ -50,7 +50,7 @@ pub(crate) fn offer_fields(offer: &OfferDlc, policy: &Policy) -> BitcoinResult<C
         return Err(refuse("contract_flags", message));
     }
     if let Some(record) = offer.tlvs.raw().next() {
-        let message = "an unknown record, which could pay somebody else";
+        let message = "an unknown record, which could send the payout to another address";
         return Err(refuse("tlvs", message).with_context("type", record.tlv_type));
     }
     if offer.chain_hash != ddk::contract::chain_hash_from_network(policy.network) {

@@ -1,4 +1,4 @@
-//! What a contract must keep to, whoever wrote it: own terms and hostile messages alike.
+//! The rules of a contract, for the wallet's own terms and for hostile messages alike.
 
 mod curve;
 mod info;

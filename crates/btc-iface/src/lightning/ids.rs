@@ -167,8 +167,8 @@ impl TryFrom<String> for NodeId {
     }
 }
 
-/// What a payment's receiver knows and its sender learns by paying. Whoever has it before can claim
-/// the payment, so it is not printed by `Debug` and is wiped from memory when dropped.
+/// What a payment's receiver knows and its sender learns by paying. A party that has it before can
+/// claim the payment, so it is not printed by `Debug` and is wiped from memory when dropped.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Preimage(Zeroizing<[u8; 32]>);

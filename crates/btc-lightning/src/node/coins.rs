@@ -55,7 +55,7 @@ impl Busy {
 }
 
 impl Shared {
-    /// Takes the coins, once nothing keeps them busy. Whoever uses them adds what it was for.
+    /// Takes the coins, once nothing keeps them busy. The caller adds what they were used for.
     pub(super) fn coins(&self, node: &Node) -> LightningResult<MutexGuard<'_, Vec<Busy>>> {
         let end = Instant::now() + PATIENCE;
         loop {

@@ -112,7 +112,7 @@ impl KVStoreSync for Store {
     ) -> Result<(), io::Error> {
         let key = key(primary, secondary, name)?;
         if lazy {
-            return Ok(self.send(Job::Remove(key, Reply::Nobody))?);
+            return Ok(self.send(Job::Remove(key, Reply::Unwanted))?);
         }
         self.wait(|reply| Job::Remove(key, reply))
     }
@@ -135,7 +135,7 @@ impl KVStore for Store {
     fn remove(&self, primary: &str, secondary: &str, name: &str, lazy: bool) -> Later<()> {
         let key = key(primary, secondary, name);
         if lazy {
-            let sent = key.and_then(|key| Ok(self.send(Job::Remove(key, Reply::Nobody))?));
+            let sent = key.and_then(|key| Ok(self.send(Job::Remove(key, Reply::Unwanted))?));
             return Box::pin(ready(sent));
         }
         self.later(key.map(|key| move |reply| Job::Remove(key, reply)))

@@ -143,7 +143,7 @@ impl Store {
         &self,
         change: impl FnOnce(&Connection) -> rusqlite::Result<()> + Send + 'static,
     ) {
-        let _ = self.send(Job::Change(Box::new(change), Reply::Nobody));
+        let _ = self.send(Job::Change(Box::new(change), Reply::Unwanted));
     }
 
     /// Reads what is on disk.

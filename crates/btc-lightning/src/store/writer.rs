@@ -30,7 +30,7 @@ pub(super) enum Job {
 pub(super) enum Reply {
     Blocking(SyncSender<Answer>),
     Async(oneshot::Sender<Answer>),
-    Nobody,
+    Unwanted,
 }
 
 impl Reply {
@@ -39,7 +39,7 @@ impl Reply {
             // One that no longer waits is no failure.
             Self::Blocking(reply) => drop(reply.send(answer.clone())),
             Self::Async(reply) => drop(reply.send(answer.clone())),
-            Self::Nobody => {}
+            Self::Unwanted => {}
         }
     }
 }

@@ -76,7 +76,7 @@ fn bad_invoices_and_unknown_channels_are_refused_and_nothing_is_sent() {
         .expect("a key");
     let away = block_on(a.node().connect(stranger, "127.0.0.1:1".to_owned()));
     assert_eq!(
-        away.expect_err("nobody listens").kind(),
+        away.expect_err("no node listens").kind(),
         Kind::PeerUnreachable
     );
     let away = block_on(a.node().disconnect(stranger));

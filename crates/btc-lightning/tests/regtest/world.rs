@@ -19,7 +19,7 @@ use tempfile::TempDir;
 pub(crate) const BTC: u64 = 100_000_000;
 const USER: &str = "lightning";
 const PASSWORD: &str = "only for a private node";
-/// Owned by nobody here.
+/// An address of no wallet in these tests.
 const ELSEWHERE: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
 /// The same, for blocks that must not be those of another chain.
 pub(crate) const AWAY: &str = "bcrt1qrp33g0q5c5txsp9arysrx4k6zdkfs4nce4xj0gdcccefvpysxf3qzf4jry";

@@ -13,7 +13,7 @@ from btc_legacy.paths import arrange
 
 LIBRARY = str(Path(os.__file__).parent)
 VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
-SYSTEM = ["/usr/lib/python3/dist-packages", "/home/user/.local/lib/python3/site-packages"]
+SYSTEM = ["/usr/lib/python3/dist-packages", "/srv/user/.local/lib/python3/site-packages"]
 
 
 @pytest.mark.parametrize("lets_in", [False, True])
