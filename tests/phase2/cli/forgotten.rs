@@ -1,13 +1,11 @@
 //! A payment that the node has lost: listed, its coins held, sent again, given up.
 
-use btc::bitcoin::{Amount, TxOut};
-use btc::{Credentials, Network, NodeConfig};
+use btc::NodeConfig;
 use btc_regtest::Chain;
-use btc_regtest::sim::{SimNode, coins};
 use btc_tests::{Outcome, WalletFolder};
 use serde_json::{Value, json};
 
-use super::{Case, Failed, Purse, SOMEBODY, script, text};
+use super::{Case, Failed, Purse, SOMEBODY, simulated, text};
 
 pub(super) const CASES: &[(&str, Case)] = &[(
     "a_payment_that_the_node_forgot_is_listed_sent_again_and_given_up",
@@ -25,23 +23,12 @@ fn entry(purse: &Purse<'_>, txid: &str) -> Result<Value, Failed> {
 }
 
 fn forgotten(_: &mut Chain<'_>, _: &NodeConfig) -> Outcome {
-    let node = SimNode::builder().start()?;
-    let config = NodeConfig {
-        url: node.rpc_url(),
-        credentials: Credentials::CookieFile(node.cookie_file()),
-        ..NodeConfig::new(Network::Regtest)
-    };
+    let (node, config) = simulated()?;
     let purse = Purse {
         folder: WalletFolder::random(0)?,
         node: &config,
     };
-    let address = purse.json(&["address", "new", "--type", "p2wpkh"]);
-    let output = TxOut {
-        value: Amount::from_sat(FUNDS_SAT),
-        script_pubkey: script(&address["script_pubkey"])?,
-    };
-    node.submit(&coins::spend(&node.open_coins()[..1], vec![output], 2))?;
-    node.mine(coins::script(1))?;
+    purse.receive_from(&node, FUNDS_SAT)?;
     let payment = format!("{SOMEBODY}=30000sat");
     let send = ["send", &payment, "--fee-rate", "2"];
     let txid = text(&purse.json(&send)["txid"]);

@@ -19,8 +19,9 @@ mod wrong;
 
 use std::sync::Arc;
 
-use btc::bitcoin::{Amount, ScriptBuf, Txid};
-use btc::{AddressType, NodeConfig};
+use btc::bitcoin::{Amount, ScriptBuf, TxOut, Txid};
+use btc::{AddressType, Credentials, Network, NodeConfig};
+use btc_regtest::sim::{SimNode, coins};
 use btc_regtest::{Chain, Node};
 use btc_tests::{Outcome, Program, Run, Suite, Test, WalletFolder};
 use serde_json::{Value, json};
@@ -62,6 +63,17 @@ pub(crate) fn add(suite: &mut Suite, phase: &Arc<Phase>) {
     for (name, test) in alone.into_iter().flatten() {
         suite.add(format!("cli::{name}"), test);
     }
+}
+
+/// A simulated node, and how to reach it.
+fn simulated() -> Result<(SimNode, NodeConfig), Failed> {
+    let node = SimNode::builder().start()?;
+    let config = NodeConfig {
+        url: node.rpc_url(),
+        credentials: Credentials::CookieFile(node.cookie_file()),
+        ..NodeConfig::new(Network::Regtest)
+    };
+    Ok((node, config))
 }
 
 /// A wallet in the clear, and the program over it.
@@ -122,6 +134,19 @@ impl<'a> Purse<'a> {
         let txid = chain.pay(&outputs, 2)?;
         chain.mine(1)?;
         Ok(txid)
+    }
+
+    /// The same over a simulated node.
+    fn receive_from(&self, node: &SimNode, value_sat: u64) -> Result<(), Failed> {
+        let (_, script_pubkey) = self.address(AddressType::P2wpkh)?;
+        let value = Amount::from_sat(value_sat);
+        let paid = vec![TxOut {
+            value,
+            script_pubkey,
+        }];
+        node.submit(&coins::spend(&node.open_coins()[..1], paid, 2))?;
+        node.mine(coins::script(1))?;
+        Ok(())
     }
 
     /// What the wallet can spend, in satoshi.

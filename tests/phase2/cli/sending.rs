@@ -2,16 +2,16 @@
 
 use std::sync::{Arc, Mutex};
 
+use btc::bitcoin::Transaction;
 use btc::bitcoin::consensus::encode::deserialize_hex;
-use btc::bitcoin::{Amount, Transaction, TxOut};
-use btc::{AddressType, Credentials, Network, NodeConfig};
+use btc::{AddressType, NodeConfig};
 use btc_regtest::Chain;
-use btc_regtest::sim::{Fate, Moment, SimNode, coins};
+use btc_regtest::sim::{Fate, Moment};
 use btc_tests::{Outcome, WalletFolder};
 use rusqlite::Connection;
 use serde_json::json;
 
-use super::{Case, Failed, Purse, SOMEBODY, error, mempool, script, text};
+use super::{Case, Failed, Purse, SOMEBODY, error, mempool, simulated, text};
 
 pub(super) const CASES: &[(&str, Case)] = &[
     (
@@ -57,23 +57,12 @@ fn rivals(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
 /// The node refuses a replacement, and the shared file cannot be written from that moment on: the
 /// refusal is the error, and that the permission stays is a remark.
 fn refused_over_a_busy_file(_: &mut Chain<'_>, _: &NodeConfig) -> Outcome {
-    let node = SimNode::builder().start()?;
-    let config = NodeConfig {
-        url: node.rpc_url(),
-        credentials: Credentials::CookieFile(node.cookie_file()),
-        ..NodeConfig::new(Network::Regtest)
-    };
+    let (node, config) = simulated()?;
     let purse = Purse {
         folder: WalletFolder::random(0)?,
         node: &config,
     };
-    let address = purse.json(&["address", "new", "--type", "p2wpkh"]);
-    let paid = TxOut {
-        value: Amount::from_sat(90_000),
-        script_pubkey: script(&address["script_pubkey"])?,
-    };
-    node.submit(&coins::spend(&node.open_coins()[..1], vec![paid], 2))?;
-    node.mine(coins::script(1))?;
+    purse.receive_from(&node, 90_000)?;
     let coin = text(&purse.json(&["utxo"])[0]["outpoint"]);
     let payment = format!("{SOMEBODY}=30000sat");
     let psbt = ["psbt", "create", &payment, "--fee-rate", "10"];
