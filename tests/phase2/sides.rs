@@ -76,6 +76,7 @@ impl Sides {
         for wallet in &self.implementations {
             let who = wallet.implementation_type().to_string();
             let state = wallet.wallet_state()?;
+            assert_eq!(wallet.tip()?, expected.tip, "{what}: {who}");
             compare(&who, &state, &expected).map_err(|error| format!("{what}: {error}"))?;
             let known_sat = *held_sat.get_or_insert(state.balance.held_by_missing_sat);
             if known_sat != state.balance.held_by_missing_sat {

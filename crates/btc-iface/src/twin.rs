@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::bitcoin::BitcoinInterface;
 use crate::error::{BitcoinError, BitcoinResult, ErrorKind};
 use crate::types::{
-    AddressType, BitcoinAddress, BitcoinTransaction, BroadcastCheck, Operation, PlannedTransaction,
-    WalletSnapshot, WalletState,
+    AddressType, BitcoinAddress, BitcoinTransaction, BlockRef, BroadcastCheck, Operation,
+    PlannedTransaction, WalletSnapshot, WalletState,
 };
 
 /// The effect-free twins of the wallet's operations. No method reserves, promises or sends; a
@@ -78,6 +78,16 @@ pub trait WalletTwin: Send + Sync {
     /// None but to have followed the chain.
     fn wallet_state(&self) -> BitcoinResult<WalletState>;
 
+    /// The tip of the node's active chain.
+    ///
+    /// # Effects
+    /// None but, unless an implementation asks the node alone, to have followed the chain.
+    ///
+    /// Source: Bitcoin Core RPC `getblockchaininfo`.
+    fn tip(&self) -> BitcoinResult<BlockRef> {
+        Ok(self.wallet_state()?.tip)
+    }
+
     /// What [`BitcoinInterface::get_balance`] would answer, without what that call may do besides:
     /// sending missing payments again.
     ///
@@ -143,6 +153,9 @@ macro_rules! forward_through_pointer {
             }
             fn wallet_state(&self) -> BitcoinResult<WalletState> {
                 (**self).wallet_state()
+            }
+            fn tip(&self) -> BitcoinResult<BlockRef> {
+                (**self).tip()
             }
             fn balance_sat(&self) -> BitcoinResult<u64> {
                 (**self).balance_sat()

@@ -109,14 +109,10 @@ pub(crate) fn prepare(store: &Store, wish: Intent) -> LightningResult<Decision> 
                 return Ok(Ok(Decision::Known(found)));
             }
         }
-        if let Some(hash) = wish.hash {
-            let others = by_hash(connection, hash)?;
-            let taken = others
-                .into_iter()
-                .find(|other| other.key != wish.key && other.state != State::Failed);
-            if taken.is_some() {
-                return Ok(Err("the invoice is paid, or being paid, under another key"));
-            }
+        if let Some(hash) = wish.hash
+            && is_taken(connection, &wish.key, hash)?
+        {
+            return Ok(Err(TAKEN));
         }
         let sql = "INSERT INTO intents (key, kind, target, hash, payment_id, amount_msat, max_fee_msat, note, \
                    state, attempts, prepared_height, created_at, updated_at) \
@@ -151,6 +147,21 @@ pub(crate) fn prepare(store: &Store, wish: Intent) -> LightningResult<Decision> 
     decided
         .map_err(storage)?
         .map_err(|message| error(Kind::KeyReused, message))
+}
+
+/// What is said of an invoice that another key pays.
+pub(crate) const TAKEN: &str = "the invoice is paid, or being paid, under another key";
+
+/// Whether another key pays what has this hash, or has paid it.
+pub(crate) fn is_taken(
+    connection: &Connection,
+    key: &str,
+    hash: PaymentHash,
+) -> rusqlite::Result<bool> {
+    let others = by_hash(connection, hash)?;
+    Ok(others
+        .iter()
+        .any(|other| other.key != key && other.state != State::Failed))
 }
 
 /// Takes note that LDK has the payment, without waiting for the disk: what is only prepared is

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use btc_iface::rust_bitcoin::hex::DisplayHex;
 use btc_iface::{
     AddressType, BitcoinAddress, BitcoinError, BitcoinImplementationType, BitcoinInterface,
-    BitcoinResult, BitcoinTransaction, BroadcastCheck, ErrorKind, FeeEstimate, FeeEstimator,
-    Operation, PlannedTransaction, SnapshotWallet, WalletSnapshot, WalletState, WalletTwin,
+    BitcoinResult, BitcoinTransaction, BlockRef, BroadcastCheck, ErrorKind, FeeEstimate,
+    FeeEstimator, Operation, PlannedTransaction, SnapshotWallet, WalletSnapshot, WalletState,
+    WalletTwin,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -198,6 +199,10 @@ impl WalletTwin for PythonBitcoin {
 
     fn wallet_state(&self) -> BitcoinResult<WalletState> {
         self.call_method(Operation::GetBalance, "wallet_state", NONE)
+    }
+
+    fn tip(&self) -> BitcoinResult<BlockRef> {
+        self.call_method(Operation::GetBlockHeight, "tip", NONE)
     }
 
     fn snapshot(&self) -> BitcoinResult<WalletSnapshot> {

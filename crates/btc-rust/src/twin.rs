@@ -2,9 +2,9 @@
 
 use bitcoin::hex::DisplayHex;
 use btc_iface::{
-    AddressType, BitcoinAddress, BitcoinError, BitcoinResult, BitcoinTransaction, BroadcastCheck,
-    BroadcastVerdict, ErrorKind, Operation, PlannedTransaction, SnapshotWallet, WalletSnapshot,
-    WalletState, WalletTwin,
+    AddressType, BitcoinAddress, BitcoinError, BitcoinResult, BitcoinTransaction, BlockRef,
+    BroadcastCheck, BroadcastVerdict, ErrorKind, Operation, PlannedTransaction, SnapshotWallet,
+    WalletSnapshot, WalletState, WalletTwin,
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -87,6 +87,10 @@ impl WalletTwin for RustBitcoin {
 
     fn wallet_state(&self) -> BitcoinResult<WalletState> {
         self.wallet(Operation::GetBalance)?.state()
+    }
+
+    fn tip(&self) -> BitcoinResult<BlockRef> {
+        self.core().tip()
     }
 
     fn balance_sat(&self) -> BitcoinResult<u64> {

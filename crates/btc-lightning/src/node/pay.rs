@@ -30,6 +30,10 @@ impl Shared {
         if let Some(known) = self.known(&key, &target, request.amount_msat)? {
             return Ok(known);
         }
+        let is_taken = |connection: &_| intents::is_taken(connection, &key, hash);
+        if self.store.read(is_taken).map_err(crate::error::storage)? {
+            return Err(error(Kind::KeyReused, intents::TAKEN));
+        }
         let amount = check::invoice(self.payer(&node), &invoice, request.amount_msat)?;
         enough(&node, amount)?;
         let wish = Self::wish(&node, key, PaymentKind::Bolt11, target, amount);
@@ -281,14 +285,21 @@ pub(super) fn hand_over(shared: &Shared, node: &Node, intent: &Intent) -> Result
 /// Refuses an amount that no combination of channels could send now.
 fn enough(node: &Node, needed: Msat) -> LightningResult<()> {
     let channels = node.list_channels();
-    let usable = channels.iter().filter(|channel| channel.is_usable);
-    let parts = usable.map(|channel| Msat::new(channel.outbound_capacity_msat));
+    let (usable, others): (Vec<_>, Vec<_>) = channels.iter().partition(|channel| channel.is_usable);
+    let parts = usable
+        .iter()
+        .map(|channel| Msat::new(channel.outbound_capacity_msat));
     let available = Msat::checked_sum(parts).unwrap_or(Msat::MAX_MONEY);
     if available >= needed {
         return Ok(());
     }
+    // After a start, a channel is usable as soon as its peer is connected.
+    let waiting = match others.len() {
+        0 => String::new(),
+        count => format!("; {count} more cannot be used before their peers are connected"),
+    };
     let message = format!(
-        "not enough in usable channels: there are {available}, it takes {needed} and the fee; nothing was sent"
+        "not enough in usable channels: there are {available}, it takes {needed} and the fee{waiting}; nothing was sent"
     );
     Err(error(Kind::NotEnough { available, needed }, message))
 }

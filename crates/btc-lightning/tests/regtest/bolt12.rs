@@ -61,6 +61,9 @@ fn an_offer_is_paid_once_for_each_key() {
         amount_msat: Some(Msat::new(3_000)),
         ..open
     };
+    eventually("the channel is usable after the restart", || {
+        a.channels().iter().all(|channel| channel.is_usable)
+    });
     let payment = block_on(a.node().pay_offer(given)).expect("handed over");
     assert_eq!(a.end_of(&payment).status, PaymentStatus::Succeeded);
 }

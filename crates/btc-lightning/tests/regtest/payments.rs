@@ -66,7 +66,7 @@ fn a_channel_is_opened_paid_over_and_closed_with_totals_to_the_satoshi() {
 #[test]
 fn the_same_key_pays_once_over_repetitions_concurrent_calls_and_restarts() {
     let world = World::start();
-    let (mut a, b, _) = world.pair(1_000_000, 0);
+    let (mut a, mut b, _) = world.pair(1_000_000, 0);
     let invoice = b.invoice(Some(10_000));
     let request = PayInvoice {
         invoice: invoice.clone(),
@@ -101,10 +101,20 @@ fn the_same_key_pays_once_over_repetitions_concurrent_calls_and_restarts() {
         invoice: b.invoice(Some(10_000)),
         ..request
     };
-    for wrong in [other_key, other_invoice] {
-        let refused = block_on(a.node().pay_invoice(wrong)).expect_err("taken");
-        assert_eq!(refused.kind(), Kind::KeyReused);
-    }
+    let is_refused = |a: &crate::world::Ln| {
+        for wrong in [&other_key, &other_invoice] {
+            let refused = block_on(a.node().pay_invoice(wrong.clone())).expect_err("taken");
+            assert_eq!(refused.kind(), Kind::KeyReused);
+        }
+    };
+    is_refused(&a);
+    // Nor does it depend on the channels.
+    b.stop();
+    eventually("the peer is seen to be away", || {
+        a.channels().iter().all(|channel| !channel.is_usable)
+    });
+    is_refused(&a);
+    b.start();
     assert_eq!(
         b.saw(|event| matches!(event, EventDetail::PaymentReceived { .. })),
         1

@@ -15,6 +15,7 @@ from btc_legacy.encode import encode_transaction
 from btc_legacy.errors import BitcoinError, ErrorKind
 from btc_legacy.protocol import (
     Address,
+    BlockRef,
     BroadcastCheck,
     FeeEstimate,
     PlannedTransaction,
@@ -90,6 +91,15 @@ class LegacyBackend:
         """Asks `getblockcount`."""
         try:
             return wire.u32("getblockcount", self._rpc.read("getblockcount"))
+        except wire.WrongShape as error:
+            raise _nonsense(str(error)) from error
+
+    def tip(self) -> BlockRef:
+        """Asks `getblockchaininfo`."""
+        info = self._rpc.read("getblockchaininfo")
+        tip = {"height": _field(info, "blocks"), "hash": _field(info, "bestblockhash")}
+        try:
+            return wire.block_ref("getblockchaininfo", tip)
         except wire.WrongShape as error:
             raise _nonsense(str(error)) from error
 

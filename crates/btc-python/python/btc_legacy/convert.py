@@ -75,6 +75,7 @@ _RESULTS: dict[str, Callable[[str, object], object]] = {
     "plan_transaction": wire.planned_transaction,
     "check_broadcast": wire.broadcast_check,
     "wallet_state": wire.wallet_state,
+    "tip": wire.block_ref,
     "snapshot": wire.wallet_snapshot,
     "create_transaction_with_snapshot": _transaction_with_snapshot,
 }

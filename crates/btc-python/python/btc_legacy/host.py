@@ -57,6 +57,7 @@ _METHODS = {
     ),
     "check_broadcast": _Method((wire.byte_hex,), judged_by_backend=True),
     "wallet_state": _Method(()),
+    "tip": _Method(()),
     "snapshot": _Method(()),
     "create_transaction_with_snapshot": _Method((_payments, wire.u64), judged_by_backend=True),
 }

@@ -227,6 +227,9 @@ class Backend(Protocol):
     def wallet_state(self) -> WalletState:
         """What the wallet owns at the node's tip."""
 
+    def tip(self) -> BlockRef:
+        """The tip of the node's active chain."""
+
     def snapshot(self) -> WalletSnapshot:
         """What `create_transaction` would build on now; reserves nothing."""
 

@@ -164,7 +164,7 @@ def wallet_state(where: str, value: object) -> WalletState:
     """A wallet's state with all its fields and no others."""
     at = _Fields(where, value, WalletState)
     return {
-        "tip": at.take("tip", _block_ref),
+        "tip": at.take("tip", block_ref),
         "balance": at.take("balance", _wallet_balance),
         "coins": at.take("coins", lambda path, items: array(path, items, _outpoint_value)),
     }
@@ -174,7 +174,7 @@ def wallet_snapshot(where: str, value: object) -> WalletSnapshot:
     """A snapshot with all its fields and no others."""
     at = _Fields(where, value, WalletSnapshot)
     return {
-        "tip": at.take("tip", _block_ref),
+        "tip": at.take("tip", block_ref),
         "coins": at.take("coins", lambda path, items: array(path, items, _snapshot_coin)),
         # Absent in what an older version, or a class of another's, answers.
         "pending": at.take(
@@ -190,7 +190,7 @@ def planned_transaction(where: str, value: object) -> PlannedTransaction:
     at = _Fields(where, value, PlannedTransaction)
     return {
         "transaction": at.take("transaction", transaction),
-        "tip": at.take("tip", _block_ref),
+        "tip": at.take("tip", block_ref),
         "unknown_coins": at.take(
             "unknown_coins", lambda path, items: array(path, items, _outpoint)
         ),
@@ -256,7 +256,8 @@ def _output(where: str, value: object) -> Output:
     }
 
 
-def _block_ref(where: str, value: object) -> BlockRef:
+def block_ref(where: str, value: object) -> BlockRef:
+    """A block by height and hash."""
     at = _Fields(where, value, BlockRef)
     return {"height": at.take("height", u32), "hash": at.take("hash", hash_hex)}
 

@@ -58,6 +58,9 @@ class Returning:
     def check_broadcast(self, _transaction_hex: str) -> Any:
         return self.value
 
+    def tip(self) -> Any:
+        return self.value
+
     def wallet_state(self) -> Any:
         return self.value
 

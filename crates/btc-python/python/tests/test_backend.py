@@ -108,6 +108,15 @@ def test_wrong_transactions_are_not_believed(answer: object) -> None:
     assert _kind(outcome) is ErrorKind.INVALID_RESPONSE
 
 
+def test_the_tip_is_the_nodes() -> None:
+    answer = result({"blocks": 7, "bestblockhash": vectors.REGTEST_HASH})
+    tip, _ = _run(lambda backend: backend.tip(), answer)
+    assert tip == {"height": 7, "hash": vectors.REGTEST_HASH}
+    for wrong in ({}, {"blocks": -1, "bestblockhash": "00"}, "text", {"blocks": 7}):
+        outcome, _ = _run(lambda backend: backend.tip(), result(wrong))
+        assert _kind(outcome) is ErrorKind.INVALID_RESPONSE
+
+
 @pytest.mark.parametrize(
     "text", ["", "00", "g" * 64, "0" * 63, "0" * 65, "\uff10" * 64, "0" * 64 + "\n"]
 )

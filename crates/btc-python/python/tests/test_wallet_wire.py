@@ -55,6 +55,7 @@ def _calls() -> list[tuple[Any, str, list[Any]]]:
     pay = [[["address", 1000]], 2]
     return [
         (STATE, "wallet_state", []),
+        (TIP, "tip", []),
         (plan, "plan_transaction", [*pay, SNAPSHOT]),
         ([_transaction(), SNAPSHOT], "create_transaction_with_snapshot", pay),
         (CHECK, "check_broadcast", ["00"]),

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use btc_iface::{
     AddressType, BitcoinAddress, BitcoinImplementationType, BitcoinInterface, BitcoinResult,
-    BitcoinTransaction, ErrorKind, Operation, SnapshotWallet, WalletSnapshot, WalletTwin,
+    BitcoinTransaction, BlockRef, ErrorKind, Operation, SnapshotWallet, WalletSnapshot, WalletTwin,
 };
 
 use self::case::{Case, Examination, Step, Unwatched};
@@ -239,6 +239,15 @@ impl Shadow {
             .record(about, digest, examination.rechecks, finding);
     }
 
+    /// The tip, where the caller waits for the comparison anyway.
+    fn tip_in_line(&self) -> Option<BlockRef> {
+        let twins = self.sides.twins.as_ref();
+        let tip = twins.filter(|_| self.off_path.is_none())?.tip()?;
+        self.sides.tips.see(tip.height);
+        self.sides.tips.see_block(tip);
+        Some(tip)
+    }
+
     /// An operation that both sides answer.
     fn read<Q: Question>(
         &self,
@@ -350,17 +359,18 @@ impl BitcoinInterface for Shadow {
 
     fn broadcast_transaction(&self, transaction: &BitcoinTransaction) -> BitcoinResult<String> {
         // The node decides at some moment of the call: on which block is known only if it is the
-        // same before and after.
+        // same before and after. In line there is time to ask; after is when the secondary answers.
+        let asked = self.tip_in_line();
         let (before, moves) = (self.sides.tips.block(), self.sides.tips.moves());
         self.observe(
             Operation::BroadcastTransaction,
             || self.primary.broadcast_transaction(transaction),
             |ours| {
-                let tips = ours.asked().tips.filter(|_| self.off_path.is_some());
-                let known = tips.map(|[_, height]| {
+                let known = asked.map(KnownTip::from).or_else(|| {
+                    let [_, height] = ours.asked().tips?;
                     let after = self.sides.tips.block_at(height);
                     let block = after.filter(|block| before == Some(*block));
-                    KnownTip { height, block }
+                    Some(KnownTip { height, block })
                 });
                 let ours = ours.result.clone();
                 Box::new(Sent::new(transaction.clone(), ours, known, moves))

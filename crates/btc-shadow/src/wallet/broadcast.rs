@@ -9,6 +9,7 @@ use btc_iface::{
 };
 
 use super::Twins;
+use super::moved::{KnownTip, Moved};
 use crate::compare::{Difference, Differences, Verdict, conclude, settled};
 use crate::record::Digest;
 use crate::shadow::case::{Case, digest};
@@ -34,7 +35,7 @@ pub(crate) struct Sent {
     /// The bytes, made here from the fields, so that the secondary decodes and hashes what the
     /// caller sees, whatever the primary made of it.
     bytes: Vec<u8>,
-    /// The tip that was known when the primary had answered, if that was not just now.
+    /// What was known of the tip while the primary answered.
     answered_at: Option<KnownTip>,
     /// [`Tips::moves`] before the primary was asked.
     moves: u64,
@@ -42,34 +43,15 @@ pub(crate) struct Sent {
     tip: Option<BlockRef>,
 }
 
-/// What was known of the tip at some moment.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct KnownTip {
-    pub(crate) height: u32,
-    /// Which block of that height it was, if that was known too.
-    pub(crate) block: Option<BlockRef>,
-}
-
-/// Whether the chain is another one than before.
+/// What both sides' nodes say of the bytes at the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Moved {
-    Yes,
-    No,
-    /// Which block one of them is, is not known: two blocks of one height are two chains.
-    Perhaps,
-}
-
-impl KnownTip {
-    fn has_moved(self, now: Option<BlockRef>) -> Moved {
-        let Some(now) = now else {
-            return Moved::Perhaps;
-        };
-        match self.block {
-            Some(block) if block == now => Moved::No,
-            None if self.height == now.height => Moved::Perhaps,
-            _ => Moved::Yes,
-        }
-    }
+enum Now {
+    Same {
+        are_reasons_same: bool,
+    },
+    Other,
+    /// The chain moved between the two, each time.
+    Moving,
 }
 
 /// What is said of a transaction that would be taken on another chain or beside other transactions,
@@ -89,12 +71,22 @@ const BY_CHAIN: [&str; 12] = [
     "coin-reserved-for-another-transaction",
 ];
 
+/// Those that the wallet's own books give, which any other call may have changed since, in lower
+/// case.
+const BY_BOOKS: [&str; 2] = [
+    "spends-coins-of-another-payment",
+    "coin-reserved-for-another-transaction",
+];
+
+/// How often both sides' nodes are asked until the chain stands still meanwhile.
+const LOOKS: usize = 3;
+
 /// Deeper reorganisations do not happen by themselves.
 const YOUNG: u32 = 100;
 
 impl Sent {
-    /// `answered_at` is the tip when the primary had answered; none when the secondary is asked at
-    /// once, so that its own tip is the same, unless another one is seen meanwhile.
+    /// `answered_at` is the tip while the primary answered, none if nothing is known of it; `moves`
+    /// is [`Tips::moves`] from before.
     pub(crate) fn new(
         transaction: BitcoinTransaction,
         ours: BitcoinResult<String>,
@@ -111,7 +103,7 @@ impl Sent {
         }
     }
 
-    /// Whether the chain is another one than when the primary answered, or when the secondary was
+    /// Whether the chain is another one than while the primary answered, or when the secondary was
     /// asked first.
     fn has_moved(&self, twins: &Twins, tips: &Tips) -> Moved {
         let now = twins.tip();
@@ -119,7 +111,7 @@ impl Sent {
             return Moved::Yes;
         }
         self.answered_at
-            .map_or(Moved::No, |then| then.has_moved(now))
+            .map_or(Moved::Perhaps, |then| then.has_moved(now))
     }
 
     /// Whether the two outcomes may be those of two chains.
@@ -163,13 +155,41 @@ impl Sent {
         guard(OPERATION, || twin.check_broadcast(&self.bytes))
     }
 
-    /// Whether both sides' nodes would do the same with these bytes now; false without the
-    /// primary's twin. A reorganisation throws out what a node had taken, and lets in what it had
+    /// Whether both sides' nodes would do the same with these bytes now; without the primary's twin
+    /// they do not. A reorganisation throws out what a node had taken, and lets in what it had
     /// refused, so that on a chain that moves the primary's outcome may be no longer to be seen.
-    fn say_the_same(&self, twins: &Twins) -> bool {
-        let verdict = |twin: &dyn WalletTwin| self.check(twin).ok().map(|check| check.verdict);
-        let ours = twins.primary.as_ref().and_then(|twin| verdict(&**twin));
-        ours.is_some() && ours == verdict(&*twins.secondary)
+    fn compare_now(&self, twins: &Twins) -> Now {
+        for _ in 0..LOOKS {
+            let before = twins.tip();
+            let ours = twins.primary.as_ref().map(|twin| self.check(&**twin));
+            let theirs = self.check(&*twins.secondary);
+            match (ours, theirs) {
+                (Some(Ok(ours)), Ok(theirs)) if ours.verdict == theirs.verdict => {
+                    return Now::Same {
+                        are_reasons_same: class_of(&ours) == class_of(&theirs),
+                    };
+                }
+                (None, _) => return Now::Other,
+                _ if before.is_some() && before == twins.tip() => return Now::Other,
+                _ => {}
+            }
+        }
+        Now::Moving
+    }
+
+    /// Whether both sides refuse, and the secondary for what the wallet's books say.
+    fn is_by_books(&self, finding: &Finding) -> bool {
+        let rejected = |error: &BitcoinError| error.kind() == ErrorKind::Rejected;
+        let is_of_books = |difference: &Difference| {
+            difference.path == "error.reason"
+                && BY_BOOKS
+                    .iter()
+                    .any(|reason| difference.secondary.to_lowercase().contains(reason))
+        };
+        let mut differences = finding.differences.iter();
+        self.ours.as_ref().is_err_and(rejected)
+            && differences.len() > 0
+            && differences.all(is_of_books)
     }
 }
 
@@ -211,12 +231,23 @@ impl Case for Sent {
     }
 
     fn last(&mut self, sides: &Sides, finding: Finding) -> Finding {
-        match &sides.twins {
-            Some(twins)
-                if self.is_by_chain(self.has_moved(twins, &sides.tips), &finding)
-                    && self.say_the_same(twins) =>
-            {
+        let Some(twins) = &sides.twins else {
+            return finding;
+        };
+        let is_by_chain = self.is_by_chain(self.has_moved(twins, &sides.tips), &finding);
+        let is_by_books = self.is_by_books(&finding);
+        if !is_by_chain && !is_by_books {
+            return finding;
+        }
+        match self.compare_now(twins) {
+            Now::Same { .. } if is_by_chain => {
                 finding.cannot_say("the chain moved, and both sides' nodes say the same now")
+            }
+            Now::Same {
+                are_reasons_same: true,
+            } => finding.cannot_say("another call took its coins, and both sides say so now"),
+            Now::Moving if is_by_chain => {
+                finding.cannot_say("the chain moved, at each look at both sides' nodes, too")
             }
             _ => finding,
         }
@@ -282,10 +313,12 @@ fn compare_verdict(here: &mut Differences, ours: &BitcoinResult<String>, check: 
             here.kinds((Some(error.kind()), Some(ErrorKind::Rejected)), false);
         }
         (Err(error), _) => {
-            here.kinds(
-                (Some(error.kind()), None),
-                error.kind() == ErrorKind::Rejected,
-            );
+            let is_rejected = error.kind() == ErrorKind::Rejected;
+            here.kinds((Some(error.kind()), None), is_rejected);
+            if is_rejected {
+                let reason = error.message();
+                here.at("error.reason", |here| here.add(reason, "none", true));
+            }
         }
     }
 }
@@ -295,12 +328,21 @@ fn belong(transaction: &BitcoinTransaction, check: &BroadcastCheck) -> bool {
     (transaction.txid, transaction.wtxid) == (check.txid, check.wtxid)
 }
 
-/// Whether the primary's message holds the reason's class: what stands before the details that
-/// Bitcoin Core adds.
+/// The class of a refusal's reason.
+fn class_of(check: &BroadcastCheck) -> Option<String> {
+    check.reason.as_deref().map(class)
+}
+
+/// What stands before the details that Bitcoin Core adds to a reason.
+fn class(reason: &str) -> String {
+    let class = reason.split([',', ':', '(']).next().unwrap_or_default();
+    class.trim().to_lowercase()
+}
+
+/// Whether the primary's message holds the reason's class.
 fn holds_reason(message: &str, reason: &str) -> bool {
     let message = message.to_lowercase();
-    let class = reason.split([',', ':', '(']).next().unwrap_or_default();
-    let class = class.trim().to_lowercase();
+    let class = class(reason);
     let is_named_otherwise =
         |(name, other): &(&str, &str)| *name == class && message.contains(other);
     message.contains(&class) || OTHER_NAMES.iter().any(is_named_otherwise)

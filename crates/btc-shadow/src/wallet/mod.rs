@@ -4,6 +4,7 @@ mod address;
 mod balance;
 mod broadcast;
 mod create;
+mod moved;
 mod promises;
 
 use std::sync::Arc;
@@ -11,8 +12,9 @@ use std::sync::Arc;
 use btc_iface::{BlockRef, Operation, WalletTwin};
 
 pub(crate) use self::address::Reserved;
-pub(crate) use self::broadcast::{KnownTip, Sent};
+pub(crate) use self::broadcast::Sent;
 pub(crate) use self::create::{Built, Payment};
+pub(crate) use self::moved::KnownTip;
 pub(crate) use self::promises::Given;
 use crate::shadow::observation::guard;
 
@@ -25,9 +27,8 @@ pub(crate) struct Twins {
 }
 
 impl Twins {
-    /// The tip that the secondary follows to now; none if it does not say.
+    /// The tip of the secondary's node now; none if it does not say.
     pub(crate) fn tip(&self) -> Option<BlockRef> {
-        let state = guard(Operation::GetBalance, || self.secondary.wallet_state());
-        state.ok().map(|state| state.tip)
+        guard(Operation::GetBlockHeight, || self.secondary.tip()).ok()
     }
 }

@@ -194,7 +194,8 @@ fn a_refusal_for_another_reason_differs_unless_the_nodes_agree_later() {
 fn a_refusal_of_what_the_node_would_take_is_a_mismatch() {
     for verdict in [Known, Acceptable] {
         let scene = failed(ErrorKind::Rejected, "dust", always(verdict, None));
-        expect(&scene.comparison(), Verdict::Mismatch, &["error.kind"]);
+        let paths = ["error.kind", "error.reason"];
+        expect(&scene.comparison(), Verdict::Mismatch, &paths);
         assert_eq!(scene.twin.checks.load(Ordering::Relaxed), 3);
     }
 }

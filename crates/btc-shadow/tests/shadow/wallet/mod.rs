@@ -7,6 +7,7 @@ mod chain;
 mod create;
 mod double;
 mod honest;
+mod in_line;
 mod turn;
 
 use std::sync::Arc;

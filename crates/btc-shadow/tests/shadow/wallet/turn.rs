@@ -25,12 +25,12 @@ use crate::double::Double;
 const REASONS: [&str; 2] = ["dust", "non-final"];
 
 /// Both nodes have thrown it out.
-fn refusing(reason: &'static str) -> Twin {
+pub(super) fn refusing(reason: &'static str) -> Twin {
     always(Refused, Some(reason))
 }
 
 /// Another block at the height of the snapshot's tip.
-fn rival() -> BlockRef {
+pub(super) fn rival() -> BlockRef {
     BlockRef {
         hash: block(7).hash,
         ..snapshot().tip
@@ -38,7 +38,7 @@ fn rival() -> BlockRef {
 }
 
 /// The verdict on the one broadcast, once it is there.
-fn judged(shadow: &Shadow) -> Vec<(Verdict, u64)> {
+pub(super) fn judged(shadow: &Shadow) -> Vec<(Verdict, u64)> {
     let books = shadow.books();
     loop {
         let counts = books.counts();
@@ -66,7 +66,7 @@ fn off_path(shadow: Shadow, look_every: Duration) -> Shadow {
 }
 
 /// A transaction that no reorganisation makes too early.
-fn without_lock_time() -> BitcoinTransaction {
+pub(super) fn without_lock_time() -> BitcoinTransaction {
     let mut transaction = transaction();
     transaction.lock_time = 0;
     seal(&mut transaction);
