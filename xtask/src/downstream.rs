@@ -20,7 +20,10 @@ const FOREIGN: [&str; 9] = [
     "pyo3*",
     "btc-python",
 ];
-const ALL: [&str; 2] = [READS, "tests/downstream/service/Cargo.toml"];
+const SERVICE: &str = "tests/downstream/service/Cargo.toml";
+/// Where its own class is, and what it prints: the executor goes on while the worker closes.
+const CLASS_FOLDER: &str = "tests/downstream/service";
+const SERVICE_SAYS: &str = "840000\nmeanwhile\nclosed\n";
 
 /// The command line of a host without Python.
 const WITHOUT_PYTHON: &str = "--package btc-migration-cli --no-default-features";
@@ -39,12 +42,19 @@ pub(crate) fn check(session: &Session<'_>) -> Result<String> {
     session.run(&mut session.cargo(&format!("check --quiet {WITHOUT_PYTHON}"))?)?;
     let words = format!("tree --manifest-path {READS} --edges normal,build --prefix none");
     judge(&process::read(&mut session.cargo(&words)?)?)?;
-    for manifest in ALL {
-        session.run(&mut session.cargo(&format!(
-            "check --quiet --manifest-path {manifest} --target-dir target/downstream"
-        ))?)?;
+    let into = "--target-dir target/downstream";
+    session.run(&mut session.cargo(&format!("check --quiet --manifest-path {READS} {into}"))?)?;
+    let mut service = session.cargo(&format!("run --quiet --manifest-path {SERVICE} {into} --"))?;
+    service
+        .arg("http://127.0.0.1:1")
+        .arg(session.workspace.venv())
+        .arg("height:Height")
+        .env("PYTHONPATH", session.workspace.root().join(CLASS_FOLDER));
+    let said = process::read(&mut service)?;
+    if said != SERVICE_SAYS {
+        return Err(Error::new(format!("the service printed {said:?}")));
     }
-    Ok(format!("{} programs compiled", ALL.len() + 1))
+    Ok("3 programs compiled, one of them run".to_owned())
 }
 
 /// Fails on a tree with something foreign in it, and on one that is not that of a reader.

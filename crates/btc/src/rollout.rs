@@ -1,6 +1,5 @@
 //! Puts a configured roll-out and the fallback together, over two implementations connected once.
 
-use std::fs;
 use std::sync::Arc;
 
 use btc_iface::{
@@ -102,10 +101,8 @@ fn with_fallback(
     Arc::new(Fallback::new(route, other).noted_in(journal))
 }
 
-/// The key of this host, the same for every process on it. Where the system does not tell its
-/// name, all hosts have the same.
+/// The key of this host, the same for every process on it: the name that the system gives it.
 fn host() -> String {
-    let names = ["/proc/sys/kernel/hostname", "/etc/hostname"];
-    let name = names.iter().find_map(|path| fs::read_to_string(path).ok());
-    format!("btc@{}", name.as_deref().unwrap_or_default().trim())
+    let system = rustix::system::uname();
+    format!("btc@{}", system.nodename().to_string_lossy())
 }

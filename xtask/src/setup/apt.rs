@@ -44,6 +44,10 @@ pub(crate) fn offers(package: &str) -> bool {
     !has_package_lists() || succeeds(&mut show)
 }
 
+/// What macOS needs; the compiler is that of its command line tools.
+const BY_HOMEBREW: &str = "tools are missing; run `xcode-select --install` and `brew install cmake ninja pkgconf \
+                           boost libevent openssl@3 python@3.11`, and try again";
+
 /// The packages are installed, yet what they should provide is not there.
 pub(crate) fn still_missing(needs: &[Need]) -> Error {
     let names = names(needs);
@@ -58,6 +62,9 @@ fn is_allowed(yes: bool, is_interactive: bool, ask: impl FnOnce() -> bool) -> bo
 }
 
 fn by_hand(needs: &[Need]) -> Error {
+    if cfg!(target_os = "macos") {
+        return Error::new(format!("{BY_HOMEBREW} (missing: {})", names(needs)));
+    }
     Error::new(format!(
         "system packages are missing; run this line, or install the same things in your system's way, and try again:\n\n    \
          sudo apt-get update && sudo {}\n\n    or let this command do it: add --yes\n",

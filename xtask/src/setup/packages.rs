@@ -11,7 +11,12 @@ use crate::process::{self, find_on_path};
 /// Bitcoin Core is written in C++20; older compilers fail in the middle of the build.
 const OLDEST_GCC: u32 = 12;
 /// Where headers are found without any option.
-const HEADERS: [&str; 2] = ["/usr/include", "/usr/local/include"];
+const HEADERS: [&str; 3] = [
+    "/usr/include",
+    "/usr/local/include",
+    // Homebrew's, on macOS.
+    "/opt/homebrew/include",
+];
 /// The package names that documents may mention.
 pub(crate) const PACKAGES: [&str; 11] = [
     "cmake",

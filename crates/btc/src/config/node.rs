@@ -1,6 +1,6 @@
 //! Which node is configured, and how to log in.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use btc_iface::{BitcoinResult, Credentials, Network, NodeConfig, Secret};
 
@@ -91,17 +91,40 @@ fn default_cookie(layers: &Layers, node: &NodeConfig) -> Option<PathBuf> {
     if !matches!(host, "127.0.0.1" | "localhost" | "[::1]") {
         return None;
     }
-    let folder = match node.network {
+    let home = PathBuf::from(layers.home.as_ref()?);
+    Some(core_folder(&home, node.network, cfg!(target_os = "macos")).join(".cookie"))
+}
+
+/// Where Bitcoin Core has its data unless told otherwise.
+fn core_folder(home: &Path, network: Network, is_macos: bool) -> PathBuf {
+    let folder = match network {
         Network::Testnet => "testnet3",
         Network::Testnet4 => "testnet4",
         Network::Signet => "signet",
         Network::Regtest => "regtest",
         Network::Bitcoin => "",
     };
-    Some(
-        PathBuf::from(layers.home.as_ref()?)
-            .join(".bitcoin")
-            .join(folder)
-            .join(".cookie"),
-    )
+    let data = if is_macos {
+        "Library/Application Support/Bitcoin"
+    } else {
+        ".bitcoin"
+    };
+    home.join(data).join(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bitcoin_core_has_its_folder_where_the_system_wants_it() {
+        let home = Path::new("/home/alice");
+        let folder = |network, is_macos| core_folder(home, network, is_macos);
+        let linux = Path::new("/home/alice/.bitcoin/regtest");
+        assert_eq!(folder(Network::Regtest, false), linux);
+        let mac = Path::new("/home/alice/Library/Application Support/Bitcoin/signet");
+        assert_eq!(folder(Network::Signet, true), mac);
+        let main = folder(Network::Bitcoin, false).join(".cookie");
+        assert_eq!(main, Path::new("/home/alice/.bitcoin/.cookie"));
+    }
 }

@@ -31,7 +31,8 @@ fn main() -> BitcoinResult<()> {
     futures_lite::future::block_on(async {
         println!("{}", bitcoin.get_block_height().await?);
         // The executor goes on meanwhile.
-        futures_lite::future::zip(bitcoin.close(), async { println!("closing") }).await;
+        futures_lite::future::zip(bitcoin.close(), async { println!("meanwhile") }).await;
+        println!("closed");
         Ok(())
     })
 }
