@@ -45,6 +45,8 @@ impl Answer {
 
 /// What is answered instead, to a path and with what would have been answered.
 type Alter = dyn Fn(&str, Answer) -> Answer + Send + Sync;
+/// What is answered to a path and a body without asking the node, if anything.
+type Keep = dyn Fn(&str, &[u8]) -> Option<Answer> + Send + Sync;
 
 /// An Esplora server over one [`Node`], in this process.
 ///
@@ -83,6 +85,20 @@ impl EsploraServer {
         node: &Node,
         alter: impl Fn(&str, Answer) -> Answer + Send + Sync + 'static,
     ) -> Result<Self, NodeError> {
+        Self::start_keeping(node, |_, _| None, alter)
+    }
+
+    /// Starts a server that may also keep a request to itself: what `keep` answers to a path and a
+    /// body does not reach the node.
+    ///
+    /// # Errors
+    ///
+    /// As [`EsploraServer::start`].
+    pub fn start_keeping(
+        node: &Node,
+        keep: impl Fn(&str, &[u8]) -> Option<Answer> + Send + Sync + 'static,
+        alter: impl Fn(&str, Answer) -> Answer + Send + Sync + 'static,
+    ) -> Result<Self, NodeError> {
         let place = Path::new("127.0.0.1:0");
         let failed = |cause| NodeError::io("listen on", place, cause);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
@@ -91,6 +107,7 @@ impl EsploraServer {
         let served = Arc::new(Served {
             client: node.client()?,
             index: Mutex::default(),
+            keep: Box::new(keep),
             alter: Box::new(alter),
         });
         let ends = Arc::clone(&is_over);
@@ -128,6 +145,7 @@ impl Drop for EsploraServer {
 struct Served {
     client: Arc<Client>,
     index: Mutex<Index>,
+    keep: Box<Keep>,
     alter: Box<Alter>,
 }
 
@@ -160,8 +178,9 @@ impl Served {
                 return None;
             }
             reader.by_ref().take(length).read_to_end(&mut body).ok()?;
-            let honest = self.answer(&method, &path, &body);
-            let Answer { status, body } = (self.alter)(&path, honest);
+            let told = (self.keep)(&path, &body);
+            let Answer { status, body } =
+                told.unwrap_or_else(|| (self.alter)(&path, self.answer(&method, &path, &body)));
             let head = format!(
                 "HTTP/1.1 {status} -\r\nContent-Length: {}\r\n\r\n",
                 body.len()

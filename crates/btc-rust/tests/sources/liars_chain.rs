@@ -3,9 +3,11 @@
 use std::time::Instant;
 
 use bitcoin::block::Header;
+use bitcoin::hashes::Hash as _;
 use bitcoin::p2p::message::NetworkMessage;
 use bitcoin::{BlockHash, CompactTarget};
 use btc_iface::ErrorKind;
+use btc_rust::wallet::source::ChainSource as _;
 
 use crate::liars::paid;
 use crate::scripted::{Act, Scripted, instead, message, say};
@@ -57,6 +59,14 @@ fn with_other_bits(header: &Header) -> Header {
     header
 }
 
+/// With its work, above a block that nobody has.
+fn elsewhere(header: &Header) -> Header {
+    let mut header = *header;
+    header.prev_blockhash = BlockHash::from_byte_array([3; 32]);
+    work(&mut header);
+    header
+}
+
 #[test]
 fn p2p_headers_that_are_worth_nothing_are_not_believed() {
     let pocket = Pocket::new("worth");
@@ -66,11 +76,17 @@ fn p2p_headers_that_are_worth_nothing_are_not_believed() {
     let lies = [
         Scripted::start(story.clone(), more_headers(&story, 5, without_work)),
         Scripted::start(story.clone(), more_headers(&story, 5, with_other_bits)),
+        Scripted::start(story.clone(), more_headers(&story, 1, elsewhere)),
+        Scripted::start(story.clone(), more_headers(&story, 5, elsewhere)),
     ];
+    let height = story.height();
     for liar in lies {
         for peers in [[&liar, &honest], [&honest, &liar]] {
             let mut pocket = Pocket::new("worth");
-            pocket.follow(&over(&peers, 1)).expect("the scan ends");
+            let source = over(&peers, 1);
+            // Nor is it the tip that a new wallet's birthday is counted from.
+            assert_eq!(source.tip().expect("a tip").height, height);
+            pocket.follow(&source).expect("the scan ends");
             pocket.assert_agrees(&node);
             assert_eq!(pocket.coins().len(), 1);
         }

@@ -3,18 +3,23 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bitcoin::block::Header;
-use bitcoin::consensus::encode::serialize;
+use bitcoin::consensus::encode::{deserialize_hex, serialize};
 use bitcoin::hashes::{Hash, sha256};
-use bitcoin::{BlockHash, ScriptBuf, Txid};
+use bitcoin::{BlockHash, ScriptBuf, Transaction, Txid};
 use btc_regtest::esplora::Answer;
 use btc_regtest::{EsploraServer, Node};
 use serde_json::{Value, json};
 
-use super::forge::Lies;
+use super::forge::{Lies, Swallow};
 
 /// A server that says what `lies` hold at the time.
 pub(crate) fn liar(node: &Node, lies: Arc<Mutex<Lies>>) -> EsploraServer {
-    let server = EsploraServer::start_with(node, move |path, honest| {
+    let kept = Arc::clone(&lies);
+    let keep = move |path: &str, body: &[u8]| {
+        let swallows = kept.lock().unwrap_or_else(PoisonError::into_inner).swallows;
+        (path == "/tx").then(|| swallow(swallows?, body)).flatten()
+    };
+    let server = EsploraServer::start_keeping(node, keep, move |path, honest| {
         let lies = lies.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if path.starts_with("/scripthash") && !lies.hidden.is_empty() {
             return without(&lies, &honest).unwrap_or(honest);
@@ -22,6 +27,17 @@ pub(crate) fn liar(node: &Node, lies: Arc<Mutex<Lies>>) -> EsploraServer {
         tell(&lies, path).unwrap_or(honest)
     });
     server.expect("a server")
+}
+
+/// The answer to a transaction that is handed over, if the server keeps such to itself.
+fn swallow(how: Swallow, body: &[u8]) -> Option<Answer> {
+    if how == Swallow::AsKnown {
+        let text =
+            "sendrawtransaction RPC error: {\"code\":-27,\"message\":\"txn-already-in-mempool\"}";
+        return Some(Answer::refusal(400, text));
+    }
+    let transaction: Transaction = deserialize_hex(std::str::from_utf8(body).ok()?).ok()?;
+    Some(Answer::ok(transaction.compute_txid().to_string()))
 }
 
 /// A history without what is hidden.

@@ -2,10 +2,14 @@
 
 use bitcoin::hashes::Hash;
 use bitcoin::{BlockHash, CompactTarget};
-use btc_iface::ErrorKind;
+use btc_iface::{ErrorKind, Network};
+use btc_regtest::{ElectrumServer, EsploraServer};
+use btc_rust::wallet::source::ChainSource;
 
 use super::forge::{self, FORGED_SAT, Lies, invented};
-use super::scene::{Kind, LIE, Scene, node};
+use super::scene::{Kind, LIE, Scene, TIMEOUT, node};
+use crate::books::{Books, core};
+use crate::setup;
 
 lies! {
     a_header_without_work_is_refused,
@@ -17,6 +21,7 @@ lies! {
     another_chain_without_more_work_undoes_nothing,
     a_reorganisation_below_the_birthday_takes_more_work,
     work_that_was_done_for_a_lie_is_undone_over_the_node,
+    work_that_was_done_for_a_lie_is_undone_over_every_other_source,
 }
 
 fn a_header_without_work_is_refused(kind: Kind) {
@@ -200,4 +205,35 @@ fn work_that_was_done_for_a_lie_is_undone_over_the_node(kind: Kind) {
     let view = books.sync();
     assert!(view.balance.confirmed_sat > FORGED_SAT);
     scene.heal(&mut books);
+}
+
+/// No other source is believed more than this one was: the true chain needs the more work.
+fn work_that_was_done_for_a_lie_is_undone_over_every_other_source(kind: Kind) {
+    let node = node();
+    let mut scene = Scene::new(kind, &node, 19);
+    let payment = invented(1, scene.script(5));
+    let mut believing = [scene.books(), scene.books(), scene.books()];
+    scene.lie(scene.branch(scene.height(), 2, &payment));
+    for books in &mut believing {
+        let view = books.sync();
+        assert!(view.balance.confirmed_sat > FORGED_SAT);
+    }
+    scene.lie(Lies::default());
+    let electrum = ElectrumServer::start(&node).expect("a server");
+    let esplora = EsploraServer::start(&node).expect("a server");
+    let others: [Box<dyn ChainSource>; 3] = [
+        Box::new(setup::electrum(&electrum.url(), Network::Regtest, TIMEOUT).expect("it answers")),
+        Box::new(setup::esplora(&esplora.url(), TIMEOUT)),
+        Box::new(setup::source(&node)),
+    ];
+    scene.mine(3);
+    electrum.wait_for_tip(&node).expect("it follows");
+    for (books, other) in believing.iter_mut().zip(others) {
+        books.source = other;
+        let mut honest = Books::new(&scene.keyring, 0, Box::new(core(&node)));
+        let (healed, right) = (books.sync(), honest.sync());
+        assert_eq!((healed.tip, &healed.coins), (right.tip, &right.coins));
+        assert_eq!(healed.balance, right.balance);
+        assert_eq!(books.ledger.history(), honest.ledger.history());
+    }
 }

@@ -18,6 +18,7 @@ const PAID_SAT: u64 = 70_000;
 lies! {
     an_own_payment_that_is_hidden_is_missing_and_sent_again_and_not_lost,
     an_own_payment_among_more_than_fifty_is_not_lost,
+    a_payment_that_a_server_keeps_to_itself_is_missing_and_sent_again,
 }
 
 fn follow_until(wallet: &RustWallet, txid: Txid, wanted: PaymentState) {
@@ -124,10 +125,9 @@ fn an_own_payment_among_more_than_fifty_is_not_lost(kind: Kind) {
     assert!(paid.count() >= 60);
 }
 
-#[test]
-fn a_payment_that_a_server_keeps_to_itself_is_missing_and_sent_again() {
+fn a_payment_that_a_server_keeps_to_itself_is_missing_and_sent_again(kind: Kind) {
     let node = node();
-    let mut scene = Scene::new(Kind::Electrum, &node, 43);
+    let mut scene = Scene::new(kind, &node, 43);
     let home = Home::empty();
     let wallet = home.over(Arc::from(scene.source()));
     for swallow in [Swallow::AsSent, Swallow::AsKnown] {

@@ -19,7 +19,7 @@ use crate::setup;
 
 const WORDS: &str = "legal winner thank year wave sausage worth useful legal winner thank yellow";
 /// What an answer may take; contradictions are looked at again as long.
-const TIMEOUT: Duration = Duration::from_millis(1_500);
+pub(crate) const TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Below the first payment.
 const BIRTHDAY: u32 = 20;
 
@@ -48,7 +48,10 @@ enum Server {
 }
 
 pub(crate) fn node() -> Node {
-    let builder = Node::builder().block_filters(true).spender_index(true);
+    let builder = Node::builder()
+        .listen(true)
+        .block_filters(true)
+        .spender_index(true);
     builder.start().expect("a node starts")
 }
 
