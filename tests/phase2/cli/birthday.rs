@@ -37,5 +37,32 @@ fn birthday(chain: &mut Chain<'_>, node: &NodeConfig) -> Outcome {
     let restored = program(node, &home.path().join("again"), &restore).input(words);
     let restored = restored.run().code(0).json();
     assert_eq!(restored["warnings"], json!(warnings));
+    let keys = ["wallet", "export", "--json"];
+    let exported = program(node, &home.path().join("tip"), &keys)
+        .run()
+        .code(0)
+        .json();
+    let mut rows = exported
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|row| text(&row["both"]));
+    let watched = rows
+        .find(|text| text.starts_with("wpkh("))
+        .ok_or("exported")?;
+    let watch = [
+        "wallet",
+        "create",
+        "--watch",
+        &watched,
+        "--birthday",
+        "9000000",
+        "--json",
+    ];
+    let made = program(node, &home.path().join("watch"), &watch)
+        .run()
+        .code(0)
+        .json();
+    assert_eq!(made["warnings"], json!(warnings));
     Ok(())
 }

@@ -12,6 +12,7 @@ mod prompts;
 mod psbt;
 mod raise;
 mod remarks;
+mod reported;
 mod restoring;
 mod sending;
 mod setup;
@@ -38,10 +39,11 @@ type Failed = Box<dyn std::error::Error + Send + Sync>;
 const SOMEBODY: &str = "bcrt1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqdku202";
 
 pub(crate) fn add(suite: &mut Suite, phase: &Arc<Phase>) {
-    let groups: [&[(&str, Case)]; 12] = [
+    let groups: [&[(&str, Case)]; 13] = [
         birthday::CASES,
         message::CASES,
         remarks::CASES,
+        reported::CASES,
         restoring::CASES,
         forgotten::CASES,
         giving_up::CASES,
@@ -68,12 +70,17 @@ pub(crate) fn add(suite: &mut Suite, phase: &Arc<Phase>) {
 /// A simulated node, and how to reach it.
 fn simulated() -> Result<(SimNode, NodeConfig), Failed> {
     let node = SimNode::builder().start()?;
-    let config = NodeConfig {
+    let config = reached(&node);
+    Ok((node, config))
+}
+
+/// How a simulated node is reached.
+fn reached(node: &SimNode) -> NodeConfig {
+    NodeConfig {
         url: node.rpc_url(),
         credentials: Credentials::CookieFile(node.cookie_file()),
         ..NodeConfig::new(Network::Regtest)
-    };
-    Ok((node, config))
+    }
 }
 
 /// A wallet in the clear, and the program over it.
