@@ -41,6 +41,9 @@ const BALANCE: Caught = at(GetBalance, &["balance_sat"]);
 const UNKNOWN_COIN: Caught = at(CreateTransaction, &["snapshot.coins[]"]);
 const NO_PAYMENT: Caught = at(CreateTransaction, &["error.kind"]);
 const SENT: &[Caught] = &[at(BroadcastTransaction, &["error.kind"])];
+/// With what the refusing side says.
+const SENT_WITH_REASON: &[Caught] =
+    &[at(BroadcastTransaction, &["error.kind"]).and(&["error.reason"])];
 const SENT_TXID: &[Caught] = &[at(BroadcastTransaction, &["txid"])];
 const NOTHING: &[Caught] = &[];
 
@@ -227,16 +230,16 @@ pub(super) const MUTANTS: &[Mutant] = &[
         &[at(BroadcastTransaction, &["verdict"]).and(&["error.kind", "error.reason"])],
         NOTHING,
     ),
-    paying("sending:SendsStripped", SENT, NOTHING),
-    paying("sending:ResendRefused", SENT, NOTHING),
+    paying("sending:SendsStripped", SENT_WITH_REASON, NOTHING),
+    paying("sending:ResendRefused", SENT_WITH_REASON, NOTHING),
     paying(
         "sending:ReasonLost",
         &[at(BroadcastTransaction, &["error.reason"])],
         NOTHING,
     ),
     paying("sending:FloatAmountsSent", SENT, NOTHING),
-    paying("sending:ChecksTakeAll", NOTHING, SENT),
-    paying("sending:ChecksKnowAll", NOTHING, SENT),
+    paying("sending:ChecksTakeAll", NOTHING, SENT_WITH_REASON),
+    paying("sending:ChecksKnowAll", NOTHING, SENT_WITH_REASON),
     paying(
         "sending:ChecksForget",
         NOTHING,

@@ -123,10 +123,7 @@ impl Sent {
                 let differences = finding.differences.iter();
                 let texts = differences.flat_map(|it| [it.primary.as_str(), it.secondary.as_str()]);
                 let message = self.ours.as_ref().err().map(BitcoinError::message);
-                let has_reason = texts.chain(message).any(|text| {
-                    let text = text.to_lowercase();
-                    BY_CHAIN.iter().any(|reason| text.contains(reason))
-                });
+                let has_reason = texts.chain(message).any(|text| has_one(text, &BY_CHAIN));
                 // The node would take it, and has not got it.
                 let mut paths = finding.differences.iter().map(|it| it.path.as_str());
                 has_reason || (paths.any(|path| path == "verdict") && self.is_young())
@@ -177,14 +174,14 @@ impl Sent {
         Now::Moving
     }
 
-    /// Whether both sides refuse, and the secondary for what the wallet's books say.
+    /// Whether both sides refuse, the primary for what another chain or mempool would not give, and
+    /// the secondary for what the wallet's books say.
     fn is_by_books(&self, finding: &Finding) -> bool {
         let rejected = |error: &BitcoinError| error.kind() == ErrorKind::Rejected;
         let is_of_books = |difference: &Difference| {
             difference.path == "error.reason"
-                && BY_BOOKS
-                    .iter()
-                    .any(|reason| difference.secondary.to_lowercase().contains(reason))
+                && has_one(&difference.primary, &BY_CHAIN)
+                && has_one(&difference.secondary, &BY_BOOKS)
         };
         let mut differences = finding.differences.iter();
         self.ours.as_ref().is_err_and(rejected)
@@ -326,6 +323,12 @@ fn compare_verdict(here: &mut Differences, ours: &BitcoinResult<String>, check: 
 /// Whether the identifiers that the secondary computed are those of the transaction.
 fn belong(transaction: &BitcoinTransaction, check: &BroadcastCheck) -> bool {
     (transaction.txid, transaction.wtxid) == (check.txid, check.wtxid)
+}
+
+/// Whether the text holds one of these reasons.
+fn has_one(text: &str, reasons: &[&str]) -> bool {
+    let text = text.to_lowercase();
+    reasons.iter().any(|reason| text.contains(reason))
 }
 
 /// The class of a refusal's reason.

@@ -94,6 +94,13 @@ fn a_refusal_by_books_that_changed_since_is_no_difference() {
     let by_node = "the node rejects the transaction: bad-txns-inputs-missingorspent";
     let open = [(Verdict::Inconclusive, 1)];
     assert_eq!(found(by_node, BOOKS, refusing(BOOKS)), open);
+    // The primary does not say why, or says what no chain changes.
+    for said in ["the node refused it: try again", "dust"] {
+        assert_eq!(
+            found(said, BOOKS, refusing(BOOKS)),
+            [(Verdict::Mismatch, 1)]
+        );
+    }
     // The primary's own books say something else, or the reason is none of books.
     for (secondary, primary_now) in [
         (BOOKS, refusing("dust")),
