@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use bitcoin::Txid;
 use btc_iface::lightning::{
     Direction, FailureReason, LightningErrorKind as Kind, LightningResult, Msat, Payment,
     PaymentHash, PaymentId, PaymentKind, PaymentStatus, Preimage,
@@ -197,6 +198,19 @@ pub(crate) fn handed_over(store: &Store, key: &str, txid: PaymentHash) -> Lightn
         connection.execute(sql, params![key, txid.to_string()])
     });
     change.map(drop).map_err(storage)
+}
+
+/// Keeps a withdrawal's bytes, as hex, to send them again.
+pub(crate) fn keep_raw(connection: &Connection, txid: Txid, raw: &str) -> rusqlite::Result<usize> {
+    let sql = "INSERT OR IGNORE INTO withdrawals (txid, raw) VALUES (?1, ?2)";
+    connection.execute(sql, params![txid.to_string(), raw])
+}
+
+/// The bytes that were kept.
+pub(crate) fn raw(connection: &Connection, txid: Txid) -> rusqlite::Result<Option<String>> {
+    let sql = "SELECT raw FROM withdrawals WHERE txid = ?1";
+    let row = connection.query_row(sql, [txid.to_string()], |row| row.get(0));
+    row.optional()
 }
 
 /// Takes note that a payment is handed over once more under the same name, before it is.

@@ -74,6 +74,12 @@ struct ChainInfo {
     pruneheight: Option<u32>,
 }
 
+#[derive(Deserialize)]
+struct HeaderInfo {
+    /// -1 for a block that is not in the active chain.
+    confirmations: i64,
+}
+
 /// The last block that this node has followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Seen {
@@ -109,7 +115,16 @@ pub(crate) fn check(chain: &NodeConfig, seen: Option<Seen>) -> LightningResult<(
         return Err(error(Kind::WrongChain, message));
     }
     let params = jsonrpc::arg(json!([seen.hash.to_string()]));
-    match client.call::<serde_json::Value>("getblockheader", Some(&params)) {
+    match client.call::<HeaderInfo>("getblockheader", Some(&params)) {
+        // A header alone is not a block: LDK would take its channels' blocks for undone.
+        Ok(header) if header.confirmations < 0 && info.blocks < seen.height => {
+            let message = format!(
+                "Bitcoin Core at {} is at height {}, this node has followed the chain to {}; wait until it has \
+                 caught up",
+                chain.url, info.blocks, seen.height
+            );
+            Err(error(Kind::ChainUnavailable, message))
+        }
         Ok(_) => Ok((login, info.blocks)),
         Err(jsonrpc::Error::Rpc(found)) if found.code == CORE_NOT_FOUND => {
             let message = format!(
@@ -131,6 +146,44 @@ fn client(chain: &NodeConfig, login: &Login) -> LightningResult<jsonrpc::Client>
         .auth(login.user.clone(), Some(login.password.to_string()))
         .build();
     Ok(jsonrpc::Client::with_transport(transport))
+}
+
+/// What Bitcoin Core said of a transaction that was sent again.
+pub(crate) enum Sent {
+    /// It has it, now or from before.
+    Taken,
+    Refused(String),
+}
+
+/// `sendrawtransaction` of bytes as hex.
+pub(crate) fn send(chain: &NodeConfig, raw: &str) -> LightningResult<Sent> {
+    let client = client(chain, &Login::read(chain)?)?;
+    let params = jsonrpc::arg(json!([raw]));
+    match client.call::<serde_json::Value>("sendrawtransaction", Some(&params)) {
+        Ok(_) => Ok(Sent::Taken),
+        Err(jsonrpc::Error::Rpc(found)) if found.code != CORE_WARMING_UP => {
+            Ok(Sent::Refused(found.message))
+        }
+        Err(cause) => Err(refused(chain, &cause)),
+    }
+}
+
+/// `getrawtransaction` of one in the mempool or in that block; none if it is not there.
+pub(crate) fn transaction(
+    chain: &NodeConfig,
+    txid: Txid,
+    block: Option<BlockHash>,
+) -> LightningResult<Option<String>> {
+    let client = client(chain, &Login::read(chain)?)?;
+    let params = match block {
+        Some(block) => json!([txid.to_string(), false, block.to_string()]),
+        None => json!([txid.to_string(), false]),
+    };
+    match client.call::<String>("getrawtransaction", Some(&jsonrpc::arg(params))) {
+        Ok(raw) => Ok(Some(raw)),
+        Err(jsonrpc::Error::Rpc(found)) if found.code == CORE_NOT_FOUND => Ok(None),
+        Err(cause) => Err(refused(chain, &cause)),
+    }
 }
 
 /// Whether Bitcoin Core has the transaction in its mempool.

@@ -150,3 +150,25 @@ fn another_programs_file_is_refused() {
     .expect("written");
     assert!(Store::open(dir.path(), |_| {}).is_err());
 }
+
+#[test]
+fn a_file_of_the_version_before_is_taken_over_and_one_of_a_newer_is_refused() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(dir.path());
+    KVStoreSync::write(&store, "a", "", "name", vec![7]).expect("written");
+    drop(store);
+    let file = rusqlite::Connection::open(dir.path().join("node.sqlite")).expect("its file");
+    file.execute_batch("DROP TABLE withdrawals; PRAGMA user_version = 1")
+        .expect("as the first version made it");
+    assert_eq!(
+        KVStoreSync::read(&open(dir.path()), "a", "", "name").expect("kept"),
+        [7]
+    );
+    let tables = "SELECT count(*) FROM withdrawals";
+    let rows = file.query_row(tables, [], |row| row.get::<_, u32>(0));
+    assert_eq!(rows.expect("it is there"), 0);
+    file.pragma_update(None, "user_version", 99).expect("set");
+    drop(file);
+    let refused = Store::open(dir.path(), |_| {});
+    assert!(refused.is_err_and(|cause| cause.to_string().contains("newer")));
+}

@@ -7,13 +7,13 @@ use std::sync::{MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
 use bitcoin::Txid;
-use bitcoin::hashes::Hash as _;
 use btc_iface::lightning::{
-    ChannelHandle, LightningErrorKind as Kind, LightningResult, PaymentHash, PaymentId, PaymentKind,
+    ChannelHandle, LightningErrorKind as Kind, LightningResult, PaymentKind,
 };
 use ldk_node::Node;
 
 use super::Shared;
+use super::withdrawals::{Place, place, txid_of};
 use crate::convert;
 use crate::error::error;
 use crate::intents::{self, Intent};
@@ -23,8 +23,6 @@ use crate::preflight;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often it is looked whether they are free.
 const LOOK: Duration = Duration::from_millis(200);
-/// A withdrawal that Bitcoin Core does not have after this is unknown; LDK sends it once.
-const LOST_AFTER_SECONDS: u64 = 60;
 
 /// A transaction that has chosen coins, and that the wallet may not know.
 #[derive(Debug)]
@@ -39,6 +37,8 @@ pub(crate) struct Busy {
 enum What {
     /// A withdrawal, by its key.
     Withdrawal(String, Txid),
+    /// What an earlier process may have sent and did not name: the wallet learns of it by looking.
+    Unknown,
     Opening(ChannelHandle),
 }
 
@@ -58,6 +58,8 @@ impl Shared {
     /// Takes the coins, once nothing keeps them busy. The caller adds what they were used for.
     pub(super) fn coins(&self, node: &Node) -> LightningResult<MutexGuard<'_, Vec<Busy>>> {
         let end = Instant::now() + PATIENCE;
+        // One that Bitcoin Core has lost has its coins free in the wallet's eyes.
+        let mut again = self.look_at_withdrawals()?;
         loop {
             let taken = match self.coins.try_lock() {
                 Ok(taken) => Some(taken),
@@ -65,6 +67,7 @@ impl Shared {
                 Err(TryLockError::WouldBlock) => None,
             };
             if let Some(mut busy) = taken {
+                busy.append(&mut again);
                 busy.retain_mut(|one| !self.is_over(node, one));
                 if busy.is_empty() {
                     return Ok(busy);
@@ -80,11 +83,26 @@ impl Shared {
         }
     }
 
+    /// Keeps the coins of these busy, too.
+    pub(super) fn keep_busy(&self, more: Vec<Busy>) {
+        if more.is_empty() {
+            return;
+        }
+        self.coins
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .extend(more);
+    }
+
     /// What an earlier process may have left busy.
     pub(super) fn remember_coins(&self, node: &Node, open: &[Intent]) {
-        let withdrawals = open.iter().filter_map(|intent| {
-            let txid = txid_of(intent)?;
-            Some(Busy::withdrawal(intent.key.clone(), txid))
+        let onchain = open.iter().filter(|it| it.kind == PaymentKind::Onchain);
+        let withdrawals = onchain.map(|intent| match txid_of(intent) {
+            Some(txid) => Busy::withdrawal(intent.key.clone(), txid),
+            None => Busy {
+                what: What::Unknown,
+                since: Some((None, 0)),
+            },
         });
         let openings = node
             .list_channels()
@@ -101,6 +119,7 @@ impl Shared {
     /// Whether the wallet knows the transaction, or there will be none.
     fn is_over(&self, node: &Node, busy: &mut Busy) -> bool {
         let txid = match &busy.what {
+            What::Unknown => None,
             What::Withdrawal(key, txid) => {
                 let is_given_up = self.intent(key).is_ok_and(|intent| {
                     intent.is_some_and(|it| it.state == intents::State::Failed)
@@ -108,7 +127,7 @@ impl Shared {
                 if is_given_up {
                     return true;
                 }
-                *txid
+                Some(*txid)
             }
             What::Opening(opened) => {
                 let wanted = convert::user_channel(*opened);
@@ -118,7 +137,7 @@ impl Shared {
                     .find(|channel| channel.user_channel_id == wanted);
                 match channel {
                     Some(channel) if !channel.is_channel_ready => match channel.funding_txo {
-                        Some(funding) => funding.txid,
+                        Some(funding) => Some(funding.txid),
                         // The peer has not answered yet.
                         None => return false,
                     },
@@ -126,13 +145,14 @@ impl Shared {
                 }
             }
         };
-        if is_confirmed(node, txid) {
+        if txid.is_some_and(|txid| place(node, txid) != Place::Nowhere) {
             return true;
         }
         let stamp = node.status().latest_onchain_wallet_sync_timestamp;
         match &mut busy.since {
             None => {
-                if preflight::has_unconfirmed(&self.config.chain, txid).unwrap_or(false) {
+                let has_it = |txid| preflight::has_unconfirmed(&self.config.chain, txid);
+                if txid.is_some_and(|txid| has_it(txid).unwrap_or(false)) {
                     busy.since = Some((stamp, 0));
                 }
             }
@@ -144,44 +164,4 @@ impl Shared {
         }
         busy.since.is_some_and(|(_, looks)| looks >= 2)
     }
-
-    /// Closes each withdrawal that Bitcoin Core has.
-    pub(super) fn look_at_withdrawals(&self) {
-        let (Ok(node), Ok(open)) = (self.node(), self.store.read(intents::open)) else {
-            return;
-        };
-        for intent in open {
-            let Some(txid) = txid_of(&intent) else {
-                continue;
-            };
-            let is_there = is_confirmed(&node, txid)
-                || preflight::has_unconfirmed(&self.config.chain, txid).unwrap_or(false);
-            let key = intent.key.clone();
-            if is_there {
-                let hash = PaymentHash::from_bytes(txid.to_byte_array());
-                let closed = self.store.write(move |connection| {
-                    intents::close_succeeded(connection, &key, hash, None, None)
-                });
-                if closed.is_ok() {
-                    self.doubtful().remove(&intent.key);
-                }
-            } else if intents::now().saturating_sub(intent.updated_at) > LOST_AFTER_SECONDS {
-                self.doubtful().insert(key);
-            }
-        }
-    }
-}
-
-/// The transaction of a withdrawal that was handed over.
-fn txid_of(intent: &Intent) -> Option<Txid> {
-    let hash = intent
-        .hash
-        .filter(|_| intent.kind == PaymentKind::Onchain)?;
-    Some(Txid::from_byte_array(hash.to_bytes()))
-}
-
-/// Whether the wallet has the transaction in a block; LDK's list has none that is not.
-fn is_confirmed(node: &Node, txid: Txid) -> bool {
-    let id = PaymentId::from_bytes(txid.to_byte_array());
-    node.payment(&convert::ldk_id(id)).is_some()
 }

@@ -7,6 +7,7 @@ mod money;
 mod pay;
 mod resume;
 mod tasks;
+mod withdrawals;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -59,6 +60,8 @@ pub(crate) struct Shared {
     /// Held while an offer's payment is handed over, until its name is on disk; while an event is
     /// recorded; and while a doubtful intent is looked into or given up.
     settling: Mutex<()>,
+    /// The chain's height at the start.
+    started_at: u32,
     node: Mutex<Option<Arc<ldk_node::Node>>>,
     folder: Mutex<Option<Folder>>,
     /// Held from the first step of the end to the last.
@@ -111,6 +114,7 @@ impl LightningNode {
             doubtful: Mutex::new(HashSet::new()),
             coins: Mutex::new(Vec::new()),
             settling: Mutex::new(()),
+            started_at: height,
             node: Mutex::new(Some(Arc::clone(&node))),
             folder: Mutex::new(Some(folder)),
             ending: Mutex::new(()),

@@ -313,6 +313,16 @@ impl Shared {
             let message = "the state of this payment is known; only an unknown one can be given up";
             return Err(error(Kind::Refused, message));
         }
+        if let Ok(node) = self.node() {
+            // It may be found by now.
+            let again = self.look_at_withdrawals()?;
+            self.keep_busy(again);
+            let intent = self.intent(key)?.unwrap_or(intent);
+            self.may_be_given_up(&node, &intent)?;
+        }
+        if !self.doubtful().contains(key) {
+            return self.payment(key);
+        }
         intents::failed(&self.store, key, FailureReason::Abandoned)?;
         self.doubtful().remove(key);
         self.payment(key)

@@ -34,6 +34,17 @@ impl Shared {
         if self.store.read(is_taken).map_err(crate::error::storage)? {
             return Err(error(Kind::KeyReused, intents::TAKEN));
         }
+        let is_inbound = |known: ldk_node::payment::PaymentDetails| {
+            known.direction == ldk_node::payment::PaymentDirection::Inbound
+        };
+        // LDK keeps one record for a hash. Who knows the preimage can make such an invoice.
+        if node
+            .payment(&convert::ldk_id(hash.into()))
+            .is_some_and(is_inbound)
+        {
+            let message = "the invoice has the hash of one that this node made; it is not paid";
+            return Err(error(Kind::Own, message));
+        }
         let amount = check::invoice(self.payer(&node), &invoice, request.amount_msat)?;
         enough(&node, amount)?;
         let wish = Self::wish(&node, key, PaymentKind::Bolt11, target, amount);

@@ -26,7 +26,10 @@ const QUIET: Duration = Duration::from_secs(2);
 /// Looks into each doubtful intent once.
 pub(super) fn look(shared: &Shared) {
     let Ok(node) = shared.node() else { return };
-    shared.look_at_withdrawals();
+    // What cannot be asked now is asked at the next look.
+    if let Ok(again) = shared.look_at_withdrawals() {
+        shared.keep_busy(again);
+    }
     if shared.watch.heard() < QUIET {
         return;
     }
@@ -68,7 +71,14 @@ fn is_held_by_ldk(shared: &Shared, node: &Node, intent: &Intent) -> bool {
     let Some(id) = intent.payment_id else {
         return false;
     };
-    if let Some(known) = node.payment(&convert::ldk_id(id))
+    let known = node.payment(&convert::ldk_id(id));
+    if let Some(known) = &known
+        && known.direction == ldk::PaymentDirection::Inbound
+    {
+        // An invoice of this node's own has the same hash; its record is not this payment's.
+        return give_up_after_deadline(shared, node, intent);
+    }
+    if let Some(known) = known
         && known.status == ldk::PaymentStatus::Succeeded
     {
         return settle(shared, intent, &known);
@@ -181,6 +191,9 @@ pub(super) fn unnamed(
 
 /// Closes an intent as LDK's own record says that it was paid.
 fn settle(shared: &Shared, intent: &Intent, known: &ldk::PaymentDetails) -> bool {
+    if known.direction != ldk::PaymentDirection::Outbound {
+        return false;
+    }
     let seen = convert::payment(known);
     let Some(id) = seen.id else { return false };
     let detail = match (known.status, seen.hash) {

@@ -21,7 +21,7 @@ const FILE: &str = "node.sqlite";
 /// Marks the file as ours.
 const APPLICATION_ID: i32 = 0x6274_636c;
 /// Raised when the tables change.
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 
 /// The tables. `kv` is LDK's; the others are ours.
 const SCHEMA: &str = "
@@ -42,10 +42,15 @@ CREATE TABLE intents (
     created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
     is_repeated INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
+CREATE TABLE withdrawals (txid TEXT PRIMARY KEY, raw TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE names (payment_id TEXT PRIMARY KEY, key TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX intents_by_hash ON intents (hash) WHERE hash IS NOT NULL;
 CREATE UNIQUE INDEX intents_by_payment ON intents (payment_id) WHERE payment_id IS NOT NULL;
 ";
+
+/// What version 1 lacks: the bytes of withdrawals that are not buried yet.
+const FROM_VERSION_1: &str =
+    "CREATE TABLE withdrawals (txid TEXT PRIMARY KEY, raw TEXT NOT NULL) WITHOUT ROWID;";
 
 /// A failed read or write. After a failed write the store takes no other: what LDK believes to be
 /// on disk must be there.
@@ -233,6 +238,12 @@ fn prepare(connection: &mut Connection) -> Result<(), StoreError> {
             Ok(change.commit()?)
         }
         (APPLICATION_ID, VERSION) => Ok(()),
+        (APPLICATION_ID, 1) => {
+            let change = connection.transaction()?;
+            change.execute_batch(FROM_VERSION_1)?;
+            change.pragma_update(None, "user_version", VERSION)?;
+            Ok(change.commit()?)
+        }
         (APPLICATION_ID, newer) => Err(StoreError(format!(
             "{FILE} is of version {newer}, this program knows {VERSION}; use the newer program"
         ))),

@@ -1,4 +1,4 @@
-//! Coins: a withdrawal is done when Bitcoin Core has it, and no two transactions spend the same coin.
+//! Coins: a withdrawal is done when six blocks bury it, and no two transactions spend the same coin.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ fn status(ln: &Ln, key: &str) -> PaymentStatus {
 }
 
 #[test]
-fn a_withdrawal_is_pending_until_bitcoin_core_has_it() {
+fn a_withdrawal_is_pending_until_it_is_buried() {
     let world = World::start();
     let ln = world.ln("alice");
     world.fund(&[&ln]);
@@ -39,10 +39,104 @@ fn a_withdrawal_is_pending_until_bitcoin_core_has_it() {
     assert_eq!(before, PaymentStatus::Pending);
     let again = block_on(ln.node().withdraw(to_elsewhere("rent", 10_000))).expect("known");
     assert_eq!(again, txid);
+    eventually("it waits for a block", || world.mempool() == [json!(txid)]);
+    world.mine(5);
+    world.synced(&[&ln]);
+    assert_eq!(status(&ln, "rent"), PaymentStatus::Pending);
+    world.mine(1);
     eventually("it is done", || {
         status(&ln, "rent") == PaymentStatus::Succeeded
     });
-    assert_eq!(world.mempool(), [json!(txid)]);
+}
+
+#[test]
+fn a_withdrawal_that_bitcoin_core_forgot_is_sent_again_and_its_coins_are_not() {
+    let world = World::start();
+    let ln = world.ln("alice");
+    world.fund(&[&ln]);
+    let first = block_on(ln.node().withdraw(to_elsewhere("rent", 10_000))).expect("handed over");
+    eventually("its bytes are kept", || {
+        world.mempool() == [json!(first)] && is_kept(&ln, first)
+    });
+    world.core.stop().expect("stopped");
+    let pool = world.core.datadir().join("regtest/mempool.dat");
+    std::fs::remove_file(pool).expect("forgotten");
+    world.core.restart().expect("back");
+    // At a higher rate it would replace the first, if it took the same coins.
+    let second = WithdrawRequest {
+        fee_rate_sat_per_vb: Some(20),
+        ..to_elsewhere("light", 20_000)
+    };
+    let second = loop {
+        match block_on(ln.node().withdraw(second.clone())) {
+            Ok(txid) => break txid,
+            Err(error) => {
+                let is_soon = matches!(error.kind(), Kind::ChainUnavailable | Kind::Refused);
+                assert!(is_soon, "{error}");
+            }
+        }
+        std::thread::sleep(Duration::from_millis(300));
+    };
+    assert_ne!(status(&ln, "rent"), PaymentStatus::Succeeded);
+    eventually("both wait", || {
+        let pool = world.mempool();
+        [first, second]
+            .iter()
+            .all(|txid| pool.contains(&json!(txid)))
+    });
+    world.mine(6);
+    eventually("both are done", || {
+        ["rent", "light"]
+            .iter()
+            .all(|key| status(&ln, key) == PaymentStatus::Succeeded)
+    });
+}
+
+/// Whether the bytes of the withdrawal are in the node's file.
+fn is_kept(ln: &Ln, txid: bitcoin::Txid) -> bool {
+    let file = Connection::open(ln.config.directory.join("node.sqlite")).expect("its file");
+    let sql = "SELECT EXISTS (SELECT 1 FROM withdrawals WHERE txid = ?1)";
+    let row = file.query_row(sql, [txid.to_string()], |row| row.get(0));
+    row.unwrap_or(false)
+}
+
+#[test]
+fn a_withdrawal_that_was_sent_and_not_written_down_is_found_and_not_given_up() {
+    let world = World::start();
+    let mut ln = world.ln("alice");
+    world.fund(&[&ln]);
+    let path = ln.config.directory.join("node.sqlite");
+    let file = Connection::open(&path).expect("its file");
+    file.busy_timeout(Duration::from_secs(5)).expect("set");
+    file.execute_batch(
+        "CREATE TRIGGER full BEFORE UPDATE ON intents BEGIN SELECT RAISE(ABORT, 'no space'); END",
+    )
+    .expect("a disk that is full at the wrong moment");
+    block_on(ln.node().withdraw(to_elsewhere("rent", 10_000))).expect_err("not written down");
+    eventually("it is in the mempool", || world.mempool().len() == 1);
+    let sent = world.mempool();
+    ln.stop();
+    file.execute_batch("DROP TRIGGER full")
+        .expect("space again");
+    drop(file);
+    ln.start();
+    assert_eq!(status(&ln, "rent"), PaymentStatus::Unknown);
+    let early = block_on(ln.node().abandon("rent".to_owned())).expect_err("too early");
+    assert_eq!(early.kind(), Kind::Refused, "{early}");
+    let again = block_on(ln.node().withdraw(to_elsewhere("rent", 10_000))).expect_err("unknown");
+    assert_eq!(again.kind(), Kind::Unknown, "{again}");
+    world.mine(1);
+    world.synced(&[&ln]);
+    eventually("it is found", || {
+        status(&ln, "rent") == PaymentStatus::Pending
+    });
+    let known = block_on(ln.node().withdraw(to_elsewhere("rent", 10_000))).expect("known");
+    assert_eq!(json!(known), sent[0]);
+    world.mine(5);
+    eventually("it is done", || {
+        status(&ln, "rent") == PaymentStatus::Succeeded
+    });
+    assert!(world.mempool().is_empty(), "it was paid once");
 }
 
 #[test]

@@ -178,6 +178,39 @@ fn a_payment_that_failed_is_tried_again_under_its_key_and_debited_once() {
     );
 }
 
+/// Who paid an invoice knows its preimage, and can make an invoice with the same hash.
+#[test]
+fn an_invoice_with_the_hash_of_an_own_one_is_not_paid_nor_called_paid() {
+    let world = World::start();
+    let (a, b, _) = world.pair(1_000_000, 300_000_000);
+    let own = a.invoice(Some(20_000));
+    b.paid(&own, None);
+    let hash = own
+        .parse::<ldk_node::lightning_invoice::Bolt11Invoice>()
+        .expect("an invoice")
+        .payment_hash()
+        .to_string();
+    let before = a.channels()[0].outbound_msat;
+    let copied = block_on(b.node().create_invoice(InvoiceRequest {
+        amount_msat: Some(Msat::new(50_000)),
+        description: String::new(),
+        is_description_hashed: false,
+        expiry_seconds: 3_600,
+        hold: Some(hash.parse().expect("a hash")),
+    }));
+    let request = PayInvoice {
+        invoice: copied.expect("an invoice").invoice,
+        amount_msat: None,
+        max_fee_msat: None,
+        key: Some("order 7".to_owned()),
+    };
+    let refused = block_on(a.node().pay_invoice(request)).expect_err("its own hash");
+    assert_eq!(refused.kind(), Kind::Own, "{refused}");
+    let unknown = block_on(a.node().payment("order 7".to_owned())).expect_err("none of it");
+    assert_eq!(unknown.kind(), Kind::NotFound);
+    assert_eq!(a.channels()[0].outbound_msat, before);
+}
+
 #[test]
 fn a_held_payment_is_claimed_by_its_preimage() {
     let world = World::start();

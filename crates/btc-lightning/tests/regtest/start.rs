@@ -65,6 +65,28 @@ fn a_chain_that_does_not_know_our_last_block_is_refused() {
 }
 
 #[test]
+fn a_bitcoin_core_that_has_not_caught_up_is_waited_for_and_closes_no_channel() {
+    let world = World::start();
+    let (mut a, b, handle) = world.pair(1_000_000, 0);
+    world.mine(3);
+    world.synced(&[&a, &b]);
+    a.stop();
+    // Headers are there before blocks are, as after a new disk.
+    let height = world.height();
+    let below = world.call("getblockhash", &[(height - 20).into()]);
+    let disconnected = world.call("getblockhash", &[(height - 19).into()]);
+    world.call("invalidateblock", &[disconnected.clone()]);
+    assert_eq!(world.call("getbestblockhash", &[]), below);
+    assert_eq!(refused(&a.config, "alice"), Kind::ChainUnavailable);
+    world.call("reconsiderblock", &[disconnected]);
+    assert_eq!(world.height(), height);
+    a.start();
+    eventually("the channel is usable", || {
+        a.channel(handle).is_some_and(|channel| channel.is_usable)
+    });
+}
+
+#[test]
 fn a_node_without_its_bitcoin_core_says_so_and_goes_on_when_it_is_back() {
     let world = World::start();
     let mut ln = world.ln("alice");
