@@ -75,7 +75,7 @@ fn a_bitcoin_core_that_has_not_caught_up_is_waited_for_and_closes_no_channel() {
     let height = world.height();
     let below = world.call("getblockhash", &[(height - 20).into()]);
     let disconnected = world.call("getblockhash", &[(height - 19).into()]);
-    world.call("invalidateblock", &[disconnected.clone()]);
+    world.call("invalidateblock", std::slice::from_ref(&disconnected));
     assert_eq!(world.call("getbestblockhash", &[]), below);
     assert_eq!(refused(&a.config, "alice"), Kind::ChainUnavailable);
     world.call("reconsiderblock", &[disconnected]);
