@@ -1,5 +1,7 @@
 //! Peers and channels: connected, opened, resized, closed.
 
+use std::time::Duration;
+
 use btc_iface::lightning::{
     Channel, ChannelFees, ChannelHandle, ChannelSize, CloseMode, LightningErrorKind as Kind,
     LightningResult, Msat, NodeId, OpenChannel, Peer,
@@ -22,6 +24,10 @@ const FEE_STEPS: u64 = 40;
 /// The smallest channel that LDK accepts.
 const MIN_CHANNEL_SAT: u64 = 1_000;
 
+/// How many times a peer is called before it is said to be away, and the time between two calls.
+const CALLS: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(400);
+
 impl Shared {
     pub(super) fn connect(&self, peer: NodeId, address: String) -> LightningResult<()> {
         let node = self.node()?;
@@ -29,8 +35,23 @@ impl Shared {
             return Err(error(Kind::Own, "the node does not connect to itself"));
         }
         let socket = socket_address(&address)?;
-        node.connect(peer.key(), socket, false)
-            .map_err(|cause| ldk(&format!("no connection to {peer} at {address}"), cause))?;
+        let is_connected = || {
+            let peers = node.list_peers();
+            let found = peers.iter().find(|known| known.node_id == peer.key());
+            found.is_some_and(|known| known.is_connected)
+        };
+        for attempt in 1..=CALLS {
+            match node.connect(peer.key(), socket.clone(), false) {
+                Ok(()) => break,
+                // Two sides that call each other at once may both lose their connection.
+                Err(NodeError::ConnectionFailed) if is_connected() => break,
+                Err(NodeError::ConnectionFailed) if attempt < CALLS => std::thread::sleep(PAUSE),
+                Err(cause) => {
+                    let what = format!("no connection to {peer} at {address}");
+                    return Err(ldk(&what, cause));
+                }
+            }
+        }
         self.remember(peer, address)
     }
 

@@ -151,7 +151,7 @@ fn ensure_channel(world: &World, a: &mut Ln, b: &Ln) {
         .iter()
         .any(|channel| channel.outbound_msat.get() > needed);
     if !is_rich {
-        world.open(a, b, 2_000_000, 0);
+        world.open_again(a, b, 2_000_000);
     }
     a.stop();
 }

@@ -149,12 +149,49 @@ impl World {
         handle
     }
 
+    /// The same between nodes that lose their connections: an opening that was being negotiated
+    /// comes to nothing then, and is asked for again.
+    pub(crate) fn open_again(&self, from: &Ln, to: &Ln, size_sat: u64) {
+        eventually("a channel is opened", || {
+            let request = OpenChannel {
+                peer: to.id(),
+                address: to.address(),
+                size: ChannelSize::Sat(size_sat),
+                push_msat: Msat::ZERO,
+                is_announced: true,
+                fees: None,
+            };
+            let Ok(handle) = block_on(from.node().open_channel(request)) else {
+                return false;
+            };
+            let mut is_there = false;
+            eventually("it is funded, or came to nothing", || {
+                let Some(channel) = from.channel(handle) else {
+                    return true;
+                };
+                let pool = self.mempool();
+                is_there = channel
+                    .funding
+                    .is_some_and(|funding| pool.contains(&json!(funding.txid)));
+                is_there
+            });
+            if is_there {
+                self.confirm(from, to, handle);
+            }
+            is_there
+        });
+    }
+
     /// Waits for the funding in the mempool, mines it, and waits until both sides can use it.
     pub(crate) fn confirm(&self, from: &Ln, to: &Ln, handle: ChannelHandle) {
         eventually("the funding is in the mempool", || {
-            let channel = from.channel(handle);
-            let funding = channel.and_then(|channel| channel.funding);
-            funding.is_some_and(|funding| self.mempool().contains(&json!(funding.txid)))
+            let Some(channel) = from.channel(handle) else {
+                let last = |ln: &Ln| ln.events().pop();
+                unreachable!("it came to nothing: {:?}, {:?}", last(from), last(to));
+            };
+            channel
+                .funding
+                .is_some_and(|funding| self.mempool().contains(&json!(funding.txid)))
         });
         self.mine(6);
         self.synced(&[from, to]);
