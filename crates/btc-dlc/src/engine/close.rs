@@ -78,7 +78,15 @@ impl Dlc {
             txid: spend.compute_txid(),
             raw: raw(&spend),
         };
-        self.hand_over_closing(&mut row, closing)
+        // Beside a settlement, not in its place: a node may refuse a closing for ever.
+        let stored = closing.raw.clone();
+        let known = (closing.txid, own_sat);
+        if !row.facts.proposals.contains(&known) {
+            row.facts.proposals.push(known);
+        }
+        row.facts.agreed = Some(closing);
+        self.store.update(&mut row)?;
+        self.broadcast(&stored)
     }
 
     fn confirmed(&self, id: ContractId) -> BitcoinResult<Row> {

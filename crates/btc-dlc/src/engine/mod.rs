@@ -294,6 +294,7 @@ fn unknown(id: ContractId) -> BitcoinError {
 
 /// What the interface says about a contract.
 fn contract(id: ContractId, facts: &Facts) -> Contract {
+    let own = facts.closing.as_ref().or(facts.agreed.as_ref());
     Contract {
         id,
         contract_id: facts.contract_id,
@@ -307,7 +308,7 @@ fn contract(id: ContractId, facts: &Facts) -> Contract {
             .spent
             .as_ref()
             .map(|spent| spent.txid)
-            .or_else(|| facts.closing.as_ref().map(|closing| closing.txid)),
+            .or_else(|| own.map(|closing| closing.txid)),
         closing_height: facts.spent.as_ref().map(|spent| spent.height),
         own_payout_sat: facts.spent.as_ref().map(|spent| spent.own_payout_sat),
         refund_time: facts.refund_time,

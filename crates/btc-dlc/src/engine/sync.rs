@@ -77,12 +77,7 @@ impl Dlc {
                     row.facts.is_released = true;
                     self.store.update(row)?;
                 }
-                if let Some(closing) = &row.facts.closing {
-                    self.broadcast(&closing.raw.clone())?;
-                } else if with_refunds && self.now() >= row.facts.refund_time.into() {
-                    return self.refund_if_due(row.id);
-                }
-                Ok(())
+                self.hand_over_ending(row, with_refunds)
             }
             ContractState::Failed => {
                 let conflict = row.facts.conflict_height.unwrap_or(u32::MAX);
@@ -97,6 +92,60 @@ impl Dlc {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Hands over the ending that comes first: a settlement, a closing by agreement, the refund.
+    /// What the node refuses gives way to the next one.
+    fn hand_over_ending(&self, row: &Row, with_refunds: bool) -> BitcoinResult<()> {
+        let closing = row.facts.closing.as_ref();
+        if let Some(claim) = closing.filter(|_| row.facts.has_claim()) {
+            return self.broadcast(&claim.raw).map(|_| ());
+        }
+        let refused = match &row.facts.agreed {
+            None => Ok(()),
+            Some(agreed) => match self.broadcast(&agreed.raw) {
+                Err(refusal) if refusal.kind() == ErrorKind::Rejected => Err(refusal),
+                other => return other.map(|_| ()),
+            },
+        };
+        // A refund that was taken before: an attestation still comes first.
+        if let Some(refund) = closing.filter(|_| with_refunds) {
+            match self.broadcast(&refund.raw) {
+                Err(refusal) if refusal.kind() == ErrorKind::Rejected => {}
+                other => return other.map(|_| ()),
+            }
+        }
+        if with_refunds && self.now() >= row.facts.refund_time.into() {
+            return self.refund_if_due(row.id);
+        }
+        refused
+    }
+
+    /// The contracts that an attestation would settle: their funding is in a block, no settlement is
+    /// signed, and no closing by agreement is on its way.
+    ///
+    /// # Errors
+    /// Those of the store.
+    ///
+    /// # Effects
+    /// A closing by agreement is sent again: what the node refuses is not on its way.
+    pub fn awaits_attestation(&self) -> BitcoinResult<Vec<ContractId>> {
+        let mut waiting = Vec::new();
+        for (id, facts) in self.store.all()? {
+            if facts.state() != ContractState::Confirmed || facts.has_claim() {
+                continue;
+            }
+            let is_refused = match &facts.agreed {
+                None => true,
+                Some(agreed) => self
+                    .broadcast(&agreed.raw)
+                    .is_err_and(|refusal| refusal.kind() == ErrorKind::Rejected),
+            };
+            if is_refused {
+                waiting.push(id);
+            }
+        }
+        Ok(waiting)
     }
 
     /// The other side completes the funding: once the network has it, this side can hand it over

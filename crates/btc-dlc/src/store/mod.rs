@@ -187,7 +187,7 @@ impl Store {
             .map_err(store)?;
         rows.map(|row| {
             let (id, facts) = row.map_err(store)?;
-            Ok((ContractId(id), serde_json::from_str(&facts).map_err(store)?))
+            Ok((ContractId(id), Facts::from_json(&facts).map_err(store)?))
         })
         .collect()
     }
@@ -296,7 +296,7 @@ fn parsed((id, version, facts, offer, accept, sign): Raw) -> BitcoinResult<Row> 
     Ok(Row {
         id: ContractId(id),
         version,
-        facts: serde_json::from_str(&facts).map_err(store)?,
+        facts: Facts::from_json(&facts).map_err(store)?,
         offer,
         accept,
         sign,
@@ -316,7 +316,7 @@ fn facts_of(change: &Transaction<'_>) -> BitcoinResult<Vec<(ContractId, Facts)>>
         .map_err(store)?;
     rows.map(|row| {
         let (id, facts) = row.map_err(store)?;
-        Ok((ContractId(id), serde_json::from_str(&facts).map_err(store)?))
+        Ok((ContractId(id), Facts::from_json(&facts).map_err(store)?))
     })
     .collect()
 }
@@ -326,7 +326,7 @@ fn facts_by_id(change: &Transaction<'_>, id: ContractId) -> BitcoinResult<Facts>
     let text: String = change
         .query_row(sql, [id.0], |row| row.get(0))
         .map_err(store)?;
-    serde_json::from_str(&text).map_err(store)
+    Facts::from_json(&text).map_err(store)
 }
 
 fn write_facts(change: &Transaction<'_>, id: ContractId, facts: &Facts) -> BitcoinResult<()> {

@@ -1,6 +1,7 @@
 //! Discreet log contracts over real nodes and real wallets: whole lives, faults, hostile messages.
 
 mod chain;
+mod closing;
 mod examples;
 mod funding;
 mod hostile;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use btc::discreet::Dlc;
-use btc::dlc::{ContractState, DlcInterface as _};
+use btc::dlc::DlcInterface as _;
 
 use super::{digits, open, tell};
 use crate::exit::{Code, Failure};
@@ -53,18 +53,17 @@ fn round(output: Output, folder: Option<&Path>) -> Result<(), Failure> {
 /// Settles what the folder's attestations decide.
 fn settle(dlc: &Dlc, folder: &Path) -> Result<(), Failure> {
     let known = known(folder)?;
-    for contract in dlc.list()? {
-        let is_open = contract.state == ContractState::Confirmed && contract.closing_txid.is_none();
-        if !is_open || known.is_empty() {
-            continue;
-        }
-        let own = dlc.belonging(contract.id, &known)?;
+    if known.is_empty() {
+        return Ok(());
+    }
+    for id in dlc.awaits_attestation()? {
+        let own = dlc.belonging(id, &known)?;
         if own.is_empty() {
             continue;
         }
-        match dlc.execute(contract.id, &own) {
-            Ok(txid) => output::note(format!("{} is settled by {txid}", contract.id)),
-            Err(failure) => output::note(format!("{}: {failure}", contract.id)),
+        match dlc.execute(id, &own) {
+            Ok(txid) => output::note(format!("{id} is settled by {txid}")),
+            Err(failure) => output::note(format!("{id}: {failure}")),
         }
     }
     Ok(())
