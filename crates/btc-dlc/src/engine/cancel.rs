@@ -17,14 +17,14 @@ impl Dlc {
         match (row.facts.state(), row.facts.role) {
             // The process may have died between the store and the release.
             (ContractState::Cancelled | ContractState::Rejected, _) => {
-                self.parts.funding.release(&self.reason(id))?;
+                self.parts.funding.release(&self.reason(&row))?;
                 Ok(Cancellation::Safe)
             }
             (ContractState::Offered | ContractState::Accepted, _) => {
                 row.facts.phase = Phase::Cancelled;
                 row.facts.is_released = true;
                 self.store.update(&mut row)?;
-                self.parts.funding.release(&self.reason(id))?;
+                self.parts.funding.release(&self.reason(&row))?;
                 Ok(Cancellation::Safe)
             }
             (ContractState::Signed, _) => self.escape(&mut row),
@@ -49,7 +49,7 @@ impl Dlc {
                 return Err(error(ErrorKind::Unsupported, message));
             };
             let rate = offer.fee_rate_per_vb.saturating_mul(2).max(MIN_ESCAPE_RATE);
-            let reason = self.reason(row.id);
+            let reason = self.reason(row);
             let escape = self.parts.funding.spend_back(&reason, *coin, rate)?;
             row.facts.escape_raw = Some(raw(&escape));
             row.facts.note = Some("given up after signing: an own input is spent elsewhere".into());

@@ -57,7 +57,7 @@ impl Dlc {
         self.refuse_missing_coins(&offer.funding_inputs)?;
         // Theirs first: an own signature exists only once theirs are known to be right.
         let theirs = Self::their_witnesses(&deal, &offer, sign)?;
-        let reason = self.reason(row.id);
+        let reason = self.reason(row);
         let coins = outpoints(&accept.funding_inputs)?;
         // If an own coin is gone, the funding could never be: nothing is signed.
         self.parts.funding.extend(&reason, &coins, None)?;
@@ -180,11 +180,14 @@ impl Dlc {
     /// Gives coins the end again that they had before a call that failed.
     pub(super) fn wait_again(&self, id: ContractId, coins: &[bitcoin::OutPoint]) {
         // Another call may have come through meanwhile: then they are the contract's until it ends.
-        if !matches!(self.row(id), Ok(row) if row.facts.phase != Phase::Signed) {
+        let Ok(row) = self.row(id) else {
+            return;
+        };
+        if row.facts.phase == Phase::Signed {
             return;
         }
         let until = Some(self.patience_ms());
-        let held = self.parts.funding.extend(&self.reason(id), coins, until);
+        let held = self.parts.funding.extend(&self.reason(&row), coins, until);
         if let Err(cause) = held {
             tracing::warn!(contract = %id, %cause, "coins stay reserved until the contract is cancelled");
         }

@@ -150,9 +150,16 @@ impl Dlc {
         (self.config.now)()
     }
 
-    /// The reason of a contract's reservations.
-    fn reason(&self, id: ContractId) -> String {
-        format!("{}:{id}", self.name)
+    /// A reason for reservations that no other call has: two calls with one offer never release
+    /// each other's coins.
+    fn hold(&self, id: ContractId) -> String {
+        format!("{}:{id}:{:x}", self.name, random::<4>().as_hex())
+    }
+
+    /// The reason of a contract's reservations; contracts of old have none of their own.
+    fn reason(&self, row: &Row) -> String {
+        let hold = row.facts.hold.clone();
+        hold.unwrap_or_else(|| format!("{}:{}", self.name, row.id))
     }
 
     /// When a reservation ends that waits for the other side, in milliseconds of Unix time.

@@ -58,7 +58,7 @@ impl Dlc {
         drop(theirs);
         // From here on the coins are the contract's until it ends: the other side can use what is
         // signed at any time. If they are gone, nothing is signed.
-        let reason = self.reason(id);
+        let reason = self.reason(&row);
         let coins = outpoints(&offer.funding_inputs)?;
         self.parts.funding.extend(&reason, &coins, None)?;
         self.signed(&mut row, message, &offer, &accept, &deal)

@@ -73,7 +73,7 @@ impl Dlc {
             }
             ContractState::Confirmed => {
                 if !row.facts.is_released {
-                    self.parts.funding.spent(&self.reason(row.id))?;
+                    self.parts.funding.spent(&self.reason(row))?;
                     row.facts.is_released = true;
                     self.store.update(row)?;
                 }
@@ -83,7 +83,7 @@ impl Dlc {
                 let conflict = row.facts.conflict_height.unwrap_or(u32::MAX);
                 let depth = tip.checked_sub(conflict).map_or(0, |above| above + 1);
                 if depth >= self.config.final_depth && !row.facts.is_released {
-                    self.parts.funding.release(&self.reason(row.id))?;
+                    self.parts.funding.release(&self.reason(row))?;
                     row.facts.is_released = true;
                     row.facts.note = Some("an input was spent by another transaction".to_owned());
                     self.store.update(row)?;

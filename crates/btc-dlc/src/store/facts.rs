@@ -82,6 +82,9 @@ pub(crate) struct Facts {
     pub(crate) proposals: Vec<(Txid, u64)>,
     /// The transaction that spends an own input elsewhere, as hexadecimal digits.
     pub(crate) escape_raw: Option<String>,
+    /// The reason of its reservations.
+    #[serde(default)]
+    pub(crate) hold: Option<String>,
     /// Whether the coins are released.
     pub(crate) is_released: bool,
     pub(crate) note: Option<String>,
@@ -120,6 +123,7 @@ impl Facts {
             spent: None,
             proposals: Vec::new(),
             escape_raw: None,
+            hold: None,
             is_released: false,
             note: None,
         }

@@ -12,4 +12,5 @@ mod oracles;
 mod refusal;
 mod restart;
 mod support;
+mod twice;
 mod unseen;
