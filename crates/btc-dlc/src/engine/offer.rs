@@ -135,7 +135,11 @@ impl Dlc {
         let (id, reason) = read_rejection(message)?;
         let mut row = self.row(id)?;
         if row.facts.phase == Phase::Rejected {
-            return Ok(());
+            // The process may have died between the store and the release.
+            return match row.facts.role {
+                Role::Offerer => self.parts.funding.release(&self.reason(&row)),
+                Role::Accepter => Ok(()),
+            };
         }
         if row.facts.role != Role::Offerer || row.facts.phase != Phase::Offered {
             return Err(invalid(
