@@ -15,6 +15,10 @@ use crate::wire;
 const MAX_INPUTS: usize = 100;
 /// The longest witness of the inputs that can be checked: P2WPKH's.
 const MAX_WITNESS: u16 = 108;
+/// What a side pays for at least: a count, lengths, a signature of the usual size and a key.
+const MIN_WITNESS: u16 = 107;
+/// The same for taproot: a count, a length, a signature.
+const MIN_TAPROOT_WITNESS: u16 = 66;
 
 /// What this side agrees to.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +33,7 @@ pub(crate) struct Policy {
 /// Checks an offer in full: `now` is this side's clock in Unix seconds.
 pub(crate) fn check_offer(offer: &OfferDlc, policy: &Policy, now: u64) -> BitcoinResult<Checked> {
     let checked = offer_fields(offer, policy)?;
+    check_room(&offer.funding_inputs)?;
     if u64::from(checked.first_maturity) <= now {
         let message = "an event has matured: its outcome may be known to the other side";
         return Err(refuse("event_maturity_epoch", message));
@@ -133,6 +138,7 @@ pub(crate) fn accept(offer: &OfferDlc, checked: &Checked, accept: &AcceptDlc) ->
         &accept.funding_inputs,
         accept.accept_collateral.to_sat() == 0,
     )?;
+    check_room(&accept.funding_inputs)?;
     let all = || offer.funding_inputs.iter().chain(&accept.funding_inputs);
     let serials: BTreeSet<u64> = all().map(|input| input.input_serial_id).collect();
     if serials.len() != all().count() {
@@ -204,6 +210,22 @@ fn check_inputs(inputs: &[FundingInput], is_free: bool) -> BitcoinResult<()> {
     let serials: BTreeSet<u64> = inputs.iter().map(|input| input.input_serial_id).collect();
     if serials.len() != inputs.len() {
         return Err(refuse("input_serial_id", "a number is there twice"));
+    }
+    Ok(())
+}
+
+/// Refuses inputs that pay for a shorter witness than they will have: the funding would have a lower
+/// rate than was agreed on, and might never come into a block. Contracts of old may have them.
+fn check_room(inputs: &[FundingInput]) -> BitcoinResult<()> {
+    for (input, (outpoint, output)) in inputs.iter().zip(input_outpoints(inputs)?) {
+        let shortest = match output.script_pubkey.is_p2tr() {
+            true => MIN_TAPROOT_WITNESS,
+            false => MIN_WITNESS,
+        };
+        if input.max_witness_len < shortest {
+            let message = format!("a witness of this coin has {shortest} bytes or more");
+            return Err(refuse("max_witness_len", message).with_context("coin", outpoint));
+        }
     }
     Ok(())
 }

@@ -35,7 +35,7 @@ impl Dlc {
             }
             // Again: what is stored counts, and leaves once more, if it still may.
             Phase::Signed if row.sign.as_deref() == Some(message.as_bytes()) => {
-                if !row.facts.is_seen && self.has_matured(&row.facts) {
+                if row.facts.funding_height.is_none() && self.has_matured(&row.facts) {
                     return Err(matured());
                 }
             }

@@ -47,8 +47,7 @@ pub struct DlcConfig {
     /// How many blocks deep a spent input must be before a contract has failed for good and its
     /// coins are free.
     pub final_depth: u32,
-    /// How long before the first event a funding that the network does not have is reported to the
-    /// offering side, in seconds.
+    /// How long before the first event a funding that no block has is reported, in seconds.
     pub funding_margin_s: u32,
     /// The clock, in Unix seconds.
     pub now: Arc<dyn Fn() -> u64 + Send + Sync>,

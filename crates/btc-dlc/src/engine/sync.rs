@@ -65,16 +65,22 @@ impl Dlc {
                 if row.facts.funding_raw.is_none() && row.facts.role == Role::Offerer {
                     self.look_for_funding(row)?;
                 }
+                // Once the outcome may be known, only the side that loses would want the funding; a
+                // side that has signed a settlement wants it all the same.
+                let is_wanted = !self.has_matured(&row.facts) || row.facts.has_claim();
+                let handed = if row.facts.funding_raw.is_some() && is_wanted {
+                    self.hand_over_funding(row).map(|_| ())
+                } else {
+                    Ok(())
+                };
                 self.complain_of_funding(row)?;
-                if row.facts.funding_raw.is_some() {
-                    self.hand_over_funding(row)?;
-                }
-                Ok(())
+                handed
             }
             ContractState::Confirmed => {
                 if !row.facts.is_released {
                     self.parts.funding.spent(&self.reason(row))?;
                     row.facts.is_released = true;
+                    row.facts.note = None;
                     self.store.update(row)?;
                 }
                 self.hand_over_ending(row, with_refunds)
@@ -167,23 +173,23 @@ impl Dlc {
         }
     }
 
-    /// Says that the network does not have the funding while the first event comes near, or has
-    /// come: whichever side can still complete it may wait for the outcome first.
+    /// Says that no block has the funding while the first event comes near, or has come: until one
+    /// has, either side can keep it from every block once it knows the outcome.
     fn complain_of_funding(&self, row: &mut Row) -> BitcoinResult<()> {
-        if row.facts.is_seen {
+        let message = if self.has_matured(&row.facts) {
+            "no block took the funding before the event: it is not handed over any more, and the \
+             side that loses can keep it from a block; `cancel` spends an own coin elsewhere, so \
+             that the other side cannot fund only what it wins"
+        } else if !self.is_near(row) {
             return Ok(());
-        }
-        let message = match row.facts.role {
-            Role::Accepter if self.has_matured(&row.facts) => {
-                "the network did not take the funding before the event: it is not handed over any \
-                 more; `cancel` spends an own coin elsewhere, so that the other side cannot"
-            }
-            Role::Offerer if self.is_near(row) => {
-                "the other side has not sent the funding, and the event is near: it can wait for \
-                 the outcome and fund only if it wins; `cancel` spends an own coin elsewhere \
-                 first, in a race that it may lose until that is in a block"
-            }
-            _ => return Ok(()),
+        } else if row.facts.role == Role::Offerer && !row.facts.is_seen {
+            "the other side has not sent the funding, and the event is near: it can wait for the \
+             outcome and fund only if it wins; `cancel` spends an own coin elsewhere first, in a \
+             race that it may lose until that is in a block"
+        } else {
+            "the funding is in no block yet, and the event is near: until it is in one, the other \
+             side can replace it once it knows the outcome; `cancel` replaces it first, in a race \
+             that it may lose until that is in a block"
         };
         let failure = error(ErrorKind::Rejected, message);
         let note = Some(failure.to_string());

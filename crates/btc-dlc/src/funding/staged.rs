@@ -8,15 +8,14 @@ use bitcoin::consensus::encode::{deserialize_hex, serialize_hex};
 use bitcoin::secp256k1::{All, Message, Secp256k1, SecretKey};
 use bitcoin::sighash::{EcdsaSighashType, SighashCache};
 use bitcoin::{
-    Amount, CompressedPublicKey, Network, OutPoint, Psbt, ScriptBuf, Sequence, Transaction, TxIn,
-    TxOut, Witness, absolute, ecdsa, transaction,
+    Amount, CompressedPublicKey, Network, OutPoint, Psbt, ScriptBuf, Transaction, Witness, ecdsa,
 };
 use btc_iface::dlc::BlockIndex;
 use btc_iface::{AddressType, BitcoinInterface, BitcoinResult, ErrorKind};
 use rusqlite::{Connection, params};
 
 use super::wallet::{address, not_enough};
-use super::{Enough, Funding, FundingCoin, to_plain, to_transaction};
+use super::{Enough, Funding, FundingCoin, back, to_plain, to_transaction};
 use crate::fault::{error, internal, invalid, store};
 use crate::keys::Seed;
 
@@ -194,13 +193,16 @@ impl StagedFunding {
     /// # Effects
     /// Transactions are sent.
     pub fn send_back(&self, fee_rate_sat_per_vb: u64) -> BitcoinResult<Vec<Transaction>> {
+        let fee = fee_rate_sat_per_vb.checked_mul(SPEND_BACK_VB);
+        let fee = fee.map(Amount::from_sat);
+        let fee = fee.ok_or_else(|| invalid("a fee rate that no transaction can have"))?;
         let free = self.staged()?.into_iter().filter(|it| it.reason.is_none());
         let mut sent = Vec::new();
         for staged in free {
             if !self.is_in_a_block(&staged)? {
                 continue;
             }
-            let transaction = self.back(&staged, fee_rate_sat_per_vb)?;
+            let transaction = self.back(&staged, fee)?;
             self.bitcoin
                 .broadcast_transaction(&to_plain(&transaction))?;
             self.connection()
@@ -214,31 +216,8 @@ impl StagedFunding {
         Ok(sent)
     }
 
-    fn back(&self, staged: &Staged, fee_rate_sat_per_vb: u64) -> BitcoinResult<Transaction> {
-        let output = staged.coin.output()?;
-        let fee = fee_rate_sat_per_vb
-            .checked_mul(SPEND_BACK_VB)
-            .map(Amount::from_sat)
-            .ok_or_else(|| invalid("a fee rate that no transaction can have"))?;
-        let value = output
-            .value
-            .checked_sub(fee)
-            .ok_or_else(|| invalid("the staged coin is smaller than the fee"))?;
-        let script_pubkey = self.new_script()?;
-        let mut transaction = Transaction {
-            version: transaction::Version::TWO,
-            lock_time: absolute::LockTime::ZERO,
-            input: vec![TxIn {
-                previous_output: staged.coin.outpoint,
-                script_sig: ScriptBuf::new(),
-                sequence: Sequence::ENABLE_RBF_NO_LOCKTIME,
-                witness: Witness::new(),
-            }],
-            output: vec![TxOut {
-                value,
-                script_pubkey,
-            }],
-        };
+    fn back(&self, staged: &Staged, fee: Amount) -> BitcoinResult<Transaction> {
+        let mut transaction = back(&staged.coin, self.new_script()?, fee)?;
         let witness = self.witness(&transaction, 0, staged)?;
         transaction.input[0].witness = witness;
         Ok(transaction)
@@ -384,16 +363,11 @@ impl Funding for StagedFunding {
         Ok(coins.iter().copied().filter(is_own).collect())
     }
 
-    fn spend_back(
-        &self,
-        _: &str,
-        coin: OutPoint,
-        fee_rate_sat_per_vb: u64,
-    ) -> BitcoinResult<Transaction> {
+    fn spend_back(&self, coin: &FundingCoin, fee: Amount) -> BitcoinResult<Transaction> {
         let staged = self.staged()?;
-        let held = staged.iter().find(|staged| staged.coin.outpoint == coin);
+        let held = staged.iter().find(|it| it.coin.outpoint == coin.outpoint);
         let held = held.ok_or_else(|| invalid("not a staged coin"))?;
         // Spent is what a block says: until the escape is stored, nothing may forget the coin.
-        self.back(held, fee_rate_sat_per_vb)
+        self.back(held, fee)
     }
 }

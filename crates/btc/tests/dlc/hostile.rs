@@ -103,6 +103,10 @@ fn each_field_of_an_offer_that_is_tampered_with_is_named() {
             "max_witness_len",
             Box::new(|it| it["fundingInputs"][0]["maxWitnessLen"] = json!(5_000)),
         ),
+        (
+            "max_witness_len",
+            Box::new(|it| it["fundingInputs"][0]["maxWitnessLen"] = json!(106)),
+        ),
     ];
     for (field, change) in cases {
         refused(bob.dlc.accept(&altered(&offer, change)), field);
@@ -236,6 +240,10 @@ fn each_field_of_an_accept_message_that_is_tampered_with_is_named() {
             Box::new(move |it| it["changeSerialId"] = change),
         ),
         ("payout_spk", Box::new(|it| it["payoutSpk"] = json!(""))),
+        (
+            "max_witness_len",
+            Box::new(|it| it["fundingInputs"][0]["maxWitnessLen"] = json!(0)),
+        ),
         (
             "input_serial_id",
             Box::new(move |it| it["fundingInputs"] = inputs),

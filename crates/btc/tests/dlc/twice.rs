@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
 
-use btc::bitcoin::{OutPoint, Psbt, ScriptBuf, Transaction};
+use btc::bitcoin::{Amount, OutPoint, Psbt, ScriptBuf, Transaction};
 use btc::discreet::{Dlc, DlcConfig, Enough, Funding, FundingCoin, Parts, Seed, WalletFunding};
 use btc::dlc::{ContractState, DlcInterface};
 use btc::rust::RustBitcoin;
@@ -87,8 +87,8 @@ impl Funding for Gate {
         self.inner.own(coins)
     }
 
-    fn spend_back(&self, reason: &str, coin: OutPoint, rate: u64) -> BitcoinResult<Transaction> {
-        self.inner.spend_back(reason, coin, rate)
+    fn spend_back(&self, coin: &FundingCoin, fee: Amount) -> BitcoinResult<Transaction> {
+        self.inner.spend_back(coin, fee)
     }
 }
 
