@@ -11,6 +11,7 @@ mod offer;
 mod settle;
 mod sign;
 mod sync;
+mod watch;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -47,10 +47,17 @@ impl Dlc {
             if has_moved || failure.is_some() {
                 events.push(DlcEvent {
                     id,
-                    state: facts.state(),
+                    state: Some(facts.state()),
                     error: failure.map(|(_, text)| text.clone()),
                 });
             }
+        }
+        for (id, failure) in self.store.unreadable()? {
+            events.push(DlcEvent {
+                id,
+                state: None,
+                error: Some(failure.to_string()),
+            });
         }
         Ok(events)
     }
@@ -125,33 +132,6 @@ impl Dlc {
             return self.refund_if_due(row.id);
         }
         refused
-    }
-
-    /// The contracts that an attestation would settle: their funding is in a block, no settlement is
-    /// signed, and no closing by agreement is on its way.
-    ///
-    /// # Errors
-    /// Those of the store.
-    ///
-    /// # Effects
-    /// A closing by agreement is sent again: what the node refuses is not on its way.
-    pub fn awaits_attestation(&self) -> BitcoinResult<Vec<ContractId>> {
-        let mut waiting = Vec::new();
-        for (id, facts) in self.store.all()? {
-            if facts.state() != ContractState::Confirmed || facts.has_claim() {
-                continue;
-            }
-            let is_refused = match &facts.agreed {
-                None => true,
-                Some(agreed) => self
-                    .broadcast(&agreed.raw)
-                    .is_err_and(|refusal| refusal.kind() == ErrorKind::Rejected),
-            };
-            if is_refused {
-                waiting.push(id);
-            }
-        }
-        Ok(waiting)
     }
 
     /// The other side completes the funding: once the network has it, this side can hand it over
