@@ -55,6 +55,8 @@ impl Dlc {
             return Err(matured());
         }
         self.refuse_missing_coins(&offer.funding_inputs)?;
+        // Without it nothing could be settled.
+        self.key(row, &deal)?;
         // Theirs first: an own signature exists only once theirs are known to be right.
         let theirs = Self::their_witnesses(&deal, &offer, sign)?;
         let reason = self.reason(row);

@@ -19,7 +19,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bitcoin::consensus::encode::{deserialize_hex, serialize_hex};
 use bitcoin::hex::DisplayHex;
-use bitcoin::secp256k1::SecretKey;
+use bitcoin::secp256k1::{PublicKey, Secp256k1, SecretKey};
 use bitcoin::{Network, OutPoint, Psbt, ScriptBuf, Transaction, Txid};
 use btc_iface::dlc::{BlockIndex, Contract, ContractId, DlcMessage, Explanation, Role};
 use btc_iface::{BitcoinError, BitcoinInterface, BitcoinResult, ErrorKind};
@@ -31,7 +31,7 @@ use crate::explain;
 use crate::fault::{error, internal, invalid, store};
 use crate::funding::{Funding, FundingCoin, to_plain};
 use crate::keys::{Seed, random};
-use crate::store::{Facts, Row, Store};
+use crate::store::{Facts, Phase, Row, Store};
 use crate::wire;
 
 /// What this side agrees to, and how long it waits.
@@ -125,7 +125,8 @@ impl Dlc {
     /// Opens the store in this folder, or makes it; reservations that a crash left behind end.
     ///
     /// # Errors
-    /// `Internal`: the store cannot be read or written. `Configuration`: it is of another version.
+    /// `Internal`: the store cannot be read or written. `Configuration`: it is of another version, or
+    /// of another seed.
     ///
     /// # Effects
     /// The folder and its files are made.
@@ -133,13 +134,36 @@ impl Dlc {
         std::fs::create_dir_all(folder).map_err(store)?;
         let file = Store::open(&folder.join("contracts.sqlite"))?;
         let name = file.name(&format!("dlc:{:x}", random::<4>().as_hex()))?;
-        Ok(Self {
+        let opened = Self {
             parts,
             config,
             seed,
             store: file,
             name,
-        })
+        };
+        opened.check_seed()?;
+        Ok(opened)
+    }
+
+    /// Binds the store to its seed at the first opening. A store of old is bound to a seed only if
+    /// that makes the key of a contract it has.
+    fn check_seed(&self) -> BitcoinResult<()> {
+        if self.store.seed()?.is_none() {
+            for (id, facts) in self.store.all()? {
+                let own = self.row(id).and_then(|row| own_key(&row));
+                // What was rejected has no own key, and what is damaged says nothing.
+                if facts.phase != Phase::Rejected
+                    && let Ok(own) = own
+                {
+                    self.key_of(id, facts.role, &own)?;
+                    break;
+                }
+            }
+        }
+        if self.store.bind_seed(&self.seed.fingerprint())? {
+            return Ok(());
+        }
+        Err(another_seed())
     }
 
     fn policy(&self) -> Policy {
@@ -169,8 +193,22 @@ impl Dlc {
             .saturating_mul(1_000)
     }
 
-    fn key(&self, row: &Row) -> BitcoinResult<SecretKey> {
-        self.seed.funding_key(row.id, row.facts.role)
+    /// This side's key in a contract.
+    fn key(&self, row: &Row, deal: &Deal) -> BitcoinResult<SecretKey> {
+        let own = match row.facts.role {
+            Role::Offerer => &deal.offer.fund_pubkey,
+            Role::Accepter => &deal.accept.fund_pubkey,
+        };
+        self.key_of(row.id, row.facts.role, own)
+    }
+
+    /// The key of a contract, which must be the one that its messages name.
+    fn key_of(&self, id: ContractId, role: Role, own: &PublicKey) -> BitcoinResult<SecretKey> {
+        let key = self.seed.funding_key(id, role)?;
+        if PublicKey::from_secret_key(&Secp256k1::new(), &key) != *own {
+            return Err(another_seed().with_context("contract", id));
+        }
+        Ok(key)
     }
 
     fn row(&self, id: ContractId) -> BitcoinResult<Row> {
@@ -292,6 +330,20 @@ fn serial() -> u64 {
 
 fn raw(transaction: &Transaction) -> String {
     serialize_hex(transaction)
+}
+
+/// The key that the own message of a contract names.
+fn own_key(row: &Row) -> BitcoinResult<PublicKey> {
+    Ok(match row.facts.role {
+        Role::Offerer => Dlc::offer_of(row)?.funding_pubkey,
+        Role::Accepter => Dlc::accept_of(row)?.funding_pubkey,
+    })
+}
+
+fn another_seed() -> BitcoinError {
+    let message =
+        "the seed is not the one of this store of contracts; put its own back from a copy";
+    error(ErrorKind::Configuration, message)
 }
 
 fn unknown(id: ContractId) -> BitcoinError {

@@ -64,7 +64,7 @@ impl Dlc {
         deal: &Deal,
         attested: &[OracleAttestation],
     ) -> BitcoinResult<Closing> {
-        let key = self.key(row)?;
+        let key = self.key(row, deal)?;
         let (their_key, signatures) = Self::their_signatures(row, offer, accept)?;
         let mut is_known = vec![false; attested.len()];
         for branch in 0..deal.branches().len() {
@@ -133,7 +133,7 @@ impl Dlc {
             }
         };
         let mut refund = deal.transactions.refund.clone();
-        deal.complete(&mut refund, &self.key(&row)?, &their_key, &theirs)?;
+        deal.complete(&mut refund, &self.key(&row, &deal)?, &their_key, &theirs)?;
         deal.check_spend(&refund)?;
         let closing = Closing {
             ending: Ending::Refund,

@@ -1,5 +1,6 @@
 //! Signing an accepted offer: everything of the answer verified, then stored, then handed out.
 
+use bitcoin::secp256k1::SecretKey;
 use btc_iface::BitcoinResult;
 use btc_iface::dlc::{ContractId, DlcMessage, Role};
 use ddk_messages::{AcceptDlc, CetAdaptorSignatures, FundingSignatures, OfferDlc, SignDlc};
@@ -56,12 +57,13 @@ impl Dlc {
         let theirs: Vec<_> = (&accept.cet_adaptor_signatures).into();
         deal.verify_outcomes(&accept.funding_pubkey, &theirs)?;
         drop(theirs);
+        let key = self.key(&row, &deal)?;
         // From here on the coins are the contract's until it ends: the other side can use what is
         // signed at any time. If they are gone, nothing is signed.
         let reason = self.reason(&row);
         let coins = outpoints(&offer.funding_inputs)?;
         self.parts.funding.extend(&reason, &coins, None)?;
-        self.signed(&mut row, message, &offer, &accept, &deal)
+        self.signed(&mut row, message, &offer, &accept, &deal, &key)
             .inspect_err(|_| self.wait_again(id, &coins))
     }
 
@@ -73,22 +75,22 @@ impl Dlc {
         offer: &OfferDlc,
         accept: &AcceptDlc,
         deal: &Deal,
+        key: &SecretKey,
     ) -> BitcoinResult<DlcMessage> {
         let id = row.id;
-        let key = self.key(row)?;
         let all: Vec<_> = offer
             .funding_inputs
             .iter()
             .chain(&accept.funding_inputs)
             .collect();
         let funding_signatures = self.sign_funding(deal, &offer.funding_inputs, &all)?;
-        let signatures = deal.sign_outcomes(&key)?;
+        let signatures = deal.sign_outcomes(key)?;
         let contract_id = deal.contract_id(&id.0);
         let sign = SignDlc {
             protocol_version: offer.protocol_version,
             contract_id,
             cet_adaptor_signatures: CetAdaptorSignatures::from(signatures.as_slice()),
-            refund_signature: deal.sign_refund(&key)?,
+            refund_signature: deal.sign_refund(key)?,
             funding_signatures: FundingSignatures { funding_signatures },
             tlvs: ddk_messages::TlvStream::default(),
         };

@@ -134,6 +134,22 @@ impl Store {
         })
     }
 
+    /// The fingerprint of the seed that its contracts are of, if one was bound.
+    pub(crate) fn seed(&self) -> BitcoinResult<Option<String>> {
+        let sql = "SELECT value FROM meta WHERE key = 'seed'";
+        let connection = self.connection();
+        let found = connection.query_row(sql, (), |row| row.get(0)).optional();
+        found.map_err(store)
+    }
+
+    /// Binds the store to the seed with this fingerprint, unless it is bound; returns whether it is
+    /// bound to this one.
+    pub(crate) fn bind_seed(&self, fingerprint: &str) -> BitcoinResult<bool> {
+        let sql = "INSERT OR IGNORE INTO meta VALUES ('seed', ?1)";
+        self.change(|change| change.execute(sql, [fingerprint]).map_err(store))?;
+        Ok(self.seed()?.as_deref() == Some(fingerprint))
+    }
+
     /// Adds a contract.
     pub(crate) fn insert(&self, row: &mut Row) -> BitcoinResult<()> {
         let facts = serde_json::to_string(&row.facts).map_err(store)?;
