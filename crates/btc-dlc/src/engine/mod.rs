@@ -68,7 +68,7 @@ impl Default for DlcConfig {
     }
 }
 
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     // Before 1970 no contract is possible.
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -142,7 +142,23 @@ impl Dlc {
             name,
         };
         opened.check_seed()?;
+        opened.release_orphans()?;
         Ok(opened)
+    }
+
+    /// Releases what is reserved without an end for a contract that never came to the store. What
+    /// has an end may be of a call that is about to store it.
+    fn release_orphans(&self) -> BitcoinResult<()> {
+        let prefix = format!("{}:", self.name);
+        for reason in self.parts.funding.endless(&prefix)? {
+            let id = reason[prefix.len()..].split(':').next().unwrap_or_default();
+            if let Ok(id) = id.parse::<ContractId>()
+                && matches!(self.store.get(id), Ok(None))
+            {
+                self.parts.funding.release(&reason)?;
+            }
+        }
+        Ok(())
     }
 
     /// Binds the store to its seed at the first opening. A store of old is bound to a seed only if

@@ -78,6 +78,12 @@ pub trait Funding: Send + Sync {
     /// Those of the wallet.
     fn release(&self, reason: &str) -> BitcoinResult<()>;
 
+    /// Returns the reasons with this beginning for which something is reserved without an end.
+    ///
+    /// # Errors
+    /// Those of the wallet.
+    fn endless(&self, prefix: &str) -> BitcoinResult<Vec<String>>;
+
     /// Takes note that what is reserved for this reason is spent for good.
     ///
     /// # Errors

@@ -142,6 +142,11 @@ impl Funding for WalletFunding {
         self.wallet.release_hold(reason).map(|_| ())
     }
 
+    fn endless(&self, _: &str) -> BitcoinResult<Vec<String>> {
+        // Every reservation here has an end until its contract is stored.
+        Ok(Vec::new())
+    }
+
     fn spent(&self, reason: &str) -> BitcoinResult<()> {
         // The wallet sees for itself that they are spent.
         self.release(reason)

@@ -13,6 +13,7 @@ mod numeric;
 mod oracles;
 mod refusal;
 mod restart;
+mod staged;
 mod support;
 mod twice;
 mod unseen;

@@ -75,6 +75,10 @@ impl Funding for Gate {
         Ok(())
     }
 
+    fn endless(&self, prefix: &str) -> BitcoinResult<Vec<String>> {
+        self.inner.endless(prefix)
+    }
+
     fn spent(&self, reason: &str) -> BitcoinResult<()> {
         self.inner.spent(reason)
     }

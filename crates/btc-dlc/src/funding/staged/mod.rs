@@ -1,10 +1,11 @@
 //! `StagedFunding`: coins of a wallet without PSBT, by way of a key of the store's own.
 
+mod file;
+
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use bitcoin::consensus::encode::{deserialize_hex, serialize_hex};
 use bitcoin::secp256k1::{All, Message, Secp256k1, SecretKey};
 use bitcoin::sighash::{EcdsaSighashType, SighashCache};
 use bitcoin::{
@@ -12,23 +13,13 @@ use bitcoin::{
 };
 use btc_iface::dlc::BlockIndex;
 use btc_iface::{AddressType, BitcoinInterface, BitcoinResult, ErrorKind};
-use rusqlite::{Connection, params};
 
+use self::file::{File, Staged};
 use super::wallet::{address, not_enough};
 use super::{Enough, Funding, FundingCoin, back, to_plain, to_transaction};
-use crate::fault::{error, internal, invalid, store};
+use crate::fault::{error, internal, invalid};
 use crate::keys::Seed;
 
-const SCHEMA: &str = "
-CREATE TABLE IF NOT EXISTS staged (
-    number INTEGER PRIMARY KEY,
-    txid TEXT,
-    vout INTEGER,
-    raw TEXT,
-    reason TEXT,
-    spent INTEGER NOT NULL DEFAULT 0
-);
-";
 /// P2WPKH in and out: no spend back is larger, in vB.
 const SPEND_BACK_VB: u64 = 122;
 
@@ -41,13 +32,8 @@ pub struct StagedFunding {
     index: Arc<dyn BlockIndex>,
     network: Network,
     seed: Seed,
-    connection: Mutex<Connection>,
-}
-
-struct Staged {
-    number: u32,
-    coin: FundingCoin,
-    reason: Option<String>,
+    now: Arc<dyn Fn() -> u64 + Send + Sync>,
+    file: File,
 }
 
 impl StagedFunding {
@@ -63,28 +49,26 @@ impl StagedFunding {
         seed: Seed,
         path: &Path,
     ) -> BitcoinResult<Self> {
-        let connection = Connection::open(path).map_err(store)?;
-        connection
-            .busy_timeout(std::time::Duration::from_secs(10))
-            .map_err(store)?;
-        connection
-            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
-            .map_err(store)?;
-        connection.execute_batch(SCHEMA).map_err(store)?;
         Ok(Self {
             secp: Secp256k1::new(),
             bitcoin,
             index,
             network,
             seed,
-            connection: Mutex::new(connection),
+            now: Arc::new(crate::engine::now),
+            file: File::open(path)?,
         })
     }
 
-    fn connection(&self) -> MutexGuard<'_, Connection> {
-        self.connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// The same with another clock, in Unix seconds: the one of the contracts.
+    #[must_use]
+    pub fn with_clock(mut self, now: Arc<dyn Fn() -> u64 + Send + Sync>) -> Self {
+        self.now = now;
+        self
+    }
+
+    fn now_ms(&self) -> u64 {
+        (self.now)().saturating_mul(1_000)
     }
 
     fn key(&self, number: u32) -> BitcoinResult<(SecretKey, CompressedPublicKey, ScriptBuf)> {
@@ -99,35 +83,7 @@ impl StagedFunding {
 
     /// The coins that are staged and not spent.
     fn staged(&self) -> BitcoinResult<Vec<Staged>> {
-        let connection = self.connection();
-        let sql = "SELECT number, vout, raw, reason FROM staged WHERE spent = 0 AND raw NOT NULL";
-        let mut statement = connection.prepare(sql).map_err(store)?;
-        let rows = statement
-            .query_map((), |row| {
-                Ok((
-                    row.get(0)?,
-                    row.get::<_, u32>(1)?,
-                    row.get::<_, String>(2)?,
-                    row.get(3)?,
-                ))
-            })
-            .map_err(store)?;
-        rows.map(|row| {
-            let (number, vout, raw, reason) = row.map_err(store)?;
-            let previous: Transaction = deserialize_hex(&raw).map_err(store)?;
-            let coin = FundingCoin {
-                outpoint: OutPoint::new(previous.compute_txid(), vout),
-                previous,
-                max_witness_len: 108,
-                redeem_script: ScriptBuf::new(),
-            };
-            Ok(Staged {
-                number,
-                coin,
-                reason,
-            })
-        })
-        .collect()
+        self.file.staged(self.now_ms())
     }
 
     fn is_in_a_block(&self, staged: &Staged) -> BitcoinResult<bool> {
@@ -138,13 +94,7 @@ impl StagedFunding {
     /// Pays a new key this much. The key is on disk before the payment exists, the payment before
     /// it leaves.
     fn stage(&self, amount: Amount, fee_rate_sat_per_vb: u64) -> BitcoinResult<()> {
-        let number: u32 = {
-            let connection = self.connection();
-            let sql = "INSERT INTO staged DEFAULT VALUES RETURNING number";
-            connection
-                .query_row(sql, (), |row| row.get(0))
-                .map_err(store)?
-        };
+        let number = self.file.add()?;
         let (_, _, script) = self.key(number)?;
         let to = address(&script, self.network)?;
         let outputs = vec![(to, amount.to_sat())];
@@ -158,14 +108,7 @@ impl StagedFunding {
             .position(|output| output.script_pubkey == script && output.value == amount)
             .and_then(|vout| u32::try_from(vout).ok())
             .ok_or_else(|| internal("the wallet built another payment than it was asked for"))?;
-        let txid = paid.txid.to_string();
-        let raw = serialize_hex(&transaction);
-        self.connection()
-            .execute(
-                "UPDATE staged SET txid = ?2, vout = ?3, raw = ?4 WHERE number = ?1",
-                params![number, txid, vout, raw],
-            )
-            .map_err(store)?;
+        self.file.pay(number, &transaction, vout)?;
         self.bitcoin.broadcast_transaction(&paid)?;
         Ok(())
     }
@@ -196,7 +139,7 @@ impl StagedFunding {
         let fee = fee_rate_sat_per_vb.checked_mul(SPEND_BACK_VB);
         let fee = fee.map(Amount::from_sat);
         let fee = fee.ok_or_else(|| invalid("a fee rate that no transaction can have"))?;
-        let free = self.staged()?.into_iter().filter(|it| it.reason.is_none());
+        let free = self.staged()?.into_iter().filter(|it| it.is_free);
         let mut sent = Vec::new();
         for staged in free {
             if !self.is_in_a_block(&staged)? {
@@ -205,12 +148,7 @@ impl StagedFunding {
             let transaction = self.back(&staged, fee)?;
             self.bitcoin
                 .broadcast_transaction(&to_plain(&transaction))?;
-            self.connection()
-                .execute(
-                    "UPDATE staged SET spent = 1 WHERE number = ?1",
-                    [staged.number],
-                )
-                .map_err(store)?;
+            self.file.sent_back(staged.number)?;
             sent.push(transaction);
         }
         Ok(sent)
@@ -257,12 +195,12 @@ impl Funding for StagedFunding {
     fn reserve(
         &self,
         reason: &str,
-        _: Option<u64>,
+        until_ms: Option<u64>,
         fee_rate_sat_per_vb: u64,
         enough: Enough<'_>,
     ) -> BitcoinResult<Vec<FundingCoin>> {
         let mut free = self.staged()?;
-        free.retain(|staged| staged.reason.is_none());
+        free.retain(|staged| staged.is_free);
         free.sort_by_key(|staged| std::cmp::Reverse(staged.coin.output().map(|it| it.value).ok()));
         let mut in_blocks = Vec::new();
         for staged in &free {
@@ -296,51 +234,25 @@ impl Funding for StagedFunding {
                            after it";
             return Err(error(ErrorKind::Unavailable, message));
         }
-        let mut connection = self.connection();
-        let change = connection.transaction().map_err(store)?;
-        for number in numbers {
-            let sql = "UPDATE staged SET reason = ?2 WHERE number = ?1 AND reason IS NULL";
-            let taken = change
-                .execute(sql, params![number, reason])
-                .map_err(store)?;
-            if taken == 0 {
-                let message = "another call took the coin; try again";
-                return Err(error(ErrorKind::Unavailable, message));
-            }
-        }
-        change.commit().map_err(store)?;
+        self.file
+            .reserve(&numbers, reason, until_ms, self.now_ms())?;
         Ok(chosen)
     }
 
-    fn extend(&self, reason: &str, coins: &[OutPoint], _: Option<u64>) -> BitcoinResult<()> {
-        let staged = self.staged()?;
-        for coin in coins {
-            let held = staged.iter().find(|staged| staged.coin.outpoint == *coin);
-            if held.and_then(|staged| staged.reason.as_deref()) != Some(reason) {
-                return Err(invalid(
-                    "a staged coin is not reserved for this contract any more",
-                ));
-            }
-        }
-        Ok(())
+    fn extend(&self, reason: &str, coins: &[OutPoint], until_ms: Option<u64>) -> BitcoinResult<()> {
+        self.file.extend(coins, reason, until_ms, self.now_ms())
     }
 
     fn release(&self, reason: &str) -> BitcoinResult<()> {
-        self.connection()
-            .execute(
-                // What was spent in a block that left the chain is no more: the node decides.
-                "UPDATE staged SET reason = NULL, spent = 0 WHERE reason = ?1",
-                [reason],
-            )
-            .map_err(store)?;
-        Ok(())
+        self.file.release(reason)
+    }
+
+    fn endless(&self, prefix: &str) -> BitcoinResult<Vec<String>> {
+        self.file.endless(prefix)
     }
 
     fn spent(&self, reason: &str) -> BitcoinResult<()> {
-        self.connection()
-            .execute("UPDATE staged SET spent = 1 WHERE reason = ?1", [reason])
-            .map_err(store)?;
-        Ok(())
+        self.file.spent(reason)
     }
 
     fn sign(&self, psbt: &mut Psbt) -> BitcoinResult<()> {
