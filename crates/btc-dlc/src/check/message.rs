@@ -34,6 +34,7 @@ pub(crate) struct Policy {
 pub(crate) fn check_offer(offer: &OfferDlc, policy: &Policy, now: u64) -> BitcoinResult<Checked> {
     let checked = offer_fields(offer, policy)?;
     check_room(&offer.funding_inputs)?;
+    check_events(&checked)?;
     if u64::from(checked.first_maturity) <= now {
         let message = "an event has matured: its outcome may be known to the other side";
         return Err(refuse("event_maturity_epoch", message));
@@ -210,6 +211,31 @@ fn check_inputs(inputs: &[FundingInput], is_free: bool) -> BitcoinResult<()> {
     let serials: BTreeSet<u64> = inputs.iter().map(|input| input.input_serial_id).collect();
     if serials.len() != inputs.len() {
         return Err(refuse("input_serial_id", "a number is there twice"));
+    }
+    Ok(())
+}
+
+/// Refuses an event, or a nonce, that is there twice: one attestation would decide two branches, of
+/// which the settlements exclude each other. Contracts of old may have that.
+fn check_events(checked: &Checked) -> BitcoinResult<()> {
+    const FIELD: &str = "oracle_announcements";
+    let (mut events, mut nonces) = (BTreeSet::new(), BTreeSet::new());
+    let branches = checked.branches.iter();
+    for announcement in branches.flat_map(|branch| &branch.execution.oracle_announcements) {
+        let event = &announcement.oracle_event;
+        if !events.insert((announcement.oracle_public_key, &event.event_id)) {
+            let message = "an event is there twice: each branch needs one of its own";
+            return Err(refuse(FIELD, message).with_context("event", &event.event_id));
+        }
+        if !event
+            .oracle_nonces
+            .iter()
+            .all(|nonce| nonces.insert(*nonce))
+        {
+            let message =
+                "a nonce is there twice: signing with it would give away the oracle's key";
+            return Err(refuse(FIELD, message).with_context("event", &event.event_id));
+        }
     }
     Ok(())
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use bitcoin::Txid;
 use bitcoin::secp256k1::{PublicKey, Secp256k1};
+use bitcoin::{Amount, Txid};
 use btc_iface::dlc::{ContractId, Role};
 use btc_iface::{BitcoinError, BitcoinResult, ErrorKind};
 use ddk_messages::oracle_msgs::{OracleAnnouncement, OracleAttestation};
@@ -67,11 +67,25 @@ impl Dlc {
         let key = self.key(row, deal)?;
         let (their_key, signatures) = Self::their_signatures(row, offer, accept)?;
         let mut is_known = vec![false; attested.len()];
+        // Of events that have all been decided, the one that pays this side most.
+        let own = match row.facts.role {
+            Role::Offerer => &deal.offer.payout_script_pubkey,
+            Role::Accepter => &deal.accept.payout_script_pubkey,
+        };
+        let mut best = None;
         for branch in 0..deal.branches().len() {
             let belonging = belonging(deal, branch, attested, &mut is_known)?;
-            let Some((mut cet, index, oracles)) = deal.outcome(branch, &belonging)? else {
+            let Some(outcome) = deal.outcome(branch, &belonging)? else {
                 continue;
             };
+            let outputs = outcome.0.output.iter();
+            let to_own = outputs.filter(|output| output.script_pubkey == *own);
+            let pays: Amount = to_own.map(|output| output.value).sum();
+            if best.as_ref().is_none_or(|(most, _)| pays > *most) {
+                best = Some((pays, outcome));
+            }
+        }
+        if let Some((_, (mut cet, index, oracles))) = best {
             let adaptor = signatures
                 .get(index)
                 .ok_or_else(|| internal("the store lacks a signature of the contract"))?;
