@@ -108,6 +108,16 @@ fn check_refund(refund: u32, last_maturity: u32, policy: &Policy) -> BitcoinResu
 
 /// Checks an answer to an offer, but for its signatures.
 pub(crate) fn accept(offer: &OfferDlc, checked: &Checked, accept: &AcceptDlc) -> BitcoinResult<()> {
+    accept_fields(offer, checked, accept)?;
+    check_room(&accept.funding_inputs)
+}
+
+/// Checks what is asked of contracts of old, too.
+pub(crate) fn accept_fields(
+    offer: &OfferDlc,
+    checked: &Checked,
+    accept: &AcceptDlc,
+) -> BitcoinResult<()> {
     if accept.protocol_version != offer.protocol_version {
         return Err(refuse("protocol_version", "another than the offer's"));
     }
@@ -139,7 +149,6 @@ pub(crate) fn accept(offer: &OfferDlc, checked: &Checked, accept: &AcceptDlc) ->
         &accept.funding_inputs,
         accept.accept_collateral.to_sat() == 0,
     )?;
-    check_room(&accept.funding_inputs)?;
     let all = || offer.funding_inputs.iter().chain(&accept.funding_inputs);
     let serials: BTreeSet<u64> = all().map(|input| input.input_serial_id).collect();
     if serials.len() != all().count() {

@@ -23,13 +23,15 @@ impl Dlc {
             ));
         }
         match row.facts.phase {
-            Phase::Accepted if row.facts.state() != ContractState::Accepted => {
-                let state = row.facts.state();
-                return Err(invalid(format!(
-                    "the contract is {state}; nothing is signed"
-                )));
-            }
-            Phase::Accepted => self.complete(&mut row, message, &sign)?,
+            Phase::Accepted => match row.facts.state() {
+                ContractState::Accepted | ContractState::Confirmed => {
+                    self.complete(&mut row, message, &sign)?;
+                }
+                state => {
+                    let message = format!("the contract is {state}; nothing is signed");
+                    return Err(invalid(message));
+                }
+            },
             Phase::Signed if row.facts.escape_raw.is_some() => {
                 return Err(invalid("the contract was given up"));
             }
@@ -50,6 +52,14 @@ impl Dlc {
         let accept = Self::accept_of(row)?;
         let deal = self.deal_of(&offer, &accept)?;
         Self::verify_sign(&deal, &offer, sign, row.id)?;
+        if row.facts.state() == ContractState::Confirmed || self.is_funded(&deal)? {
+            // A copy of the store that is older than the funding: nothing is signed once more.
+            Self::their_witnesses(&deal, &offer, sign)?;
+            self.key(row, &deal)?;
+            row.facts.phase = Phase::Signed;
+            row.sign = Some(message.as_bytes().to_vec());
+            return self.store.update(row);
+        }
         let checked = check::contract_info(&offer.contract_info)?;
         if u64::from(checked.first_maturity) <= self.now() {
             return Err(matured());
@@ -154,8 +164,11 @@ impl Dlc {
 
     /// Hands the stored funding to the network, and says so in the store.
     pub(super) fn hand_over_funding(&self, row: &mut Row) -> BitcoinResult<Txid> {
-        let stored = row.facts.funding_raw.clone();
-        let stored = stored.ok_or_else(|| internal("the funding is not stored"))?;
+        let Some(stored) = row.facts.funding_raw.clone() else {
+            // The network has it, and this store is a copy from before it.
+            let txid = row.facts.funding_txid;
+            return txid.ok_or_else(|| internal("the funding is not stored"));
+        };
         match self.broadcast(&stored) {
             Ok(txid) => {
                 if !row.facts.is_seen {

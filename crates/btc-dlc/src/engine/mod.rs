@@ -8,6 +8,7 @@ mod finalize;
 mod follow;
 mod interface;
 mod offer;
+mod opening;
 mod settle;
 mod sign;
 mod sync;
@@ -31,7 +32,7 @@ use crate::explain;
 use crate::fault::{error, internal, invalid, store};
 use crate::funding::{Funding, FundingCoin, to_plain};
 use crate::keys::{Seed, random};
-use crate::store::{Facts, Phase, Row, Store};
+use crate::store::{Facts, Row, Store};
 use crate::wire;
 
 /// What this side agrees to, and how long it waits.
@@ -146,42 +147,6 @@ impl Dlc {
         Ok(opened)
     }
 
-    /// Releases what is reserved without an end for a contract that never came to the store. What
-    /// has an end may be of a call that is about to store it.
-    fn release_orphans(&self) -> BitcoinResult<()> {
-        let prefix = format!("{}:", self.name);
-        for reason in self.parts.funding.endless(&prefix)? {
-            let id = reason[prefix.len()..].split(':').next().unwrap_or_default();
-            if let Ok(id) = id.parse::<ContractId>()
-                && matches!(self.store.get(id), Ok(None))
-            {
-                self.parts.funding.release(&reason)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Binds the store to its seed at the first opening. A store of old is bound to a seed only if
-    /// that makes the key of a contract it has.
-    fn check_seed(&self) -> BitcoinResult<()> {
-        if self.store.seed()?.is_none() {
-            for (id, facts) in self.store.all()? {
-                let own = self.row(id).and_then(|row| own_key(&row));
-                // What was rejected has no own key, and what is damaged says nothing.
-                if facts.phase != Phase::Rejected
-                    && let Ok(own) = own
-                {
-                    self.key_of(id, facts.role, &own)?;
-                    break;
-                }
-            }
-        }
-        if self.store.bind_seed(&self.seed.fingerprint())? {
-            return Ok(());
-        }
-        Err(another_seed())
-    }
-
     fn policy(&self) -> Policy {
         policy(self.parts.network, &self.config)
     }
@@ -241,16 +206,24 @@ impl Dlc {
         wire::accept(&wire::from_bytes(bytes)?)
     }
 
-    /// The deal of a stored contract.
-    fn deal_of(&self, offer: &OfferDlc, accept: &AcceptDlc) -> BitcoinResult<Deal> {
-        // What was agreed on stays so, whatever the policy says by now.
-        let policy = Policy {
+    /// What was agreed on stays so, whatever the policy says by now.
+    fn lenient(&self) -> Policy {
+        Policy {
             max_fee_rate_sat_per_vb: u64::MAX,
             min_refund_delay_s: 0,
             max_refund_delay_s: u32::MAX,
             ..self.policy()
-        };
-        let checked = check::offer_fields(offer, &policy)?;
+        }
+    }
+
+    /// Whether the network has the funding: then this store is a copy that is older than that.
+    fn is_funded(&self, deal: &Deal) -> BitcoinResult<bool> {
+        Ok(self.parts.index.unspent(deal.outpoint())?.is_some())
+    }
+
+    /// The deal of a stored contract.
+    fn deal_of(&self, offer: &OfferDlc, accept: &AcceptDlc) -> BitcoinResult<Deal> {
+        let checked = check::offer_fields(offer, &self.lenient())?;
         Deal::build(offer, checked, &Accepting::from(accept))
     }
 
@@ -346,14 +319,6 @@ fn serial() -> u64 {
 
 fn raw(transaction: &Transaction) -> String {
     serialize_hex(transaction)
-}
-
-/// The key that the own message of a contract names.
-fn own_key(row: &Row) -> BitcoinResult<PublicKey> {
-    Ok(match row.facts.role {
-        Role::Offerer => Dlc::offer_of(row)?.funding_pubkey,
-        Role::Accepter => Dlc::accept_of(row)?.funding_pubkey,
-    })
 }
 
 fn another_seed() -> BitcoinError {

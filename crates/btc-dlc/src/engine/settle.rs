@@ -125,7 +125,7 @@ impl Dlc {
             ),
             Role::Accepter => {
                 let sign = row.sign.clone();
-                let sign = sign.ok_or_else(|| invalid("the contract is not signed yet"))?;
+                let sign = sign.ok_or_else(unsigned)?;
                 let sign = wire::sign(&wire::from_bytes(sign)?)?;
                 (offer.funding_pubkey, (&sign.cet_adaptor_signatures).into())
             }
@@ -141,7 +141,7 @@ impl Dlc {
             Role::Offerer => (accept.funding_pubkey, accept.refund_signature),
             Role::Accepter => {
                 let sign = row.sign.clone();
-                let sign = sign.ok_or_else(|| invalid("the contract is not signed yet"))?;
+                let sign = sign.ok_or_else(unsigned)?;
                 let sign = wire::sign(&wire::from_bytes(sign)?)?;
                 (offer.funding_pubkey, sign.refund_signature)
             }
@@ -236,6 +236,12 @@ fn verify(attestation: &OracleAttestation, announcement: &OracleAnnouncement) ->
             .validate(&Secp256k1::verification_only(), announcement)
             .map_err(|cause| refuse("attestation", cause.to_string()))
     })
+}
+
+fn unsigned() -> BitcoinError {
+    let message = "this store does not have the other side's signatures: finalize its sign message, \
+                   also if that was done before this copy of the store was put back";
+    invalid(message)
 }
 
 /// A refund before its time is refused as not final: says when it is.

@@ -69,7 +69,7 @@ impl Dlc {
                     self.broadcast(&escape)?;
                     return Ok(());
                 }
-                if row.facts.funding_raw.is_none() && row.facts.role == Role::Offerer {
+                if row.facts.funding_raw.is_none() {
                     self.look_for_funding(row)?;
                 }
                 // Once the outcome may be known, only the side that loses would want the funding; a
@@ -134,8 +134,8 @@ impl Dlc {
         refused
     }
 
-    /// The other side completes the funding: once the network has it, this side can hand it over
-    /// again, too.
+    /// The other side completes the funding, or it was completed before this copy of the store: once
+    /// the network has it, this side can hand it over again, too.
     fn look_for_funding(&self, row: &mut Row) -> BitcoinResult<()> {
         let Some(txid) = row.facts.funding_txid else {
             return Ok(());

@@ -1,11 +1,57 @@
-//! Seeds that are not the store's.
+//! Copies of a store that are older than the contract's funding, and seeds that are not the store's.
 
 use btc::ErrorKind;
 use btc::discreet::Seed;
-use btc::dlc::DlcInterface;
+use btc::dlc::{ContractState, DlcInterface, OracleInterface};
 
 use crate::hostile::STAKE;
-use crate::support::{Party, World, toss};
+use crate::support::{Party, World, newest, settle_down, toss};
+
+#[test]
+fn a_copy_from_before_the_funding_settles_once_it_is_given_the_message_again() {
+    for is_offerer in [true, false] {
+        let world = World::new();
+        let (mut alice, mut bob) = world.parties();
+        let oracle = world.oracle();
+        let terms = toss(world.coin_toss(&oracle, "toss"), STAKE, STAKE);
+        let offer = alice.dlc.offer(&terms).expect("an offer");
+        let of_alice = alice.backup();
+        let accept = bob.dlc.accept(&offer).expect("an accept message");
+        let of_bob = bob.backup();
+        let sign = alice.dlc.sign(&accept).expect("a sign message");
+        let txid = bob.dlc.finalize(&sign).expect("a funding");
+        let id = newest(&alice);
+        settle_down(&world, &alice, &bob);
+        let outcome = if is_offerer { "heads" } else { "tails" };
+        let attestation = oracle.attest("toss", outcome).expect("one");
+        world.set_clock(world.now() + 86_401);
+        world.mine(12);
+        let winner = if is_offerer {
+            alice.restore(&of_alice);
+            alice.dlc.sync().expect("a sync");
+            for _ in 0..2 {
+                let told = alice.dlc.sign(&accept).expect_err("signed already");
+                assert_eq!(told.kind(), ErrorKind::Unsupported, "{told}");
+            }
+            &alice
+        } else {
+            bob.restore(&of_bob);
+            bob.dlc.sync().expect("a sync");
+            assert_eq!(bob.dlc.finalize(&sign).expect("once more"), txid);
+            &bob
+        };
+        winner.dlc.sync().expect("a sync");
+        assert_eq!(winner.state(id), ContractState::Confirmed);
+        winner
+            .dlc
+            .execute(id, &[attestation])
+            .expect("a settlement");
+        settle_down(&world, &alice, &bob);
+        assert_eq!(winner.state(id), ContractState::Claimed);
+        let payout = winner.dlc.get(id).expect("it").own_payout_sat;
+        assert_eq!(payout, Some(2 * STAKE));
+    }
+}
 
 #[test]
 fn another_seed_than_the_stores_is_refused() {
