@@ -119,7 +119,16 @@ fn a_staged_coin_that_no_contract_used_is_sent_back() {
     assert!(world.mempool().is_empty());
     let id = bob.dlc.list().expect("a list")[0].id;
     bob.dlc.cancel(id).expect("a cancellation");
-    assert_eq!(bob.funding.send_back(2).expect("sent").len(), 1);
+    let sent = bob.funding.send_back(2).expect("sent");
+    assert_eq!(sent.len(), 1);
+    // The network loses it: it leaves again, and the coin is no contract's.
+    world.node.stop().expect("stopped");
+    let kept = world.node.datadir().join("regtest/mempool.dat");
+    std::fs::remove_file(kept).expect("a mempool that was kept");
+    world.node.restart().expect("a node again");
+    world.set_clock(world.now());
+    bob.dlc.sync().expect("a sync");
+    assert_eq!(world.mempool(), [sent[0].compute_txid()]);
     world.mine(1);
     let lost = before - bob.party.balance();
     assert!(lost < 2_000, "{lost}");
@@ -208,6 +217,34 @@ fn a_staged_coin_of_a_call_that_was_killed_is_free_when_its_time_ends() {
     let terms = toss(world.coin_toss(&oracle, "later"), STAKE, STAKE);
     again.offer(&terms).expect("an offer with the same coin");
     assert!(world.mempool().is_empty());
+}
+
+#[test]
+fn a_staged_coin_that_an_escape_spent_does_not_wait_for_a_block() {
+    let world = World::new();
+    let (alice, _) = world.parties();
+    let bob = plain(&world);
+    let oracle = world.oracle();
+    let terms = toss(world.coin_toss(&oracle, "toss"), STAKE, STAKE);
+    bob.dlc.offer(&terms).expect_err("a coin in no block");
+    world.mine(1);
+    let offer = bob.dlc.offer(&terms).expect("an offer");
+    let accept = alice.dlc.accept(&offer).expect("an accept message");
+    bob.dlc.sign(&accept).expect("a sign message");
+    let id = newest(&alice);
+    bob.dlc.cancel(id).expect("an escape");
+    for _ in 0..6 {
+        world.mine(1);
+        bob.dlc.sync().expect("a sync");
+    }
+    assert_eq!(bob.dlc.get(id).expect("it").state, ContractState::Failed);
+    // The next offer pays another key, and brings that coin.
+    bob.party.wallet.sync().expect("a sync");
+    let failure = bob.dlc.offer(&terms).expect_err("a coin in no block");
+    assert_eq!(failure.kind(), ErrorKind::Unavailable, "{failure}");
+    assert_eq!(world.mempool().len(), 1);
+    world.mine(1);
+    bob.dlc.offer(&terms).expect("an offer");
 }
 
 #[test]

@@ -20,11 +20,12 @@ CREATE TABLE IF NOT EXISTS staged (
     raw TEXT,
     reason TEXT,
     spent INTEGER NOT NULL DEFAULT 0,
-    until_ms INTEGER
+    until_ms INTEGER,
+    spending TEXT
 );
 ";
 /// What may be taken: `?2` is now.
-const FREE: &str = "(reason IS NULL OR coalesce(until_ms <= ?2, 0))";
+const FREE: &str = "(spending IS NULL AND (reason IS NULL OR coalesce(until_ms <= ?2, 0)))";
 /// How long another process may hold the file.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -32,8 +33,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Staged {
     pub(super) number: u32,
     pub(super) coin: FundingCoin,
-    /// Whether nothing has reserved it.
+    /// Whether nothing has reserved it, and it was not sent back.
     pub(super) is_free: bool,
+    /// The transaction that sends it back.
+    pub(super) spending: Option<Transaction>,
 }
 
 /// The open file. Times are in milliseconds of Unix time.
@@ -51,6 +54,7 @@ impl File {
             .map_err(store)?;
         connection.execute_batch(SCHEMA).map_err(store)?;
         add_column(&connection, "until_ms", "INTEGER")?;
+        add_column(&connection, "spending", "TEXT")?;
         Ok(Self {
             connection: Mutex::new(connection),
         })
@@ -79,21 +83,24 @@ impl File {
     /// The coins that are staged and not spent.
     pub(super) fn staged(&self, now: u64) -> BitcoinResult<Vec<Staged>> {
         let connection = self.connection();
-        let sql = "SELECT number, vout, raw, reason IS NULL OR coalesce(until_ms <= ?1, 0)
-                   FROM staged WHERE spent = 0 AND raw NOT NULL";
-        let mut statement = connection.prepare(sql).map_err(store)?;
+        let sql = format!(
+            "SELECT number, vout, raw, {FREE}, spending FROM staged
+             WHERE spent = ?1 AND raw NOT NULL"
+        );
+        let mut statement = connection.prepare(&sql).map_err(store)?;
         let rows = statement
-            .query_map([milliseconds(now)], |row| {
+            .query_map([0, milliseconds(now)], |row| {
                 Ok((
                     row.get(0)?,
                     row.get::<_, u32>(1)?,
                     row.get::<_, String>(2)?,
                     row.get(3)?,
+                    row.get::<_, Option<String>>(4)?,
                 ))
             })
             .map_err(store)?;
         rows.map(|row| {
-            let (number, vout, raw, is_free) = row.map_err(store)?;
+            let (number, vout, raw, is_free, spending) = row.map_err(store)?;
             let previous: Transaction = deserialize_hex(&raw).map_err(store)?;
             let coin = FundingCoin {
                 outpoint: OutPoint::new(previous.compute_txid(), vout),
@@ -105,6 +112,9 @@ impl File {
                 number,
                 coin,
                 is_free,
+                spending: spending
+                    .map(|raw| deserialize_hex(&raw).map_err(store))
+                    .transpose()?,
             })
         })
         .collect()
@@ -160,7 +170,7 @@ impl File {
     ) -> BitcoinResult<()> {
         let sql = format!(
             "UPDATE staged SET reason = ?3, until_ms = ?4
-             WHERE txid = ?1 AND vout = ?5 AND spent = 0 AND (reason = ?3 OR {FREE})"
+             WHERE txid = ?1 AND vout = ?5 AND spent = 0 AND (spending IS NULL AND reason = ?3 OR {FREE})"
         );
         let (until, now) = (until.map(milliseconds), milliseconds(now));
         self.change(|change| {
@@ -190,10 +200,28 @@ impl File {
         Ok(())
     }
 
-    /// Takes note that this coin was sent back.
-    pub(super) fn sent_back(&self, number: u32) -> BitcoinResult<()> {
-        let sql = "UPDATE staged SET spent = 1 WHERE number = ?1";
-        self.connection().execute(sql, [number]).map_err(store)?;
+    /// Takes note of the transaction that sends a coin back, before it leaves; returns whether
+    /// nothing has reserved the coin meanwhile. From then on no contract gets it.
+    pub(super) fn send_back(
+        &self,
+        number: u32,
+        spending: &Transaction,
+        now: u64,
+    ) -> BitcoinResult<bool> {
+        let sql = format!(
+            "UPDATE staged SET spending = ?3 WHERE number = ?1 AND spent = 0
+             AND (spending NOT NULL OR {FREE})"
+        );
+        let values = params![number, milliseconds(now), serialize_hex(spending)];
+        let changed = self.change(|change| change.execute(&sql, values).map_err(store))?;
+        Ok(changed > 0)
+    }
+
+    /// Takes back that this transaction sends a coin back.
+    pub(super) fn keep(&self, number: u32, spending: &Transaction) -> BitcoinResult<()> {
+        let sql = "UPDATE staged SET spending = NULL WHERE number = ?1 AND spending = ?2";
+        let values = params![number, serialize_hex(spending)];
+        self.change(|change| change.execute(sql, values).map_err(store))?;
         Ok(())
     }
 

@@ -36,6 +36,13 @@ pub struct StagedFunding {
     file: File,
 }
 
+/// Where a coin is.
+#[derive(PartialEq, Eq)]
+enum Place {
+    Mempool,
+    Block,
+}
+
 impl StagedFunding {
     /// The wallet, the node that says which of its payments are in a block, and the file that says
     /// which keys were paid.
@@ -87,8 +94,38 @@ impl StagedFunding {
     }
 
     fn is_in_a_block(&self, staged: &Staged) -> BitcoinResult<bool> {
+        Ok(self.place(staged)? == Some(Place::Block))
+    }
+
+    /// Where the node has the coin, unspent.
+    fn place(&self, staged: &Staged) -> BitcoinResult<Option<Place>> {
         let found = self.index.unspent(staged.coin.outpoint)?;
-        Ok(found.is_some_and(|found| found.confirmations > 0))
+        Ok(found.map(|found| match found.confirmations {
+            0 => Place::Mempool,
+            _ => Place::Block,
+        }))
+    }
+
+    /// The same, once a payment that the network may have lost is handed over again. `None`: the coin
+    /// is spent, or its payment never can be; when the node has it again, it counts again.
+    fn place_again(&self, staged: &Staged) -> BitcoinResult<Option<Place>> {
+        if let Some(place) = self.place(staged)? {
+            return Ok(Some(place));
+        }
+        let payment = to_plain(&staged.coin.previous);
+        match self.bitcoin.broadcast_transaction(&payment) {
+            Err(refusal) if refusal.kind() == ErrorKind::Rejected => Ok(None),
+            Err(failure) => Err(failure),
+            // A payment in a block is taken as known: then its output is spent.
+            Ok(_) => match self.bitcoin.get_transaction(&payment.txid.to_string()) {
+                Ok(found) if found.block_height.is_none() && found.block_hash.is_none() => {
+                    Ok(Some(Place::Mempool))
+                }
+                Ok(_) => self.place(staged),
+                Err(failure) if failure.kind() == ErrorKind::NotFound => self.place(staged),
+                Err(failure) => Err(failure),
+            },
+        }
     }
 
     /// Pays a new key this much. The key is on disk before the payment exists, the payment before
@@ -113,22 +150,25 @@ impl StagedFunding {
         Ok(())
     }
 
-    /// Hands staging payments to the network again that it may have lost.
+    /// Hands staging payments, and what sends coins back, to the network again that may have lost
+    /// them.
     ///
     /// # Errors
     /// Those of the store.
     pub fn rebroadcast(&self) -> BitcoinResult<()> {
         for staged in self.staged()? {
-            // Refused means that it is spent or long confirmed: the chain decides.
-            let _ = self
-                .bitcoin
-                .broadcast_transaction(&to_plain(&staged.coin.previous));
+            // What fails now is tried again at the next sync, and stops no contract.
+            let place = self.place_again(&staged).unwrap_or_default();
+            if let (Some(spending), Some(_)) = (&staged.spending, place) {
+                // Refused means that the chain or a higher fee decides.
+                let _ = self.bitcoin.broadcast_transaction(&to_plain(spending));
+            }
         }
         Ok(())
     }
 
     /// Sends every staged coin that no contract has reserved back to the wallet; returns the
-    /// transactions.
+    /// transactions. Until they are in a block, [`rebroadcast`](Self::rebroadcast) sends them again.
     ///
     /// # Errors
     /// Those of the wallet and the node.
@@ -139,16 +179,25 @@ impl StagedFunding {
         let fee = fee_rate_sat_per_vb.checked_mul(SPEND_BACK_VB);
         let fee = fee.map(Amount::from_sat);
         let fee = fee.ok_or_else(|| invalid("a fee rate that no transaction can have"))?;
-        let free = self.staged()?.into_iter().filter(|it| it.is_free);
         let mut sent = Vec::new();
-        for staged in free {
-            if !self.is_in_a_block(&staged)? {
+        for staged in self.staged()? {
+            // What was sent back and is unspent all the same is sent back anew, at this rate.
+            let is_asked = staged.is_free || staged.spending.is_some();
+            if !is_asked || !self.is_in_a_block(&staged)? {
                 continue;
             }
             let transaction = self.back(&staged, fee)?;
-            self.bitcoin
-                .broadcast_transaction(&to_plain(&transaction))?;
-            self.file.sent_back(staged.number)?;
+            let number = staged.number;
+            if !self.file.send_back(number, &transaction, self.now_ms())? {
+                continue;
+            }
+            let plain = to_plain(&transaction);
+            if let Err(failure) = self.bitcoin.broadcast_transaction(&plain) {
+                if failure.kind() == ErrorKind::Rejected {
+                    self.file.keep(number, &transaction)?;
+                }
+                return Err(failure);
+            }
             sent.push(transaction);
         }
         Ok(sent)
@@ -202,16 +251,21 @@ impl Funding for StagedFunding {
         let mut free = self.staged()?;
         free.retain(|staged| staged.is_free);
         free.sort_by_key(|staged| std::cmp::Reverse(staged.coin.output().map(|it| it.value).ok()));
-        let mut in_blocks = Vec::new();
+        let mut places = Vec::new();
         for staged in &free {
-            in_blocks.push(self.is_in_a_block(staged)?);
+            places.push(self.place_again(staged)?);
         }
         let choose = |with_waiting: bool| {
             let mut chosen: Vec<FundingCoin> = Vec::new();
             let mut numbers = Vec::new();
             let mut missing = enough(&[]);
-            for (staged, is_in_a_block) in free.iter().zip(&in_blocks) {
-                if missing.is_err() && (*is_in_a_block || with_waiting) {
+            for (staged, place) in free.iter().zip(&places) {
+                let fits = match place {
+                    Some(Place::Block) => true,
+                    Some(Place::Mempool) => with_waiting,
+                    None => false,
+                };
+                if missing.is_err() && fits {
                     chosen.push(staged.coin.clone());
                     numbers.push(staged.number);
                     missing = enough(&chosen);
