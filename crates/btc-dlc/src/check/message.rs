@@ -253,9 +253,10 @@ fn check_events(checked: &Checked) -> BitcoinResult<()> {
 /// rate than was agreed on, and might never come into a block. Contracts of old may have them.
 fn check_room(inputs: &[FundingInput]) -> BitcoinResult<()> {
     for (input, (outpoint, output)) in inputs.iter().zip(input_outpoints(inputs)?) {
-        let shortest = match output.script_pubkey.is_p2tr() {
-            true => MIN_TAPROOT_WITNESS,
-            false => MIN_WITNESS,
+        let shortest = if output.script_pubkey.is_p2tr() {
+            MIN_TAPROOT_WITNESS
+        } else {
+            MIN_WITNESS
         };
         if input.max_witness_len < shortest {
             let message = format!("a witness of this coin has {shortest} bytes or more");

@@ -154,7 +154,7 @@ impl Funding for Dying {
         enough: Enough<'_>,
     ) -> BitcoinResult<Vec<FundingCoin>> {
         self.0.reserve(reason, until_ms, rate, enough)?;
-        panic!("killed")
+        std::panic::resume_unwind(Box::new("killed"))
     }
 
     fn extend(&self, reason: &str, coins: &[OutPoint], until_ms: Option<u64>) -> BitcoinResult<()> {

@@ -113,13 +113,13 @@ fn gated(world: &World, party: &Party) -> (Dlc, Arc<Gate>, Receiver<()>, Sender<
     std::fs::create_dir_all(&folder).expect("a folder");
     let seed = Seed::open_or_create(&folder.join("seed")).expect("a seed");
     let bare = Arc::new(RustBitcoin::connect(&world.config()).expect("a node"));
-    let parts = Parts {
+    let with = Parts {
         network: Network::Regtest,
         index: Arc::clone(&bare) as _,
         node: bare,
         funding: Arc::clone(&gate) as _,
     };
-    let dlc = Dlc::open(&folder, seed, parts, DlcConfig::default()).expect("a store");
+    let dlc = Dlc::open(&folder, seed, with, DlcConfig::default()).expect("a store");
     (dlc, gate, heard, let_go)
 }
 
