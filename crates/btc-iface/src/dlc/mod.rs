@@ -61,6 +61,8 @@ pub trait DlcInterface: Send + Sync {
     ///
     /// # Errors
     /// `InvalidInput`: the message is refused. `NotFound`: not an answer to an own offer.
+    /// `Unsupported`: the store is an older copy, and the network has the funding: the contract is in
+    /// it again, and nothing is signed once more.
     ///
     /// # Effects
     /// The contract is on disk as `Signed` before this returns; its coins are reserved without end.

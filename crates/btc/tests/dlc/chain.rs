@@ -10,7 +10,7 @@ use crate::support::{World, fund, newest, settle_down, toss};
 
 const STAKE: u64 = 400_000;
 
-fn invalidate(world: &World, blocks: u64) {
+pub(crate) fn invalidate(world: &World, blocks: u64) {
     let tip: u64 = world.call("getblockcount", &[]);
     let hash: String = world.call("getblockhash", &[json!(tip + 1 - blocks)]);
     let _: Value = world.call("invalidateblock", &[json!(hash)]);
