@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use bitcoin::hashes::{Hash, HashEngine, sha256};
+use bitcoin::hex::DisplayHex;
 use bitcoin::secp256k1::SecretKey;
 use bitcoin::secp256k1::rand::{RngCore, rngs::OsRng};
 use btc_iface::dlc::{ContractId, Role};
@@ -44,18 +45,24 @@ impl Seed {
     /// # Effects
     /// A new file is on disk before this returns.
     pub fn open_or_create(path: &Path) -> BitcoinResult<Self> {
-        match fs::read(path) {
-            Ok(mut bytes) => {
-                let seed = <[u8; 32]>::try_from(bytes.as_slice());
-                bytes.zeroize();
-                seed.map(Self).map_err(|_| {
-                    let message = "the seed of the contracts is damaged; restore it from a backup";
-                    error(ErrorKind::Configuration, message).with_context("file", path.display())
-                })
-            }
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Self::create(path),
-            Err(cause) => Err(unusable(path, cause)),
+        match fs::exists(path) {
+            Ok(false) => Self::create(path),
+            _ => Self::open(path),
         }
+    }
+
+    /// Reads the seed from this file.
+    ///
+    /// # Errors
+    /// `Configuration`: the file is missing, cannot be read, or does not hold 32 bytes.
+    pub fn open(path: &Path) -> BitcoinResult<Self> {
+        let mut bytes = fs::read(path).map_err(|cause| unusable(path, cause))?;
+        let seed = <[u8; 32]>::try_from(bytes.as_slice());
+        bytes.zeroize();
+        seed.map(Self).map_err(|_| {
+            let message = "the seed of the contracts is damaged; restore it from a backup";
+            error(ErrorKind::Configuration, message).with_context("file", path.display())
+        })
     }
 
     fn create(path: &Path) -> BitcoinResult<Self> {
@@ -83,6 +90,17 @@ impl Seed {
                 .map_err(|cause| unusable(path, cause))?;
         }
         Ok(seed)
+    }
+
+    /// What tells this seed from another one and says nothing about it.
+    pub(crate) fn fingerprint(&self) -> String {
+        let tag = sha256::Hash::hash(b"btc-dlc/fingerprint");
+        let mut engine = sha256::Hash::engine();
+        for part in [tag.as_ref(), tag.as_ref(), &self.0[..]] {
+            engine.input(part);
+        }
+        let digest = sha256::Hash::from_engine(engine).to_byte_array();
+        digest[..8].to_lower_hex_string()
     }
 
     /// The key of one side in one contract's funding output.

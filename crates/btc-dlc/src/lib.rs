@@ -21,6 +21,8 @@ mod explain_tests;
 mod fault;
 mod funding;
 mod keys;
+#[cfg(test)]
+mod nonce_tests;
 mod oracle;
 mod store;
 mod terms;

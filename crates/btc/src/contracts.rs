@@ -27,7 +27,7 @@ pub fn connect_dlc(config: &Config, folder: &Path, terms: DlcConfig) -> BitcoinR
     let with_wallet = RustBitcoin::connect(node)?.with_wallet(Arc::clone(&wallet));
     let bare = Arc::new(RustBitcoin::connect(node)?);
     make(folder)?;
-    let seed = Seed::open_or_create(&folder.join("seed"))?;
+    let seed = seed(folder)?;
     let parts = Parts {
         network: node.network,
         index: Arc::clone(&bare) as _,
@@ -35,6 +35,16 @@ pub fn connect_dlc(config: &Config, folder: &Path, terms: DlcConfig) -> BitcoinR
         funding: Arc::new(WalletFunding::new(wallet, Arc::new(with_wallet))),
     };
     Dlc::open(folder, seed, parts, terms)
+}
+
+/// The seed of the contracts in this folder: made only where there are none, which another one could
+/// not settle.
+fn seed(folder: &Path) -> BitcoinResult<Seed> {
+    let path = folder.join("seed");
+    if folder.join("contracts.sqlite").exists() {
+        return Seed::open(&path);
+    }
+    Seed::open_or_create(&path)
 }
 
 /// Opens the oracle in this folder.
@@ -76,6 +86,18 @@ fn make(folder: &Path) -> BitcoinResult<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_seed_that_is_missing_beside_contracts_is_not_made_anew() {
+        let folder = tempfile::tempdir().expect("a folder");
+        seed(folder.path()).expect("a new one");
+        std::fs::write(folder.path().join("contracts.sqlite"), "").expect("written");
+        seed(folder.path()).expect("the same");
+        std::fs::remove_file(folder.path().join("seed")).expect("there");
+        let missing = seed(folder.path()).expect_err("no seed");
+        assert_eq!(missing.kind(), ErrorKind::Configuration);
+        assert!(!folder.path().join("seed").exists());
+    }
 
     #[test]
     fn mainnet_is_refused_and_no_other_network() {

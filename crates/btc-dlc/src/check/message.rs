@@ -15,6 +15,10 @@ use crate::wire;
 const MAX_INPUTS: usize = 100;
 /// The longest witness of the inputs that can be checked: P2WPKH's.
 const MAX_WITNESS: u16 = 108;
+/// What a side pays for at least: a count, lengths, a signature of the usual size and a key.
+const MIN_WITNESS: u16 = 107;
+/// The same for taproot: a count, a length, a signature.
+const MIN_TAPROOT_WITNESS: u16 = 66;
 
 /// What this side agrees to.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +33,8 @@ pub(crate) struct Policy {
 /// Checks an offer in full: `now` is this side's clock in Unix seconds.
 pub(crate) fn check_offer(offer: &OfferDlc, policy: &Policy, now: u64) -> BitcoinResult<Checked> {
     let checked = offer_fields(offer, policy)?;
+    check_room(&offer.funding_inputs)?;
+    check_events(&checked)?;
     if u64::from(checked.first_maturity) <= now {
         let message = "an event has matured: its outcome may be known to the other side";
         return Err(refuse("event_maturity_epoch", message));
@@ -102,6 +108,16 @@ fn check_refund(refund: u32, last_maturity: u32, policy: &Policy) -> BitcoinResu
 
 /// Checks an answer to an offer, but for its signatures.
 pub(crate) fn accept(offer: &OfferDlc, checked: &Checked, accept: &AcceptDlc) -> BitcoinResult<()> {
+    accept_fields(offer, checked, accept)?;
+    check_room(&accept.funding_inputs)
+}
+
+/// Checks what is asked of contracts of old, too.
+pub(crate) fn accept_fields(
+    offer: &OfferDlc,
+    checked: &Checked,
+    accept: &AcceptDlc,
+) -> BitcoinResult<()> {
     if accept.protocol_version != offer.protocol_version {
         return Err(refuse("protocol_version", "another than the offer's"));
     }
@@ -204,6 +220,48 @@ fn check_inputs(inputs: &[FundingInput], is_free: bool) -> BitcoinResult<()> {
     let serials: BTreeSet<u64> = inputs.iter().map(|input| input.input_serial_id).collect();
     if serials.len() != inputs.len() {
         return Err(refuse("input_serial_id", "a number is there twice"));
+    }
+    Ok(())
+}
+
+/// Refuses an event, or a nonce, that is there twice: one attestation would decide two branches, of
+/// which the settlements exclude each other. Contracts of old may have that.
+fn check_events(checked: &Checked) -> BitcoinResult<()> {
+    const FIELD: &str = "oracle_announcements";
+    let (mut events, mut nonces) = (BTreeSet::new(), BTreeSet::new());
+    let branches = checked.branches.iter();
+    for announcement in branches.flat_map(|branch| &branch.execution.oracle_announcements) {
+        let event = &announcement.oracle_event;
+        if !events.insert((announcement.oracle_public_key, &event.event_id)) {
+            let message = "an event is there twice: each branch needs one of its own";
+            return Err(refuse(FIELD, message).with_context("event", &event.event_id));
+        }
+        if !event
+            .oracle_nonces
+            .iter()
+            .all(|nonce| nonces.insert(*nonce))
+        {
+            let message =
+                "a nonce is there twice: signing with it would give away the oracle's key";
+            return Err(refuse(FIELD, message).with_context("event", &event.event_id));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses inputs that pay for a shorter witness than they will have: the funding would have a lower
+/// rate than was agreed on, and might never come into a block. Contracts of old may have them.
+fn check_room(inputs: &[FundingInput]) -> BitcoinResult<()> {
+    for (input, (outpoint, output)) in inputs.iter().zip(input_outpoints(inputs)?) {
+        let shortest = if output.script_pubkey.is_p2tr() {
+            MIN_TAPROOT_WITNESS
+        } else {
+            MIN_WITNESS
+        };
+        if input.max_witness_len < shortest {
+            let message = format!("a witness of this coin has {shortest} bytes or more");
+            return Err(refuse("max_witness_len", message).with_context("coin", outpoint));
+        }
     }
     Ok(())
 }

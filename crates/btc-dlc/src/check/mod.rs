@@ -6,5 +6,7 @@ mod message;
 mod oracle;
 
 pub(crate) use self::info::{Checked, CheckedBranch, contract_info};
-pub(crate) use self::message::{Policy, accept, check_offer, input_outpoints, offer_fields};
+pub(crate) use self::message::{
+    Policy, accept, accept_fields, check_offer, input_outpoints, offer_fields,
+};
 pub(crate) use self::oracle::announcement;

@@ -1,15 +1,15 @@
 //! Accepting an offer: verified, signed for every outcome, stored.
 
 use bitcoin::secp256k1::{PublicKey, Secp256k1};
+use btc_iface::BitcoinResult;
 use btc_iface::dlc::{ContractId, DlcMessage, Role};
-use btc_iface::{BitcoinResult, ErrorKind};
 use ddk_messages::{AcceptDlc, CetAdaptorSignatures, OfferDlc};
 
 use super::offer::inputs;
 use super::{Dlc, serial};
 use crate::check::{self, Checked};
 use crate::deal::{Accepting, Deal};
-use crate::fault::{error, invalid, refuse};
+use crate::fault::{invalid, refuse};
 use crate::store::{Facts, Phase, Row};
 use crate::wire;
 
@@ -23,11 +23,18 @@ impl Dlc {
         let checked = check::check_offer(&offer, &self.policy(), self.now())?;
         self.refuse_own_coins(&offer.funding_inputs)?;
         self.refuse_missing_coins(&offer.funding_inputs)?;
-        let made = self.new_accept(id, message, &offer, checked);
-        made.inspect_err(|failure| {
-            // Another call that was faster with the same offer has the coins now.
-            if failure.kind() != ErrorKind::Unavailable {
-                self.release_quietly(id);
+        let hold = self.hold(id);
+        let made = self.new_accept(id, &hold, message, &offer, checked);
+        made.or_else(|failure| {
+            // Another call may have been faster with the same offer: its answer and its coins count.
+            let found = self.store.get(id)?;
+            let own = found.as_ref().and_then(|row| row.facts.hold.as_deref());
+            if own != Some(hold.as_str()) {
+                self.release_quietly(&hold);
+            }
+            match found {
+                Some(row) => Self::accepted_before(&row, message),
+                None => Err(failure),
             }
         })
     }
@@ -52,6 +59,7 @@ impl Dlc {
     fn new_accept(
         &self,
         id: ContractId,
+        hold: &str,
         message: &DlcMessage,
         offer: &OfferDlc,
         checked: Checked,
@@ -64,11 +72,10 @@ impl Dlc {
             self.parts.funding.new_script()?,
             self.parts.funding.new_script()?,
         );
-        // What an earlier call reserved for this offer and did not come to store is free.
-        self.parts.funding.release(&self.reason(id))?;
         let theirs = Some(&offer.payout_spk);
         let coins = self.reserve(
             id,
+            hold,
             collateral,
             total,
             offer.fee_rate_per_vb,
@@ -115,13 +122,8 @@ impl Dlc {
         facts.bind(id, &deal);
         let mut row = Row::new(id, facts, message.as_bytes().to_vec());
         row.accept = Some(answer.as_bytes().to_vec());
-        self.store.insert(&mut row).map_err(|failure| {
-            if self.store.get(id).is_ok_and(|found| found.is_some()) {
-                let message = "another call accepted the same offer at the same time; ask again";
-                return error(ErrorKind::Unavailable, message);
-            }
-            failure
-        })?;
+        row.facts.hold = Some(hold.to_owned());
+        self.store.insert(&mut row)?;
         Ok(answer)
     }
 }

@@ -29,7 +29,7 @@ impl Dlc {
         };
         let rate = offer.fee_rate_per_vb;
         let spend = closing(&deal, total, accept_payout, rate)?;
-        let key = self.key(&row)?;
+        let key = self.key(&row, &deal)?;
         let message = wire::message(&CloseDlc {
             protocol_version: offer.protocol_version,
             contract_id: deal.contract_id(&id.0),
@@ -71,14 +71,22 @@ impl Dlc {
         let their_key = their_key(&row, &offer, &accept);
         let signature = &close.close_signature;
         deal.verify_half("close_signature", &spend, &their_key, signature)?;
-        deal.complete(&mut spend, &self.key(&row)?, &their_key, signature)?;
+        deal.complete(&mut spend, &self.key(&row, &deal)?, &their_key, signature)?;
         deal.check_spend(&spend)?;
         let closing = Closing {
             ending: Ending::Close,
             txid: spend.compute_txid(),
             raw: raw(&spend),
         };
-        self.hand_over_closing(&mut row, closing)
+        // Beside a settlement, not in its place: a node may refuse a closing for ever.
+        let stored = closing.raw.clone();
+        let known = (closing.txid, own_sat);
+        if !row.facts.proposals.contains(&known) {
+            row.facts.proposals.push(known);
+        }
+        row.facts.agreed = Some(closing);
+        self.store.update(&mut row)?;
+        self.broadcast(&stored)
     }
 
     fn confirmed(&self, id: ContractId) -> BitcoinResult<Row> {

@@ -34,10 +34,16 @@ impl Dlc {
         Ok(())
     }
 
-    /// Reserves what a side of a contract needs: its collateral and its share of the fees.
+    /// Reserves what a side of a contract needs, for this reason: its collateral and its share of
+    /// the fees.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is another thing that the coins must reach"
+    )]
     pub(super) fn reserve(
         &self,
         id: ContractId,
+        hold: &str,
         collateral: Amount,
         total: Amount,
         fee_rate: u64,
@@ -85,9 +91,7 @@ impl Dlc {
             }
         };
         let until = Some(self.patience_ms());
-        self.parts
-            .funding
-            .reserve(&self.reason(id), until, fee_rate, &enough)
+        self.parts.funding.reserve(hold, until, fee_rate, &enough)
     }
 
     /// Refuses a message that brings coins of this very wallet as the other side's.

@@ -23,19 +23,21 @@ impl Dlc {
             ));
         }
         match row.facts.phase {
-            Phase::Accepted if row.facts.state() != ContractState::Accepted => {
-                let state = row.facts.state();
-                return Err(invalid(format!(
-                    "the contract is {state}; nothing is signed"
-                )));
-            }
-            Phase::Accepted => self.complete(&mut row, message, &sign)?,
+            Phase::Accepted => match row.facts.state() {
+                ContractState::Accepted | ContractState::Confirmed => {
+                    self.complete(&mut row, message, &sign)?;
+                }
+                state => {
+                    let message = format!("the contract is {state}; nothing is signed");
+                    return Err(invalid(message));
+                }
+            },
             Phase::Signed if row.facts.escape_raw.is_some() => {
                 return Err(invalid("the contract was given up"));
             }
             // Again: what is stored counts, and leaves once more, if it still may.
             Phase::Signed if row.sign.as_deref() == Some(message.as_bytes()) => {
-                if !row.facts.is_seen && self.has_matured(&row.facts) {
+                if row.facts.funding_height.is_none() && self.has_matured(&row.facts) {
                     return Err(matured());
                 }
             }
@@ -50,14 +52,24 @@ impl Dlc {
         let accept = Self::accept_of(row)?;
         let deal = self.deal_of(&offer, &accept)?;
         Self::verify_sign(&deal, &offer, sign, row.id)?;
+        if row.facts.state() == ContractState::Confirmed || self.is_funded(&deal)? {
+            // A copy of the store that is older than the funding: nothing is signed once more.
+            Self::their_witnesses(&deal, &offer, sign)?;
+            self.key(row, &deal)?;
+            row.facts.phase = Phase::Signed;
+            row.sign = Some(message.as_bytes().to_vec());
+            return self.store.update(row);
+        }
         let checked = check::contract_info(&offer.contract_info)?;
         if u64::from(checked.first_maturity) <= self.now() {
             return Err(matured());
         }
         self.refuse_missing_coins(&offer.funding_inputs)?;
+        // Without it nothing could be settled.
+        self.key(row, &deal)?;
         // Theirs first: an own signature exists only once theirs are known to be right.
         let theirs = Self::their_witnesses(&deal, &offer, sign)?;
-        let reason = self.reason(row.id);
+        let reason = self.reason(row);
         let coins = outpoints(&accept.funding_inputs)?;
         // If an own coin is gone, the funding could never be: nothing is signed.
         self.parts.funding.extend(&reason, &coins, None)?;
@@ -152,8 +164,11 @@ impl Dlc {
 
     /// Hands the stored funding to the network, and says so in the store.
     pub(super) fn hand_over_funding(&self, row: &mut Row) -> BitcoinResult<Txid> {
-        let stored = row.facts.funding_raw.clone();
-        let stored = stored.ok_or_else(|| internal("the funding is not stored"))?;
+        let Some(stored) = row.facts.funding_raw.clone() else {
+            // The network has it, and this store is a copy from before it.
+            let txid = row.facts.funding_txid;
+            return txid.ok_or_else(|| internal("the funding is not stored"));
+        };
         match self.broadcast(&stored) {
             Ok(txid) => {
                 if !row.facts.is_seen {
@@ -180,11 +195,14 @@ impl Dlc {
     /// Gives coins the end again that they had before a call that failed.
     pub(super) fn wait_again(&self, id: ContractId, coins: &[bitcoin::OutPoint]) {
         // Another call may have come through meanwhile: then they are the contract's until it ends.
-        if !matches!(self.row(id), Ok(row) if row.facts.phase != Phase::Signed) {
+        let Ok(row) = self.row(id) else {
+            return;
+        };
+        if row.facts.phase == Phase::Signed {
             return;
         }
         let until = Some(self.patience_ms());
-        let held = self.parts.funding.extend(&self.reason(id), coins, until);
+        let held = self.parts.funding.extend(&self.reason(&row), coins, until);
         if let Err(cause) = held {
             tracing::warn!(contract = %id, %cause, "coins stay reserved until the contract is cancelled");
         }

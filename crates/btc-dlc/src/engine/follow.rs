@@ -145,16 +145,10 @@ fn ending(facts: &Facts, txid: bitcoin::Txid) -> Ending {
     if facts.refund_txid == Some(txid) {
         return Ending::Refund;
     }
-    let own = facts
-        .closing
-        .as_ref()
-        .filter(|closing| closing.txid == txid);
-    if facts
-        .proposals
-        .iter()
-        .any(|(proposal, _)| *proposal == txid)
-    {
+    let agreed = facts.agreed.iter().map(|agreed| agreed.txid);
+    let mut closings = facts.proposals.iter().map(|(txid, _)| *txid).chain(agreed);
+    if closings.any(|closing| closing == txid) {
         return Ending::Close;
     }
-    own.map_or(Ending::Claim, |closing| closing.ending)
+    Ending::Claim
 }

@@ -8,9 +8,11 @@ mod finalize;
 mod follow;
 mod interface;
 mod offer;
+mod opening;
 mod settle;
 mod sign;
 mod sync;
+mod watch;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +20,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bitcoin::consensus::encode::{deserialize_hex, serialize_hex};
 use bitcoin::hex::DisplayHex;
-use bitcoin::secp256k1::SecretKey;
+use bitcoin::secp256k1::{PublicKey, Secp256k1, SecretKey};
 use bitcoin::{Network, OutPoint, Psbt, ScriptBuf, Transaction, Txid};
 use btc_iface::dlc::{BlockIndex, Contract, ContractId, DlcMessage, Explanation, Role};
 use btc_iface::{BitcoinError, BitcoinInterface, BitcoinResult, ErrorKind};
@@ -47,8 +49,7 @@ pub struct DlcConfig {
     /// How many blocks deep a spent input must be before a contract has failed for good and its
     /// coins are free.
     pub final_depth: u32,
-    /// How long before the first event a funding that the network does not have is reported to the
-    /// offering side, in seconds.
+    /// How long before the first event a funding that no block has is reported, in seconds.
     pub funding_margin_s: u32,
     /// The clock, in Unix seconds.
     pub now: Arc<dyn Fn() -> u64 + Send + Sync>,
@@ -68,7 +69,7 @@ impl Default for DlcConfig {
     }
 }
 
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     // Before 1970 no contract is possible.
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -125,7 +126,8 @@ impl Dlc {
     /// Opens the store in this folder, or makes it; reservations that a crash left behind end.
     ///
     /// # Errors
-    /// `Internal`: the store cannot be read or written. `Configuration`: it is of another version.
+    /// `Internal`: the store cannot be read or written. `Configuration`: it is of another version, or
+    /// of another seed.
     ///
     /// # Effects
     /// The folder and its files are made.
@@ -133,13 +135,16 @@ impl Dlc {
         std::fs::create_dir_all(folder).map_err(store)?;
         let file = Store::open(&folder.join("contracts.sqlite"))?;
         let name = file.name(&format!("dlc:{:x}", random::<4>().as_hex()))?;
-        Ok(Self {
+        let opened = Self {
             parts,
             config,
             seed,
             store: file,
             name,
-        })
+        };
+        opened.check_seed()?;
+        opened.release_orphans()?;
+        Ok(opened)
     }
 
     fn policy(&self) -> Policy {
@@ -150,9 +155,16 @@ impl Dlc {
         (self.config.now)()
     }
 
-    /// The reason of a contract's reservations.
-    fn reason(&self, id: ContractId) -> String {
-        format!("{}:{id}", self.name)
+    /// A reason for reservations that no other call has: two calls with one offer never release
+    /// each other's coins.
+    fn hold(&self, id: ContractId) -> String {
+        format!("{}:{id}:{:x}", self.name, random::<4>().as_hex())
+    }
+
+    /// The reason of a contract's reservations; contracts of old have none of their own.
+    fn reason(&self, row: &Row) -> String {
+        let hold = row.facts.hold.clone();
+        hold.unwrap_or_else(|| format!("{}:{}", self.name, row.id))
     }
 
     /// When a reservation ends that waits for the other side, in milliseconds of Unix time.
@@ -162,8 +174,22 @@ impl Dlc {
             .saturating_mul(1_000)
     }
 
-    fn key(&self, row: &Row) -> BitcoinResult<SecretKey> {
-        self.seed.funding_key(row.id, row.facts.role)
+    /// This side's key in a contract.
+    fn key(&self, row: &Row, deal: &Deal) -> BitcoinResult<SecretKey> {
+        let own = match row.facts.role {
+            Role::Offerer => &deal.offer.fund_pubkey,
+            Role::Accepter => &deal.accept.fund_pubkey,
+        };
+        self.key_of(row.id, row.facts.role, own)
+    }
+
+    /// The key of a contract, which must be the one that its messages name.
+    fn key_of(&self, id: ContractId, role: Role, own: &PublicKey) -> BitcoinResult<SecretKey> {
+        let key = self.seed.funding_key(id, role)?;
+        if PublicKey::from_secret_key(&Secp256k1::new(), &key) != *own {
+            return Err(another_seed().with_context("contract", id));
+        }
+        Ok(key)
     }
 
     fn row(&self, id: ContractId) -> BitcoinResult<Row> {
@@ -180,16 +206,24 @@ impl Dlc {
         wire::accept(&wire::from_bytes(bytes)?)
     }
 
-    /// The deal of a stored contract.
-    fn deal_of(&self, offer: &OfferDlc, accept: &AcceptDlc) -> BitcoinResult<Deal> {
-        // What was agreed on stays so, whatever the policy says by now.
-        let policy = Policy {
+    /// What was agreed on stays so, whatever the policy says by now.
+    fn lenient(&self) -> Policy {
+        Policy {
             max_fee_rate_sat_per_vb: u64::MAX,
             min_refund_delay_s: 0,
             max_refund_delay_s: u32::MAX,
             ..self.policy()
-        };
-        let checked = check::offer_fields(offer, &policy)?;
+        }
+    }
+
+    /// Whether the network has the funding: then this store is a copy that is older than that.
+    fn is_funded(&self, deal: &Deal) -> BitcoinResult<bool> {
+        Ok(self.parts.index.unspent(deal.outpoint())?.is_some())
+    }
+
+    /// The deal of a stored contract.
+    fn deal_of(&self, offer: &OfferDlc, accept: &AcceptDlc) -> BitcoinResult<Deal> {
+        let checked = check::offer_fields(offer, &self.lenient())?;
         Deal::build(offer, checked, &Accepting::from(accept))
     }
 
@@ -287,6 +321,12 @@ fn raw(transaction: &Transaction) -> String {
     serialize_hex(transaction)
 }
 
+fn another_seed() -> BitcoinError {
+    let message =
+        "the seed is not the one of this store of contracts; put its own back from a copy";
+    error(ErrorKind::Configuration, message)
+}
+
 fn unknown(id: ContractId) -> BitcoinError {
     let message = "no such contract; see the list of contracts";
     error(ErrorKind::NotFound, message).with_context("contract", id)
@@ -294,6 +334,7 @@ fn unknown(id: ContractId) -> BitcoinError {
 
 /// What the interface says about a contract.
 fn contract(id: ContractId, facts: &Facts) -> Contract {
+    let own = facts.closing.as_ref().or(facts.agreed.as_ref());
     Contract {
         id,
         contract_id: facts.contract_id,
@@ -307,7 +348,7 @@ fn contract(id: ContractId, facts: &Facts) -> Contract {
             .spent
             .as_ref()
             .map(|spent| spent.txid)
-            .or_else(|| facts.closing.as_ref().map(|closing| closing.txid)),
+            .or_else(|| own.map(|closing| closing.txid)),
         closing_height: facts.spent.as_ref().map(|spent| spent.height),
         own_payout_sat: facts.spent.as_ref().map(|spent| spent.own_payout_sat),
         refund_time: facts.refund_time,

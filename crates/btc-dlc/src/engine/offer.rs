@@ -43,7 +43,8 @@ impl Dlc {
             let message = format!("1 to {}", self.config.max_fee_rate_sat_per_vb);
             return Err(refuse("fee_rate_sat_per_vb", message));
         }
-        let coins = self.reserve(id, collateral, total, rate, &scripts, None)?;
+        let hold = self.hold(id);
+        let coins = self.reserve(id, &hold, collateral, total, rate, &scripts, None)?;
         let made = || -> BitcoinResult<DlcMessage> {
             let secp = Secp256k1::new();
             let key = self.seed.funding_key(id, Role::Offerer)?;
@@ -82,16 +83,17 @@ impl Dlc {
                 from_height,
             );
             let mut row = Row::new(id, facts, message.as_bytes().to_vec());
+            row.facts.hold = Some(hold.clone());
             self.store.insert(&mut row)?;
             Ok(message)
         };
-        made().inspect_err(|_| self.release_quietly(id))
+        made().inspect_err(|_| self.release_quietly(&hold))
     }
 
     /// Releases what a failed call reserved; what cannot be released ends by itself.
-    pub(super) fn release_quietly(&self, id: ContractId) {
-        if let Err(cause) = self.parts.funding.release(&self.reason(id)) {
-            tracing::warn!(contract = %id, %cause, "reserved coins are free only when their time ends");
+    pub(super) fn release_quietly(&self, hold: &str) {
+        if let Err(cause) = self.parts.funding.release(hold) {
+            tracing::warn!(%hold, %cause, "reserved coins are free only when their time ends");
         }
     }
 
@@ -133,7 +135,11 @@ impl Dlc {
         let (id, reason) = read_rejection(message)?;
         let mut row = self.row(id)?;
         if row.facts.phase == Phase::Rejected {
-            return Ok(());
+            // The process may have died between the store and the release.
+            return match row.facts.role {
+                Role::Offerer => self.parts.funding.release(&self.reason(&row)),
+                Role::Accepter => Ok(()),
+            };
         }
         if row.facts.role != Role::Offerer || row.facts.phase != Phase::Offered {
             return Err(invalid(
@@ -143,7 +149,7 @@ impl Dlc {
         row.facts.phase = Phase::Rejected;
         row.facts.note = Some(reason);
         self.store.update(&mut row)?;
-        self.parts.funding.release(&self.reason(id))
+        self.parts.funding.release(&self.reason(&row))
     }
 }
 

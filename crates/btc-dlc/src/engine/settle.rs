@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use bitcoin::Txid;
 use bitcoin::secp256k1::{PublicKey, Secp256k1};
+use bitcoin::{Amount, Txid};
 use btc_iface::dlc::{ContractId, Role};
 use btc_iface::{BitcoinError, BitcoinResult, ErrorKind};
 use ddk_messages::oracle_msgs::{OracleAnnouncement, OracleAttestation};
@@ -64,14 +64,28 @@ impl Dlc {
         deal: &Deal,
         attested: &[OracleAttestation],
     ) -> BitcoinResult<Closing> {
-        let key = self.key(row)?;
+        let key = self.key(row, deal)?;
         let (their_key, signatures) = Self::their_signatures(row, offer, accept)?;
         let mut is_known = vec![false; attested.len()];
+        // Of events that have all been decided, the one that pays this side most.
+        let own = match row.facts.role {
+            Role::Offerer => &deal.offer.payout_script_pubkey,
+            Role::Accepter => &deal.accept.payout_script_pubkey,
+        };
+        let mut best = None;
         for branch in 0..deal.branches().len() {
             let belonging = belonging(deal, branch, attested, &mut is_known)?;
-            let Some((mut cet, index, oracles)) = deal.outcome(branch, &belonging)? else {
+            let Some(outcome) = deal.outcome(branch, &belonging)? else {
                 continue;
             };
+            let outputs = outcome.0.output.iter();
+            let to_own = outputs.filter(|output| output.script_pubkey == *own);
+            let pays: Amount = to_own.map(|output| output.value).sum();
+            if best.as_ref().is_none_or(|(most, _)| pays > *most) {
+                best = Some((pays, outcome));
+            }
+        }
+        if let Some((_, (mut cet, index, oracles))) = best {
             let adaptor = signatures
                 .get(index)
                 .ok_or_else(|| internal("the store lacks a signature of the contract"))?;
@@ -111,7 +125,7 @@ impl Dlc {
             ),
             Role::Accepter => {
                 let sign = row.sign.clone();
-                let sign = sign.ok_or_else(|| invalid("the contract is not signed yet"))?;
+                let sign = sign.ok_or_else(unsigned)?;
                 let sign = wire::sign(&wire::from_bytes(sign)?)?;
                 (offer.funding_pubkey, (&sign.cet_adaptor_signatures).into())
             }
@@ -127,13 +141,13 @@ impl Dlc {
             Role::Offerer => (accept.funding_pubkey, accept.refund_signature),
             Role::Accepter => {
                 let sign = row.sign.clone();
-                let sign = sign.ok_or_else(|| invalid("the contract is not signed yet"))?;
+                let sign = sign.ok_or_else(unsigned)?;
                 let sign = wire::sign(&wire::from_bytes(sign)?)?;
                 (offer.funding_pubkey, sign.refund_signature)
             }
         };
         let mut refund = deal.transactions.refund.clone();
-        deal.complete(&mut refund, &self.key(&row)?, &their_key, &theirs)?;
+        deal.complete(&mut refund, &self.key(&row, &deal)?, &their_key, &theirs)?;
         deal.check_spend(&refund)?;
         let closing = Closing {
             ending: Ending::Refund,
@@ -222,6 +236,12 @@ fn verify(attestation: &OracleAttestation, announcement: &OracleAnnouncement) ->
             .validate(&Secp256k1::verification_only(), announcement)
             .map_err(|cause| refuse("attestation", cause.to_string()))
     })
+}
+
+fn unsigned() -> BitcoinError {
+    let message = "this store does not have the other side's signatures: finalize its sign message, \
+                   also if that was done before this copy of the store was put back";
+    invalid(message)
 }
 
 /// A refund before its time is refused as not final: says when it is.

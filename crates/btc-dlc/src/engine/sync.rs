@@ -47,10 +47,17 @@ impl Dlc {
             if has_moved || failure.is_some() {
                 events.push(DlcEvent {
                     id,
-                    state: facts.state(),
+                    state: Some(facts.state()),
                     error: failure.map(|(_, text)| text.clone()),
                 });
             }
+        }
+        for (id, failure) in self.store.unreadable()? {
+            events.push(DlcEvent {
+                id,
+                state: None,
+                error: Some(failure.to_string()),
+            });
         }
         Ok(events)
     }
@@ -62,33 +69,34 @@ impl Dlc {
                     self.broadcast(&escape)?;
                     return Ok(());
                 }
-                if row.facts.funding_raw.is_none() && row.facts.role == Role::Offerer {
+                if row.facts.funding_raw.is_none() {
                     self.look_for_funding(row)?;
                 }
+                // Once the outcome may be known, only the side that loses would want the funding; a
+                // side that has signed a settlement wants it all the same.
+                let is_wanted = !self.has_matured(&row.facts) || row.facts.has_claim();
+                let handed = if row.facts.funding_raw.is_some() && is_wanted {
+                    self.hand_over_funding(row).map(|_| ())
+                } else {
+                    Ok(())
+                };
                 self.complain_of_funding(row)?;
-                if row.facts.funding_raw.is_some() {
-                    self.hand_over_funding(row)?;
-                }
-                Ok(())
+                handed
             }
             ContractState::Confirmed => {
                 if !row.facts.is_released {
-                    self.parts.funding.spent(&self.reason(row.id))?;
+                    self.parts.funding.spent(&self.reason(row))?;
                     row.facts.is_released = true;
+                    row.facts.note = None;
                     self.store.update(row)?;
                 }
-                if let Some(closing) = &row.facts.closing {
-                    self.broadcast(&closing.raw.clone())?;
-                } else if with_refunds && self.now() >= row.facts.refund_time.into() {
-                    return self.refund_if_due(row.id);
-                }
-                Ok(())
+                self.hand_over_ending(row, with_refunds)
             }
             ContractState::Failed => {
                 let conflict = row.facts.conflict_height.unwrap_or(u32::MAX);
                 let depth = tip.checked_sub(conflict).map_or(0, |above| above + 1);
                 if depth >= self.config.final_depth && !row.facts.is_released {
-                    self.parts.funding.release(&self.reason(row.id))?;
+                    self.parts.funding.release(&self.reason(row))?;
                     row.facts.is_released = true;
                     row.facts.note = Some("an input was spent by another transaction".to_owned());
                     self.store.update(row)?;
@@ -99,8 +107,35 @@ impl Dlc {
         }
     }
 
-    /// The other side completes the funding: once the network has it, this side can hand it over
-    /// again, too.
+    /// Hands over the ending that comes first: a settlement, a closing by agreement, the refund.
+    /// What the node refuses gives way to the next one.
+    fn hand_over_ending(&self, row: &Row, with_refunds: bool) -> BitcoinResult<()> {
+        let closing = row.facts.closing.as_ref();
+        if let Some(claim) = closing.filter(|_| row.facts.has_claim()) {
+            return self.broadcast(&claim.raw).map(|_| ());
+        }
+        let refused = match &row.facts.agreed {
+            None => Ok(()),
+            Some(agreed) => match self.broadcast(&agreed.raw) {
+                Err(refusal) if refusal.kind() == ErrorKind::Rejected => Err(refusal),
+                other => return other.map(|_| ()),
+            },
+        };
+        // A refund that was taken before: an attestation still comes first.
+        if let Some(refund) = closing.filter(|_| with_refunds) {
+            match self.broadcast(&refund.raw) {
+                Err(refusal) if refusal.kind() == ErrorKind::Rejected => {}
+                other => return other.map(|_| ()),
+            }
+        }
+        if with_refunds && self.now() >= row.facts.refund_time.into() {
+            return self.refund_if_due(row.id);
+        }
+        refused
+    }
+
+    /// The other side completes the funding, or it was completed before this copy of the store: once
+    /// the network has it, this side can hand it over again, too.
     fn look_for_funding(&self, row: &mut Row) -> BitcoinResult<()> {
         let Some(txid) = row.facts.funding_txid else {
             return Ok(());
@@ -118,23 +153,23 @@ impl Dlc {
         }
     }
 
-    /// Says that the network does not have the funding while the first event comes near, or has
-    /// come: whichever side can still complete it may wait for the outcome first.
+    /// Says that no block has the funding while the first event comes near, or has come: until one
+    /// has, either side can keep it from every block once it knows the outcome.
     fn complain_of_funding(&self, row: &mut Row) -> BitcoinResult<()> {
-        if row.facts.is_seen {
+        let message = if self.has_matured(&row.facts) {
+            "no block took the funding before the event: it is not handed over any more, and the \
+             side that loses can keep it from a block; `cancel` spends an own coin elsewhere, so \
+             that the other side cannot fund only what it wins"
+        } else if !self.is_near(row) {
             return Ok(());
-        }
-        let message = match row.facts.role {
-            Role::Accepter if self.has_matured(&row.facts) => {
-                "the network did not take the funding before the event: it is not handed over any \
-                 more; `cancel` spends an own coin elsewhere, so that the other side cannot"
-            }
-            Role::Offerer if self.is_near(row) => {
-                "the other side has not sent the funding, and the event is near: it can wait for \
-                 the outcome and fund only if it wins; `cancel` spends an own coin elsewhere \
-                 first, in a race that it may lose until that is in a block"
-            }
-            _ => return Ok(()),
+        } else if row.facts.role == Role::Offerer && !row.facts.is_seen {
+            "the other side has not sent the funding, and the event is near: it can wait for the \
+             outcome and fund only if it wins; `cancel` spends an own coin elsewhere first, in a \
+             race that it may lose until that is in a block"
+        } else {
+            "the funding is in no block yet, and the event is near: until it is in one, the other \
+             side can replace it once it knows the outcome; `cancel` replaces it first, in a race \
+             that it may lose until that is in a block"
         };
         let failure = error(ErrorKind::Rejected, message);
         let note = Some(failure.to_string());

@@ -3,7 +3,10 @@
 mod staged;
 mod wallet;
 
-use bitcoin::{Amount, OutPoint, Psbt, ScriptBuf, Transaction, TxIn, TxOut};
+use bitcoin::{
+    Amount, OutPoint, Psbt, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Witness, absolute,
+    transaction,
+};
 use btc_iface::{BitcoinInterface, BitcoinResult, BitcoinTransaction, BlockRef, ErrorKind};
 
 pub use self::staged::StagedFunding;
@@ -75,6 +78,12 @@ pub trait Funding: Send + Sync {
     /// Those of the wallet.
     fn release(&self, reason: &str) -> BitcoinResult<()>;
 
+    /// Returns the reasons with this beginning for which something is reserved without an end.
+    ///
+    /// # Errors
+    /// Those of the wallet.
+    fn endless(&self, prefix: &str) -> BitcoinResult<Vec<String>>;
+
     /// Takes note that what is reserved for this reason is spent for good.
     ///
     /// # Errors
@@ -93,16 +102,36 @@ pub trait Funding: Send + Sync {
     /// Those of the wallet.
     fn own(&self, coins: &[OutPoint]) -> BitcoinResult<Vec<OutPoint>>;
 
-    /// Spends this coin back to the wallet, at this rate; signed, not sent.
+    /// Spends this coin back to the wallet, for this fee; signed, not sent. The coin stays reserved,
+    /// and the mempool may spend it already.
     ///
     /// # Errors
-    /// Those of the wallet.
-    fn spend_back(
-        &self,
-        reason: &str,
-        coin: OutPoint,
-        fee_rate_sat_per_vb: u64,
-    ) -> BitcoinResult<Transaction>;
+    /// `Rejected`: the coin is too small. Those of the wallet.
+    fn spend_back(&self, coin: &FundingCoin, fee: Amount) -> BitcoinResult<Transaction>;
+}
+
+/// The unsigned transaction that spends one coin to this script.
+fn back(coin: &FundingCoin, script: ScriptBuf, fee: Amount) -> BitcoinResult<Transaction> {
+    let value = coin.output()?.value.checked_sub(fee);
+    let value = value.filter(|value| *value >= script.minimal_non_dust());
+    let value = value.ok_or_else(|| {
+        let message = "the coin is too small for the fee of spending it back";
+        error(ErrorKind::Rejected, message).with_context("fee_sat", fee.to_sat())
+    })?;
+    Ok(Transaction {
+        version: transaction::Version::TWO,
+        lock_time: absolute::LockTime::ZERO,
+        input: vec![TxIn {
+            previous_output: coin.outpoint,
+            script_sig: ScriptBuf::new(),
+            sequence: Sequence::ENABLE_RBF_NO_LOCKTIME,
+            witness: Witness::new(),
+        }],
+        output: vec![TxOut {
+            value,
+            script_pubkey: script,
+        }],
+    })
 }
 
 /// A transaction as rust-bitcoin has it.

@@ -9,7 +9,7 @@ use btc_iface::{
     TransactionRequest, WalletInterface,
 };
 
-use super::{Enough, Funding, FundingCoin, previous, to_transaction};
+use super::{Enough, Funding, FundingCoin, back, previous, to_transaction};
 use crate::fault::{error, internal};
 
 /// How often coins are chosen again after another caller was faster.
@@ -142,6 +142,11 @@ impl Funding for WalletFunding {
         self.wallet.release_hold(reason).map(|_| ())
     }
 
+    fn endless(&self, _: &str) -> BitcoinResult<Vec<String>> {
+        // Every reservation here has an end until its contract is stored.
+        Ok(Vec::new())
+    }
+
     fn spent(&self, reason: &str) -> BitcoinResult<()> {
         // The wallet sees for itself that they are spent.
         self.release(reason)
@@ -163,33 +168,18 @@ impl Funding for WalletFunding {
             .collect())
     }
 
-    fn spend_back(
-        &self,
-        reason: &str,
-        coin: OutPoint,
-        fee_rate_sat_per_vb: u64,
-    ) -> BitcoinResult<Transaction> {
-        let address = self.bitcoin.generate_address(AddressType::P2wpkh)?;
-        // The other coins stay the contract's until the escape is in a block.
-        self.wallet.unlock(coin)?;
-        let request = TransactionRequest {
-            drain_to: Some(address.address),
-            fee_rate: FeeRate::from_sat_per_vb(fee_rate_sat_per_vb),
-            coins: vec![coin],
-            only_coins: true,
-            allow_high_fee: true,
-            ..TransactionRequest::default()
-        };
-        let spent = self.wallet.create_psbt(&request).and_then(|mut psbt| {
-            self.sign(&mut psbt)?;
-            to_transaction(&self.wallet.extract_psbt(&psbt, true)?)
-        });
-        if spent.is_err()
-            && let Err(cause) = self.wallet.hold(&[coin], reason, None)
-        {
-            tracing::warn!(%coin, %cause, "the contract's coin could not be reserved again");
+    fn spend_back(&self, coin: &FundingCoin, fee: Amount) -> BitcoinResult<Transaction> {
+        // Built here: a coin that the mempool spends is none that the wallet would choose.
+        let unsigned = back(coin, self.new_script()?, fee)?;
+        let psbt = Psbt::from_unsigned_tx(unsigned);
+        let mut psbt = psbt.map_err(|cause| internal(cause.to_string()))?;
+        psbt.inputs[0].witness_utxo = Some(coin.output()?.clone());
+        psbt.inputs[0].non_witness_utxo = Some(coin.previous.clone());
+        if !coin.redeem_script.is_empty() {
+            psbt.inputs[0].redeem_script = Some(coin.redeem_script.clone());
         }
-        spent
+        self.sign(&mut psbt)?;
+        to_transaction(&self.wallet.extract_psbt(&psbt, true)?)
     }
 }
 

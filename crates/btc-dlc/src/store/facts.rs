@@ -72,12 +72,19 @@ pub(crate) struct Facts {
     pub(crate) funding_height: Option<u32>,
     /// The height at which an input was spent by another transaction.
     pub(crate) conflict_height: Option<u32>,
+    /// A settlement or a refund of this side's.
     pub(crate) closing: Option<Closing>,
+    /// A closing by agreement that both sides have signed.
+    #[serde(default)]
+    pub(crate) agreed: Option<Closing>,
     pub(crate) spent: Option<Spent>,
-    /// Own proposals to close: what each would pay to this side, by their txid.
+    /// Closings that were proposed or agreed on: what each would pay to this side, by their txid.
     pub(crate) proposals: Vec<(Txid, u64)>,
     /// The transaction that spends an own input elsewhere, as hexadecimal digits.
     pub(crate) escape_raw: Option<String>,
+    /// The reason of its reservations.
+    #[serde(default)]
+    pub(crate) hold: Option<String>,
     /// Whether the coins are released.
     pub(crate) is_released: bool,
     pub(crate) note: Option<String>,
@@ -112,12 +119,30 @@ impl Facts {
             funding_height: None,
             conflict_height: None,
             closing: None,
+            agreed: None,
             spent: None,
             proposals: Vec::new(),
             escape_raw: None,
+            hold: None,
             is_released: false,
             note: None,
         }
+    }
+
+    /// Reads what the store has. A closing by agreement stood in the place of settlements once.
+    pub(crate) fn from_json(text: &str) -> Result<Self, serde_json::Error> {
+        let mut facts: Self = serde_json::from_str(text)?;
+        let is_agreed = |closing: &mut Closing| closing.ending == Ending::Close;
+        if let Some(agreed) = facts.closing.take_if(is_agreed) {
+            facts.agreed.get_or_insert(agreed);
+        }
+        Ok(facts)
+    }
+
+    /// Whether this side has signed a settlement by an attestation.
+    pub(crate) fn has_claim(&self) -> bool {
+        let closing = self.closing.as_ref();
+        closing.is_some_and(|closing| closing.ending == Ending::Claim)
     }
 
     /// Takes over what follows from the contract's transactions.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bitcoin::BlockHash;
 use btc_iface::dlc::ContractId;
-use btc_iface::{BitcoinResult, ErrorKind};
+use btc_iface::{BitcoinError, BitcoinResult, ErrorKind};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 pub(crate) use self::facts::{Closing, Ending, Facts, Phase, Spent};
@@ -134,6 +134,22 @@ impl Store {
         })
     }
 
+    /// The fingerprint of the seed that its contracts are of, if one was bound.
+    pub(crate) fn seed(&self) -> BitcoinResult<Option<String>> {
+        let sql = "SELECT value FROM meta WHERE key = 'seed'";
+        let connection = self.connection();
+        let found = connection.query_row(sql, (), |row| row.get(0)).optional();
+        found.map_err(store)
+    }
+
+    /// Binds the store to the seed with this fingerprint, unless it is bound; returns whether it is
+    /// bound to this one.
+    pub(crate) fn bind_seed(&self, fingerprint: &str) -> BitcoinResult<bool> {
+        let sql = "INSERT OR IGNORE INTO meta VALUES ('seed', ?1)";
+        self.change(|change| change.execute(sql, [fingerprint]).map_err(store))?;
+        Ok(self.seed()?.as_deref() == Some(fingerprint))
+    }
+
     /// Adds a contract.
     pub(crate) fn insert(&self, row: &mut Row) -> BitcoinResult<()> {
         let facts = serde_json::to_string(&row.facts).map_err(store)?;
@@ -177,19 +193,20 @@ impl Store {
         row.map(parsed).transpose()
     }
 
-    /// What is known about each contract without its messages, the newest first.
+    /// What is known about each contract that can be read without its messages, the newest first.
     pub(crate) fn all(&self) -> BitcoinResult<Vec<(ContractId, Facts)>> {
-        let connection = self.connection();
-        let sql = "SELECT id, facts FROM contracts ORDER BY number DESC";
-        let mut statement = connection.prepare_cached(sql).map_err(store)?;
-        let rows = statement
-            .query_map((), |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))
-            .map_err(store)?;
-        rows.map(|row| {
-            let (id, facts) = row.map_err(store)?;
-            Ok((ContractId(id), serde_json::from_str(&facts).map_err(store)?))
-        })
-        .collect()
+        let all = each(&self.connection())?.into_iter();
+        Ok(all
+            .filter_map(|(id, facts)| Some((id, facts.ok()?)))
+            .collect())
+    }
+
+    /// The contracts that cannot be read, each with the reason.
+    pub(crate) fn unreadable(&self) -> BitcoinResult<Vec<(ContractId, BitcoinError)>> {
+        let all = each(&self.connection())?.into_iter();
+        Ok(all
+            .filter_map(|(id, facts)| Some((id, facts.err()?)))
+            .collect())
     }
 
     /// The block that the chain was followed to.
@@ -216,7 +233,11 @@ impl Store {
             change
                 .execute("DELETE FROM blocks WHERE height > ?1", [height])
                 .map_err(store)?;
-            for (id, mut facts) in facts_of(change)? {
+            for (id, facts) in each(change)? {
+                // What cannot be read stays as it is, and stops no other.
+                let Ok(mut facts) = facts else {
+                    continue;
+                };
                 let before = facts.clone();
                 let above = |at: Option<u32>| at.is_some_and(|at| at > height);
                 if above(facts.funding_height) {
@@ -296,7 +317,7 @@ fn parsed((id, version, facts, offer, accept, sign): Raw) -> BitcoinResult<Row> 
     Ok(Row {
         id: ContractId(id),
         version,
-        facts: serde_json::from_str(&facts).map_err(store)?,
+        facts: Facts::from_json(&facts).map_err(store)?,
         offer,
         accept,
         sign,
@@ -307,16 +328,20 @@ fn block((height, hash): (u32, String)) -> BitcoinResult<(u32, BlockHash)> {
     Ok((height, hash.parse().map_err(store)?))
 }
 
-fn facts_of(change: &Transaction<'_>) -> BitcoinResult<Vec<(ContractId, Facts)>> {
-    let mut statement = change
-        .prepare("SELECT id, facts FROM contracts")
-        .map_err(store)?;
+type Each = (ContractId, BitcoinResult<Facts>);
+
+/// Each contract, the newest first: one that cannot be read stops no other.
+fn each(connection: &Connection) -> BitcoinResult<Vec<Each>> {
+    let sql = "SELECT id, facts FROM contracts ORDER BY number DESC";
+    let mut statement = connection.prepare_cached(sql).map_err(store)?;
     let rows = statement
-        .query_map((), |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))
+        .query_map((), |row| Ok((row.get(0)?, row.get::<_, String>(1))))
         .map_err(store)?;
     rows.map(|row| {
         let (id, facts) = row.map_err(store)?;
-        Ok((ContractId(id), serde_json::from_str(&facts).map_err(store)?))
+        let facts = facts.map_err(store);
+        let facts = facts.and_then(|facts| Facts::from_json(&facts).map_err(store));
+        Ok((ContractId(id), facts))
     })
     .collect()
 }
@@ -326,7 +351,7 @@ fn facts_by_id(change: &Transaction<'_>, id: ContractId) -> BitcoinResult<Facts>
     let text: String = change
         .query_row(sql, [id.0], |row| row.get(0))
         .map_err(store)?;
-    serde_json::from_str(&text).map_err(store)
+    Facts::from_json(&text).map_err(store)
 }
 
 fn write_facts(change: &Transaction<'_>, id: ContractId, facts: &Facts) -> BitcoinResult<()> {
@@ -336,7 +361,7 @@ fn write_facts(change: &Transaction<'_>, id: ContractId, facts: &Facts) -> Bitco
     Ok(())
 }
 
-fn moved(id: ContractId) -> btc_iface::BitcoinError {
+fn moved(id: ContractId) -> BitcoinError {
     let message = "another call changed this contract at the same time; try again";
     error(ErrorKind::Unavailable, message).with_context("contract", id)
 }

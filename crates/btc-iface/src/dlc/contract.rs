@@ -210,8 +210,8 @@ pub enum Cancellation {
 pub struct DlcEvent {
     /// The contract.
     pub id: ContractId,
-    /// Where it stands now.
-    pub state: ContractState,
+    /// Where it stands now; none if the store does not say.
+    pub state: Option<ContractState>,
     /// What went wrong with this contract alone, if something did.
     pub error: Option<String>,
 }

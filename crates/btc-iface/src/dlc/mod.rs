@@ -61,6 +61,8 @@ pub trait DlcInterface: Send + Sync {
     ///
     /// # Errors
     /// `InvalidInput`: the message is refused. `NotFound`: not an answer to an own offer.
+    /// `Unsupported`: the store is an older copy, and the network has the funding: the contract is in
+    /// it again, and nothing is signed once more.
     ///
     /// # Effects
     /// The contract is on disk as `Signed` before this returns; its coins are reserved without end.
@@ -92,13 +94,15 @@ pub trait DlcInterface: Send + Sync {
     /// `NotFound`: not an own offer. `InvalidInput`: it has come further than an offer.
     fn rejected(&self, message: &DlcMessage) -> BitcoinResult<()>;
 
-    /// Gives up a contract that has no funding yet.
+    /// Gives up a contract whose funding is in no block yet.
     ///
     /// Before the own signature has left, that is safe. After it, the other side can still
-    /// complete the funding: then an own input is spent elsewhere first, and the answer says so.
+    /// complete the funding, or has: then an own input is spent elsewhere first, for more than the
+    /// whole fee of the funding, which that replaces in the mempool; the answer says so.
     ///
     /// # Errors
-    /// `NotFound`: no such contract. `InvalidInput`: the funding is on its way or confirmed.
+    /// `NotFound`: no such contract. `InvalidInput`: the funding is in a block. `Rejected`: the
+    /// node refuses what spends the input, as it does when the other side pays more.
     ///
     /// # Effects
     /// Coins are released, or a transaction is sent.

@@ -10,7 +10,7 @@ use crate::support::{World, fund, newest, settle_down, toss};
 
 const STAKE: u64 = 400_000;
 
-fn invalidate(world: &World, blocks: u64) {
+pub(crate) fn invalidate(world: &World, blocks: u64) {
     let tip: u64 = world.call("getblockcount", &[]);
     let hash: String = world.call("getblockhash", &[json!(tip + 1 - blocks)]);
     let _: Value = world.call("invalidateblock", &[json!(hash)]);
@@ -228,6 +228,46 @@ fn one_bad_contract_never_stops_a_sync() {
     settle_down(&world, &alice, &bob);
     assert_eq!(alice.state(second), ContractState::Claimed);
     assert_eq!(alice.state(id), ContractState::Confirmed);
+}
+
+#[test]
+fn contracts_that_cannot_be_read_never_stop_a_round_of_watching() {
+    let world = World::new();
+    let (alice, bob) = world.parties();
+    let oracle = world.oracle();
+    let names = ["one", "two", "three"];
+    let ids = names.map(|name| {
+        alice.balance();
+        bob.balance();
+        let terms = toss(world.coin_toss(&oracle, name), STAKE, STAKE);
+        fund(&world, &alice, &bob, &terms)
+    });
+    let attestations = names.map(|name| oracle.attest(name, "heads").expect("one"));
+    let connection = rusqlite_open(&alice.folder().join("contracts.sqlite"));
+    // Of the newest nothing can be read, of the one before its offer cannot.
+    let offer = "UPDATE contracts SET offer = x'a71a00' WHERE id = ?1";
+    connection.execute(offer, [ids[1].0]).expect("a change");
+    let facts = "UPDATE contracts SET facts = '{}' WHERE id = ?1";
+    connection.execute(facts, [ids[2].0]).expect("a change");
+    world.mine_past(world.now());
+    let events = alice.dlc.sync_before_settling().expect("a sync");
+    let bad = events.iter().find(|event| event.id == ids[2]);
+    let bad = bad.expect("the newest is reported");
+    assert!(bad.error.is_some());
+    assert_eq!(bad.state, None);
+    let settled = alice.dlc.settle_attested(&attestations).expect("a round");
+    let of = |id| settled.iter().find(|(settled, _)| *settled == id);
+    assert!(of(ids[0]).is_some_and(|(_, answer)| answer.is_ok()));
+    assert!(of(ids[1]).is_some_and(|(_, answer)| answer.is_err()));
+    world.mine(1);
+    alice.dlc.sync().expect("a sync");
+    assert_eq!(alice.state(ids[0]), ContractState::Claimed);
+    // A block that leaves the chain is taken back for those that can be read.
+    invalidate(&world, 1);
+    alice.dlc.sync().expect("a sync");
+    assert_eq!(alice.state(ids[0]), ContractState::Confirmed);
+    assert_eq!(alice.dlc.list().expect("a list").len(), 2);
+    alice.dlc.get(ids[2]).expect_err("it cannot be read");
 }
 
 fn rusqlite_open(path: &std::path::Path) -> rusqlite::Connection {

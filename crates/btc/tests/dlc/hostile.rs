@@ -1,8 +1,8 @@
 //! Messages of a hostile side: every refusal names its field, changes nothing and sends nothing.
 
-use btc::ErrorKind;
 use btc::discreet::text;
 use btc::dlc::{ContractState, DlcInterface, DlcMessage, OracleInterface};
+use btc::{ErrorKind, WalletInterface};
 use serde_json::{Value, json};
 
 use crate::refusal::refused;
@@ -102,6 +102,10 @@ fn each_field_of_an_offer_that_is_tampered_with_is_named() {
         (
             "max_witness_len",
             Box::new(|it| it["fundingInputs"][0]["maxWitnessLen"] = json!(5_000)),
+        ),
+        (
+            "max_witness_len",
+            Box::new(|it| it["fundingInputs"][0]["maxWitnessLen"] = json!(106)),
         ),
     ];
     for (field, change) in cases {
@@ -237,6 +241,10 @@ fn each_field_of_an_accept_message_that_is_tampered_with_is_named() {
         ),
         ("payout_spk", Box::new(|it| it["payoutSpk"] = json!(""))),
         (
+            "max_witness_len",
+            Box::new(|it| it["fundingInputs"][0]["maxWitnessLen"] = json!(0)),
+        ),
+        (
             "input_serial_id",
             Box::new(move |it| it["fundingInputs"] = inputs),
         ),
@@ -302,12 +310,23 @@ fn a_rejected_offer_frees_its_coins_and_is_not_accepted_later() {
     let (alice, bob) = world.parties();
     let offer = offered(&world, &alice);
     assert_eq!(alice.reserved(), 1);
+    let coins = alice.wallet.unspent().expect("coins");
+    let held = coins.iter().find(|coin| coin.reserved_for.is_some());
+    let (held, reason) = held
+        .and_then(|coin| Some((coin.outpoint, coin.reserved_for.clone()?)))
+        .expect("one is reserved");
+    let at = reason.find("dlc:").expect("for a contract");
+    let reason = reason[at..].to_owned();
     let no = bob
         .dlc
         .reject(&offer, "not today\u{1b}[31m")
         .expect("a rejection");
     alice.dlc.rejected(&no).expect("taken note of");
     assert_eq!(alice.state(newest(&alice)), ContractState::Rejected);
+    assert_eq!(alice.reserved(), 0);
+    // Killed between the store and the release: the rejection again frees the coins.
+    alice.wallet.hold(&[held], &reason, None).expect("free");
+    alice.dlc.rejected(&no).expect("again");
     assert_eq!(alice.reserved(), 0);
     let note = alice
         .dlc

@@ -156,6 +156,51 @@ fn a_union_settles_on_its_second_event_from_both_sides() {
 }
 
 #[test]
+fn one_event_in_two_branches_is_refused() {
+    let world = World::new();
+    let (alice, _) = world.parties();
+    let (oracle, other) = (world.oracle(), world.oracle());
+    let announcement = world.coin_toss(&oracle, "toss");
+    let payout = |heads| Payout::enumerated([("heads", heads), ("tails", TOTAL - heads)]);
+    let terms = toss(announcement.clone(), TOTAL / 2, TOTAL / 2)
+        .branch(Oracles::one(announcement.clone()), payout(0));
+    refused(alice.dlc.offer(&terms), "oracle_announcements");
+    // Also among several oracles.
+    let several = [announcement, world.coin_toss(&other, "toss")];
+    let terms = toss(several[0].clone(), TOTAL / 2, TOTAL / 2)
+        .branch(Oracles::any_of(several, 1), payout(0));
+    refused(alice.dlc.offer(&terms), "oracle_announcements");
+    assert_eq!(alice.reserved(), 0);
+}
+
+#[test]
+fn of_two_events_that_are_attested_the_one_that_pays_more_settles() {
+    for is_offerer in [true, false] {
+        let world = World::new();
+        let (alice, bob) = world.parties();
+        let (first, second) = (world.oracle(), world.oracle());
+        let payout = Payout::enumerated([("heads", 0), ("tails", TOTAL)]);
+        let terms = toss(world.coin_toss(&first, "one"), TOTAL / 2, TOTAL / 2)
+            .branch(Oracles::one(world.coin_toss(&second, "two")), payout);
+        let id = fund(&world, &alice, &bob, &terms);
+        let attestations = [
+            first.attest("one", "heads").expect("one"),
+            second.attest("two", "heads").expect("one"),
+        ];
+        world.mine_past(world.now());
+        let settling = if is_offerer { &alice } else { &bob };
+        settling
+            .dlc
+            .execute(id, &attestations)
+            .expect("a settlement");
+        settle_down(&world, &alice, &bob);
+        assert_eq!(settling.state(id), ContractState::Claimed);
+        let payout = settling.dlc.get(id).expect("it").own_payout_sat;
+        assert_eq!(payout, Some(TOTAL));
+    }
+}
+
+#[test]
 fn forged_foreign_and_altered_attestations_are_refused() {
     let world = World::new();
     let (alice, bob) = world.parties();

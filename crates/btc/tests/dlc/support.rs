@@ -17,12 +17,14 @@ use btc::rust::wallet::keys::words_from_entropy;
 use btc::rust::wallet::secret::Protection;
 use btc::rust::wallet::source::core::CoreSource;
 use btc::{
-    AddressType, BitcoinInterface, CoinSelection, Credentials, Network, NodeConfig, Secret,
-    WalletInterface,
+    AddressType, BitcoinInterface, BitcoinResult, CoinSelection, Credentials, Network, NodeConfig,
+    Secret, WalletInterface,
 };
 use btc_regtest::Node;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::home::{Home, copy_files, rand_byte};
 
 pub(crate) const RATE: u64 = 3;
 
@@ -158,21 +160,6 @@ impl World {
     }
 }
 
-/// Where a party's files are.
-pub(crate) enum Home {
-    Own(TempDir),
-    Lent(PathBuf),
-}
-
-impl Home {
-    pub(crate) fn path(&self) -> &Path {
-        match self {
-            Self::Own(folder) => folder.path(),
-            Self::Lent(path) => path,
-        }
-    }
-}
-
 /// One side with a wallet and a store.
 pub(crate) struct Party {
     pub(crate) dlc: Dlc,
@@ -248,6 +235,19 @@ impl Party {
         );
     }
 
+    /// The store opened with this seed.
+    pub(crate) fn open_with_seed(&self, seed: Seed) -> BitcoinResult<Dlc> {
+        let (wallet, bitcoin) = (&self.wallet, &self.bitcoin);
+        open_with(
+            &self.folder(),
+            seed,
+            wallet,
+            bitcoin,
+            &self.config,
+            &self.clock,
+        )
+    }
+
     /// A copy of the store as it stands.
     pub(crate) fn backup(&mut self) -> TempDir {
         let copy = tempfile::tempdir().expect("a folder");
@@ -316,10 +316,21 @@ fn open(
     config: &NodeConfig,
     clock: &Arc<AtomicU64>,
 ) -> Dlc {
-    let bare = Arc::new(RustBitcoin::connect(config).expect("a node"));
-    let clock = Arc::clone(clock);
     std::fs::create_dir_all(folder).expect("a folder");
     let seed = Seed::open_or_create(&folder.join("seed")).expect("a seed");
+    open_with(folder, seed, wallet, bitcoin, config, clock).expect("a store")
+}
+
+fn open_with(
+    folder: &Path,
+    seed: Seed,
+    wallet: &Arc<RustWallet>,
+    bitcoin: &Arc<RustBitcoin>,
+    config: &NodeConfig,
+    clock: &Arc<AtomicU64>,
+) -> BitcoinResult<Dlc> {
+    let bare = Arc::new(RustBitcoin::connect(config).expect("a node"));
+    let clock = Arc::clone(clock);
     let wallet: Arc<dyn WalletInterface> = Arc::clone(wallet) as _;
     let parts = Parts {
         network: Network::Regtest,
@@ -331,27 +342,13 @@ fn open(
         now: Arc::new(move || clock.load(Ordering::SeqCst)),
         ..DlcConfig::default()
     };
-    Dlc::open(folder, seed, parts, terms).expect("a store")
-}
-
-fn copy_files(from: &Path, to: &Path) {
-    for file in std::fs::read_dir(from).expect("a folder") {
-        let file = file.expect("a file").path();
-        let name = file.file_name().expect("a name");
-        std::fs::copy(&file, to.join(name)).expect("a copy");
-    }
+    Dlc::open(folder, seed, parts, terms)
 }
 
 /// The id of the specification that a sign message names.
 pub(crate) fn signed_id(sign: &DlcMessage) -> ContractId {
     let id = sign.as_bytes()[6..38].try_into().expect("32 bytes");
     ContractId(id)
-}
-
-fn rand_byte() -> u8 {
-    use std::hash::{BuildHasher, RandomState};
-    let number = RandomState::new().hash_one(std::time::Instant::now());
-    number.to_le_bytes()[0]
 }
 
 /// Terms of a coin toss of equal stakes: heads pays everything to the offering side.

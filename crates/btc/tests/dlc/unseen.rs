@@ -3,7 +3,7 @@
 use btc::dlc::{
     Cancellation, ContractId, ContractState, DlcEvent, DlcInterface, DlcMessage, OracleInterface,
 };
-use btc::{ErrorKind, WalletInterface};
+use btc::{AddressType, ErrorKind, WalletInterface};
 use serde_json::json;
 
 use crate::hostile::{STAKE, altered, assert_untouched, offered};
@@ -133,13 +133,87 @@ fn the_offering_side_hears_of_a_funding_that_does_not_come_before_the_event() {
         );
         assert_eq!(alice.dlc.get(id).expect("it").note, Some(told));
     }
-    // Once the funding is there, so is the end of the warning.
+    // In the mempool it is not safe yet: either side can still replace it. In a block it is.
     bob.dlc.finalize(&sign).expect("a funding");
-    let events = alice.dlc.sync().expect("a sync");
-    assert_eq!(problem(&events, id), "");
-    assert_eq!(alice.state(id), ContractState::Broadcast);
-    assert_eq!(alice.dlc.get(id).expect("it").note, None);
+    for party in [&alice, &bob] {
+        let told = problem(&party.dlc.sync().expect("a sync"), id);
+        assert!(told.contains("cancel") && told.contains("block"), "{told}");
+        assert_eq!(party.state(id), ContractState::Broadcast);
+        assert_eq!(party.dlc.get(id).expect("it").note, Some(told));
+    }
+    world.mine(1);
+    for party in [&alice, &bob] {
+        let events = party.dlc.sync().expect("a sync");
+        assert_eq!(problem(&events, id), "");
+        assert_eq!(party.state(id), ContractState::Confirmed);
+        assert_eq!(party.dlc.get(id).expect("it").note, None);
+    }
     oracle.attest("toss", "heads").expect("one");
+}
+
+#[test]
+fn a_funding_that_no_block_has_taken_is_replaced_when_a_side_gives_up() {
+    for is_offerer in [true, false] {
+        let world = World::new();
+        let (alice, bob) = (Party::new(&world), Party::new(&world));
+        alice.receive(&world, AddressType::P2shP2wpkh);
+        bob.receive(&world, AddressType::P2tr);
+        world.mine(100);
+        for party in [&alice, &bob] {
+            party.wallet.sync().expect("a sync");
+        }
+        let offer = offered(&world, &alice);
+        let accept = bob.dlc.accept(&offer).expect("an accept message");
+        let sign = alice.dlc.sign(&accept).expect("a sign message");
+        let funding = bob.dlc.finalize(&sign).expect("a funding");
+        let id = newest(&alice);
+        alice.dlc.sync().expect("a sync");
+        assert_eq!(alice.state(id), ContractState::Broadcast);
+        world.set_clock(world.now() + 86_400 - 3 * 3_600);
+        let party = if is_offerer { &alice } else { &bob };
+        let told = problem(&party.dlc.sync().expect("a sync"), id);
+        assert!(told.contains("cancel"), "{told}");
+        assert_eq!(world.mempool(), [funding]);
+        let Cancellation::SpentElsewhere { txid } = party.dlc.cancel(id).expect("a cancellation")
+        else {
+            unreachable!("the own signature had left");
+        };
+        assert_eq!(world.mempool(), [txid]);
+        let again = party.dlc.cancel(id).expect("again");
+        assert_eq!(again, Cancellation::SpentElsewhere { txid });
+        for _ in 0..6 {
+            settle_down(&world, &alice, &bob);
+        }
+        for party in [&alice, &bob] {
+            assert_eq!(party.state(id), ContractState::Failed);
+            party.wallet.sync().expect("a sync");
+            assert_eq!(party.reserved(), 0);
+        }
+    }
+}
+
+#[test]
+fn a_funding_that_was_lost_is_not_sent_again_once_the_event_can_be_known() {
+    let world = World::new();
+    let (alice, bob) = world.parties();
+    let offer = offered(&world, &alice);
+    let accept = bob.dlc.accept(&offer).expect("an accept message");
+    let sign = alice.dlc.sign(&accept).expect("a sign message");
+    bob.dlc.finalize(&sign).expect("a funding");
+    let id = newest(&alice);
+    alice.dlc.sync().expect("a sync");
+    world.node.stop().expect("stopped");
+    let kept = world.node.datadir().join("regtest/mempool.dat");
+    std::fs::remove_file(kept).expect("a mempool that was kept");
+    world.node.restart().expect("a node again");
+    world.set_clock(world.now() + 86_401);
+    for party in [&alice, &bob] {
+        let told = problem(&party.dlc.sync().expect("a sync"), id);
+        assert!(told.contains("cancel"), "{told}");
+        assert!(world.mempool().is_empty());
+    }
+    refused(bob.dlc.finalize(&sign), "event_maturity_epoch");
+    assert!(world.mempool().is_empty());
 }
 
 #[test]

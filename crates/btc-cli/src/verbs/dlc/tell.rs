@@ -66,7 +66,8 @@ pub(super) fn events(events: &[DlcEvent]) -> String {
     let lines = events.iter().map(|event| {
         let error = event.error.as_deref();
         let error = error.map_or(String::new(), |text| format!("  {text}"));
-        format!("{}  {}{error}\n", event.id, event.state)
+        let state = event.state.map_or("unreadable", |state| state.as_str());
+        format!("{}  {state}{error}\n", event.id)
     });
     lines.collect()
 }

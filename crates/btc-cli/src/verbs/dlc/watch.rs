@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use btc::discreet::Dlc;
-use btc::dlc::{ContractState, DlcInterface as _};
+use btc::dlc::DlcInterface as _;
 
 use super::{digits, open, tell};
 use crate::exit::{Code, Failure};
@@ -17,15 +17,24 @@ const NAP: Duration = Duration::from_millis(200);
 
 pub(super) fn run(output: Output, attestations: Option<&Path>, every: u64) -> Done {
     let stop = Stop::on_signals()?;
+    if let Some(folder) = attestations {
+        known(folder)?;
+    }
+    let mut was_open = false;
     while !stop.is_asked() {
         // The wallet is closed between two rounds, so that other verbs can have it.
-        if let Err(failure) = round(output, attestations) {
-            if matches!(failure.code(), Code::Configuration | Code::Usage) {
+        match open() {
+            Ok((dlc, _)) => {
+                was_open = true;
+                round(output, &dlc, attestations)?;
+            }
+            // What never was open is configured wrongly; what was comes back.
+            Err(failure)
+                if !was_open && matches!(failure.code(), Code::Configuration | Code::Usage) =>
+            {
                 return Err(failure);
             }
-            output::note(format!(
-                "this round failed, the next one tries again: {failure}"
-            ));
+            Err(failure) => failed(&failure),
         }
         let until = Instant::now() + Duration::from_secs(every);
         while Instant::now() < until && !stop.is_asked() {
@@ -35,15 +44,36 @@ pub(super) fn run(output: Output, attestations: Option<&Path>, every: u64) -> Do
     Ok(Code::Ok)
 }
 
-fn round(output: Output, folder: Option<&Path>) -> Result<(), Failure> {
-    let (dlc, _) = open()?;
+fn failed(failure: &Failure) {
+    output::note(format!(
+        "this round failed, the next one tries again: {failure}"
+    ));
+}
+
+/// One round: a step that fails is told, and the next one is taken all the same.
+fn round(output: Output, dlc: &Dlc, folder: Option<&Path>) -> Result<(), Failure> {
     // What an attestation settles is not refunded: the refund comes last.
-    let mut events = dlc.sync_before_settling()?;
-    if let Some(folder) = folder {
-        settle(&dlc, folder)?;
+    let mut events = dlc.sync_before_settling().unwrap_or_else(|failure| {
+        failed(&failure.into());
+        Vec::new()
+    });
+    let settled = folder.map_or(Ok(()), |folder| settle(dlc, folder));
+    let rest = match settled {
+        Ok(()) => dlc.sync().map_err(Failure::from),
+        // What was attested is not known now: nothing is refunded.
+        Err(failure) => Err(failure),
+    };
+    match rest {
+        Ok(rest) => {
+            let known = events.len();
+            for event in rest {
+                if event.error.is_none() || !events[..known].contains(&event) {
+                    events.push(event);
+                }
+            }
+        }
+        Err(failure) => failed(&failure),
     }
-    let rest = dlc.sync()?;
-    events.extend(rest.into_iter().filter(|event| event.error.is_none()));
     if !events.is_empty() {
         output.show(&events, || tell::events(&events))?;
     }
@@ -53,18 +83,13 @@ fn round(output: Output, folder: Option<&Path>) -> Result<(), Failure> {
 /// Settles what the folder's attestations decide.
 fn settle(dlc: &Dlc, folder: &Path) -> Result<(), Failure> {
     let known = known(folder)?;
-    for contract in dlc.list()? {
-        let is_open = contract.state == ContractState::Confirmed && contract.closing_txid.is_none();
-        if !is_open || known.is_empty() {
-            continue;
-        }
-        let own = dlc.belonging(contract.id, &known)?;
-        if own.is_empty() {
-            continue;
-        }
-        match dlc.execute(contract.id, &own) {
-            Ok(txid) => output::note(format!("{} is settled by {txid}", contract.id)),
-            Err(failure) => output::note(format!("{}: {failure}", contract.id)),
+    if known.is_empty() {
+        return Ok(());
+    }
+    for (id, settled) in dlc.settle_attested(&known)? {
+        match settled {
+            Ok(txid) => output::note(format!("{id} is settled by {txid}")),
+            Err(failure) => output::note(format!("{id}: {failure}")),
         }
     }
     Ok(())

@@ -1,35 +1,25 @@
 //! `StagedFunding`: coins of a wallet without PSBT, by way of a key of the store's own.
 
+mod file;
+
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use bitcoin::consensus::encode::{deserialize_hex, serialize_hex};
 use bitcoin::secp256k1::{All, Message, Secp256k1, SecretKey};
 use bitcoin::sighash::{EcdsaSighashType, SighashCache};
 use bitcoin::{
-    Amount, CompressedPublicKey, Network, OutPoint, Psbt, ScriptBuf, Sequence, Transaction, TxIn,
-    TxOut, Witness, absolute, ecdsa, transaction,
+    Amount, CompressedPublicKey, Network, OutPoint, Psbt, ScriptBuf, Transaction, Witness, ecdsa,
 };
 use btc_iface::dlc::BlockIndex;
 use btc_iface::{AddressType, BitcoinInterface, BitcoinResult, ErrorKind};
-use rusqlite::{Connection, params};
 
+use self::file::{File, Staged};
 use super::wallet::{address, not_enough};
-use super::{Enough, Funding, FundingCoin, to_plain, to_transaction};
-use crate::fault::{error, internal, invalid, store};
+use super::{Enough, Funding, FundingCoin, back, to_plain, to_transaction};
+use crate::fault::{error, internal, invalid};
 use crate::keys::Seed;
 
-const SCHEMA: &str = "
-CREATE TABLE IF NOT EXISTS staged (
-    number INTEGER PRIMARY KEY,
-    txid TEXT,
-    vout INTEGER,
-    raw TEXT,
-    reason TEXT,
-    spent INTEGER NOT NULL DEFAULT 0
-);
-";
 /// P2WPKH in and out: no spend back is larger, in vB.
 const SPEND_BACK_VB: u64 = 122;
 
@@ -42,13 +32,15 @@ pub struct StagedFunding {
     index: Arc<dyn BlockIndex>,
     network: Network,
     seed: Seed,
-    connection: Mutex<Connection>,
+    now: Arc<dyn Fn() -> u64 + Send + Sync>,
+    file: File,
 }
 
-struct Staged {
-    number: u32,
-    coin: FundingCoin,
-    reason: Option<String>,
+/// Where a coin is.
+#[derive(PartialEq, Eq)]
+enum Place {
+    Mempool,
+    Block,
 }
 
 impl StagedFunding {
@@ -64,28 +56,26 @@ impl StagedFunding {
         seed: Seed,
         path: &Path,
     ) -> BitcoinResult<Self> {
-        let connection = Connection::open(path).map_err(store)?;
-        connection
-            .busy_timeout(std::time::Duration::from_secs(10))
-            .map_err(store)?;
-        connection
-            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
-            .map_err(store)?;
-        connection.execute_batch(SCHEMA).map_err(store)?;
         Ok(Self {
             secp: Secp256k1::new(),
             bitcoin,
             index,
             network,
             seed,
-            connection: Mutex::new(connection),
+            now: Arc::new(crate::engine::now),
+            file: File::open(path)?,
         })
     }
 
-    fn connection(&self) -> MutexGuard<'_, Connection> {
-        self.connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// The same with another clock, in Unix seconds: the one of the contracts.
+    #[must_use]
+    pub fn with_clock(mut self, now: Arc<dyn Fn() -> u64 + Send + Sync>) -> Self {
+        self.now = now;
+        self
+    }
+
+    fn now_ms(&self) -> u64 {
+        (self.now)().saturating_mul(1_000)
     }
 
     fn key(&self, number: u32) -> BitcoinResult<(SecretKey, CompressedPublicKey, ScriptBuf)> {
@@ -100,52 +90,48 @@ impl StagedFunding {
 
     /// The coins that are staged and not spent.
     fn staged(&self) -> BitcoinResult<Vec<Staged>> {
-        let connection = self.connection();
-        let sql = "SELECT number, vout, raw, reason FROM staged WHERE spent = 0 AND raw NOT NULL";
-        let mut statement = connection.prepare(sql).map_err(store)?;
-        let rows = statement
-            .query_map((), |row| {
-                Ok((
-                    row.get(0)?,
-                    row.get::<_, u32>(1)?,
-                    row.get::<_, String>(2)?,
-                    row.get(3)?,
-                ))
-            })
-            .map_err(store)?;
-        rows.map(|row| {
-            let (number, vout, raw, reason) = row.map_err(store)?;
-            let previous: Transaction = deserialize_hex(&raw).map_err(store)?;
-            let coin = FundingCoin {
-                outpoint: OutPoint::new(previous.compute_txid(), vout),
-                previous,
-                max_witness_len: 108,
-                redeem_script: ScriptBuf::new(),
-            };
-            Ok(Staged {
-                number,
-                coin,
-                reason,
-            })
-        })
-        .collect()
+        self.file.staged(self.now_ms())
     }
 
     fn is_in_a_block(&self, staged: &Staged) -> BitcoinResult<bool> {
+        Ok(self.place(staged)? == Some(Place::Block))
+    }
+
+    /// Where the node has the coin, unspent.
+    fn place(&self, staged: &Staged) -> BitcoinResult<Option<Place>> {
         let found = self.index.unspent(staged.coin.outpoint)?;
-        Ok(found.is_some_and(|found| found.confirmations > 0))
+        Ok(found.map(|found| match found.confirmations {
+            0 => Place::Mempool,
+            _ => Place::Block,
+        }))
+    }
+
+    /// The same, once a payment that the network may have lost is handed over again. `None`: the coin
+    /// is spent, or its payment never can be; when the node has it again, it counts again.
+    fn place_again(&self, staged: &Staged) -> BitcoinResult<Option<Place>> {
+        if let Some(place) = self.place(staged)? {
+            return Ok(Some(place));
+        }
+        let payment = to_plain(&staged.coin.previous);
+        match self.bitcoin.broadcast_transaction(&payment) {
+            Err(refusal) if refusal.kind() == ErrorKind::Rejected => Ok(None),
+            Err(failure) => Err(failure),
+            // A payment in a block is taken as known: then its output is spent.
+            Ok(_) => match self.bitcoin.get_transaction(&payment.txid.to_string()) {
+                Ok(found) if found.block_height.is_none() && found.block_hash.is_none() => {
+                    Ok(Some(Place::Mempool))
+                }
+                Ok(_) => self.place(staged),
+                Err(failure) if failure.kind() == ErrorKind::NotFound => self.place(staged),
+                Err(failure) => Err(failure),
+            },
+        }
     }
 
     /// Pays a new key this much. The key is on disk before the payment exists, the payment before
     /// it leaves.
     fn stage(&self, amount: Amount, fee_rate_sat_per_vb: u64) -> BitcoinResult<()> {
-        let number: u32 = {
-            let connection = self.connection();
-            let sql = "INSERT INTO staged DEFAULT VALUES RETURNING number";
-            connection
-                .query_row(sql, (), |row| row.get(0))
-                .map_err(store)?
-        };
+        let number = self.file.add()?;
         let (_, _, script) = self.key(number)?;
         let to = address(&script, self.network)?;
         let outputs = vec![(to, amount.to_sat())];
@@ -159,34 +145,30 @@ impl StagedFunding {
             .position(|output| output.script_pubkey == script && output.value == amount)
             .and_then(|vout| u32::try_from(vout).ok())
             .ok_or_else(|| internal("the wallet built another payment than it was asked for"))?;
-        let txid = paid.txid.to_string();
-        let raw = serialize_hex(&transaction);
-        self.connection()
-            .execute(
-                "UPDATE staged SET txid = ?2, vout = ?3, raw = ?4 WHERE number = ?1",
-                params![number, txid, vout, raw],
-            )
-            .map_err(store)?;
+        self.file.pay(number, &transaction, vout)?;
         self.bitcoin.broadcast_transaction(&paid)?;
         Ok(())
     }
 
-    /// Hands staging payments to the network again that it may have lost.
+    /// Hands staging payments, and what sends coins back, to the network again that may have lost
+    /// them.
     ///
     /// # Errors
     /// Those of the store.
     pub fn rebroadcast(&self) -> BitcoinResult<()> {
         for staged in self.staged()? {
-            // Refused means that it is spent or long confirmed: the chain decides.
-            let _ = self
-                .bitcoin
-                .broadcast_transaction(&to_plain(&staged.coin.previous));
+            // What fails now is tried again at the next sync, and stops no contract.
+            let place = self.place_again(&staged).unwrap_or_default();
+            if let (Some(spending), Some(_)) = (&staged.spending, place) {
+                // Refused means that the chain or a higher fee decides.
+                let _ = self.bitcoin.broadcast_transaction(&to_plain(spending));
+            }
         }
         Ok(())
     }
 
     /// Sends every staged coin that no contract has reserved back to the wallet; returns the
-    /// transactions.
+    /// transactions. Until they are in a block, [`rebroadcast`](Self::rebroadcast) sends them again.
     ///
     /// # Errors
     /// Those of the wallet and the node.
@@ -194,51 +176,35 @@ impl StagedFunding {
     /// # Effects
     /// Transactions are sent.
     pub fn send_back(&self, fee_rate_sat_per_vb: u64) -> BitcoinResult<Vec<Transaction>> {
-        let free = self.staged()?.into_iter().filter(|it| it.reason.is_none());
+        let fee = fee_rate_sat_per_vb.checked_mul(SPEND_BACK_VB);
+        let fee = fee.map(Amount::from_sat);
+        let fee = fee.ok_or_else(|| invalid("a fee rate that no transaction can have"))?;
         let mut sent = Vec::new();
-        for staged in free {
-            if !self.is_in_a_block(&staged)? {
+        for staged in self.staged()? {
+            // What was sent back and is unspent all the same is sent back anew, at this rate.
+            let is_asked = staged.is_free || staged.spending.is_some();
+            if !is_asked || !self.is_in_a_block(&staged)? {
                 continue;
             }
-            let transaction = self.back(&staged, fee_rate_sat_per_vb)?;
-            self.bitcoin
-                .broadcast_transaction(&to_plain(&transaction))?;
-            self.connection()
-                .execute(
-                    "UPDATE staged SET spent = 1 WHERE number = ?1",
-                    [staged.number],
-                )
-                .map_err(store)?;
+            let transaction = self.back(&staged, fee)?;
+            let number = staged.number;
+            if !self.file.send_back(number, &transaction, self.now_ms())? {
+                continue;
+            }
+            let plain = to_plain(&transaction);
+            if let Err(failure) = self.bitcoin.broadcast_transaction(&plain) {
+                if failure.kind() == ErrorKind::Rejected {
+                    self.file.keep(number, &transaction)?;
+                }
+                return Err(failure);
+            }
             sent.push(transaction);
         }
         Ok(sent)
     }
 
-    fn back(&self, staged: &Staged, fee_rate_sat_per_vb: u64) -> BitcoinResult<Transaction> {
-        let output = staged.coin.output()?;
-        let fee = fee_rate_sat_per_vb
-            .checked_mul(SPEND_BACK_VB)
-            .map(Amount::from_sat)
-            .ok_or_else(|| invalid("a fee rate that no transaction can have"))?;
-        let value = output
-            .value
-            .checked_sub(fee)
-            .ok_or_else(|| invalid("the staged coin is smaller than the fee"))?;
-        let script_pubkey = self.new_script()?;
-        let mut transaction = Transaction {
-            version: transaction::Version::TWO,
-            lock_time: absolute::LockTime::ZERO,
-            input: vec![TxIn {
-                previous_output: staged.coin.outpoint,
-                script_sig: ScriptBuf::new(),
-                sequence: Sequence::ENABLE_RBF_NO_LOCKTIME,
-                witness: Witness::new(),
-            }],
-            output: vec![TxOut {
-                value,
-                script_pubkey,
-            }],
-        };
+    fn back(&self, staged: &Staged, fee: Amount) -> BitcoinResult<Transaction> {
+        let mut transaction = back(&staged.coin, self.new_script()?, fee)?;
         let witness = self.witness(&transaction, 0, staged)?;
         transaction.input[0].witness = witness;
         Ok(transaction)
@@ -278,23 +244,28 @@ impl Funding for StagedFunding {
     fn reserve(
         &self,
         reason: &str,
-        _: Option<u64>,
+        until_ms: Option<u64>,
         fee_rate_sat_per_vb: u64,
         enough: Enough<'_>,
     ) -> BitcoinResult<Vec<FundingCoin>> {
         let mut free = self.staged()?;
-        free.retain(|staged| staged.reason.is_none());
+        free.retain(|staged| staged.is_free);
         free.sort_by_key(|staged| std::cmp::Reverse(staged.coin.output().map(|it| it.value).ok()));
-        let mut in_blocks = Vec::new();
+        let mut places = Vec::new();
         for staged in &free {
-            in_blocks.push(self.is_in_a_block(staged)?);
+            places.push(self.place_again(staged)?);
         }
         let choose = |with_waiting: bool| {
             let mut chosen: Vec<FundingCoin> = Vec::new();
             let mut numbers = Vec::new();
             let mut missing = enough(&[]);
-            for (staged, is_in_a_block) in free.iter().zip(&in_blocks) {
-                if missing.is_err() && (*is_in_a_block || with_waiting) {
+            for (staged, place) in free.iter().zip(&places) {
+                let fits = match place {
+                    Some(Place::Block) => true,
+                    Some(Place::Mempool) => with_waiting,
+                    None => false,
+                };
+                if missing.is_err() && fits {
                     chosen.push(staged.coin.clone());
                     numbers.push(staged.number);
                     missing = enough(&chosen);
@@ -317,51 +288,25 @@ impl Funding for StagedFunding {
                            after it";
             return Err(error(ErrorKind::Unavailable, message));
         }
-        let mut connection = self.connection();
-        let change = connection.transaction().map_err(store)?;
-        for number in numbers {
-            let sql = "UPDATE staged SET reason = ?2 WHERE number = ?1 AND reason IS NULL";
-            let taken = change
-                .execute(sql, params![number, reason])
-                .map_err(store)?;
-            if taken == 0 {
-                let message = "another call took the coin; try again";
-                return Err(error(ErrorKind::Unavailable, message));
-            }
-        }
-        change.commit().map_err(store)?;
+        self.file
+            .reserve(&numbers, reason, until_ms, self.now_ms())?;
         Ok(chosen)
     }
 
-    fn extend(&self, reason: &str, coins: &[OutPoint], _: Option<u64>) -> BitcoinResult<()> {
-        let staged = self.staged()?;
-        for coin in coins {
-            let held = staged.iter().find(|staged| staged.coin.outpoint == *coin);
-            if held.and_then(|staged| staged.reason.as_deref()) != Some(reason) {
-                return Err(invalid(
-                    "a staged coin is not reserved for this contract any more",
-                ));
-            }
-        }
-        Ok(())
+    fn extend(&self, reason: &str, coins: &[OutPoint], until_ms: Option<u64>) -> BitcoinResult<()> {
+        self.file.extend(coins, reason, until_ms, self.now_ms())
     }
 
     fn release(&self, reason: &str) -> BitcoinResult<()> {
-        self.connection()
-            .execute(
-                // What was spent in a block that left the chain is no more: the node decides.
-                "UPDATE staged SET reason = NULL, spent = 0 WHERE reason = ?1",
-                [reason],
-            )
-            .map_err(store)?;
-        Ok(())
+        self.file.release(reason)
+    }
+
+    fn endless(&self, prefix: &str) -> BitcoinResult<Vec<String>> {
+        self.file.endless(prefix)
     }
 
     fn spent(&self, reason: &str) -> BitcoinResult<()> {
-        self.connection()
-            .execute("UPDATE staged SET spent = 1 WHERE reason = ?1", [reason])
-            .map_err(store)?;
-        Ok(())
+        self.file.spent(reason)
     }
 
     fn sign(&self, psbt: &mut Psbt) -> BitcoinResult<()> {
@@ -384,16 +329,11 @@ impl Funding for StagedFunding {
         Ok(coins.iter().copied().filter(is_own).collect())
     }
 
-    fn spend_back(
-        &self,
-        _: &str,
-        coin: OutPoint,
-        fee_rate_sat_per_vb: u64,
-    ) -> BitcoinResult<Transaction> {
+    fn spend_back(&self, coin: &FundingCoin, fee: Amount) -> BitcoinResult<Transaction> {
         let staged = self.staged()?;
-        let held = staged.iter().find(|staged| staged.coin.outpoint == coin);
+        let held = staged.iter().find(|it| it.coin.outpoint == coin.outpoint);
         let held = held.ok_or_else(|| invalid("not a staged coin"))?;
         // Spent is what a block says: until the escape is stored, nothing may forget the coin.
-        self.back(held, fee_rate_sat_per_vb)
+        self.back(held, fee)
     }
 }
