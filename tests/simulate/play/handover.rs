@@ -132,6 +132,21 @@ impl Stage {
                 Ok(_) => Err(format!("{txid} should be refused: {reason}").into()),
             };
         }
+        if is_open
+            && matches!(standing, Standing::Missing | Standing::Replaced)
+            && !self.houses[house]
+                .payments
+                .bystanders(&truth, &payment)
+                .is_empty()
+        {
+            return match sent {
+                Err(error) if error.kind() == ErrorKind::Unavailable => {
+                    self.note("not sent over what it does not name");
+                    Ok(())
+                }
+                _ => Err(format!("{txid} takes others with it: {sent:?}").into()),
+            };
+        }
         let again = Phase::Open {
             due_ms: self.now_ms + AGAIN_MS,
         };
@@ -226,7 +241,12 @@ impl Stage {
                 Phase::Open { due_ms } => self.was_drawn(due_ms, at_ms),
                 _ => false,
             };
-            if standing == Standing::Missing && self.node.would_take(&payment.transaction).is_ok() {
+            let payments = &self.houses[house].payments;
+            let is_to_send = payments.is_to_send(&truth, &payment);
+            if standing == Standing::Missing
+                && is_to_send
+                && self.node.would_take(&payment.transaction).is_ok()
+            {
                 return Err(format!("{txid} is missing, and was not sent again").into());
             }
             if !was_sent {

@@ -15,6 +15,7 @@ mod message;
 mod one_block;
 mod own_payments;
 mod published;
+mod replaced;
 mod reservations;
 mod rules;
 mod secret;

@@ -2,6 +2,7 @@
 
 mod chain;
 mod follow;
+mod holds;
 mod payments;
 mod undo;
 mod view;

@@ -120,7 +120,7 @@ pub(super) fn standings(payments: &Payments, facts: &Facts<'_>) -> HashMap<Txid,
 
 /// Whether of two payments that may replace each other the other one counts: the one that the
 /// mempool has, else the one that was handed over first later. One of them has to be sent.
-fn is_outdone(
+pub(super) fn is_outdone(
     payments: &Payments,
     standings: &HashMap<Txid, Standing>,
     payment: &OwnPayment,
@@ -196,21 +196,6 @@ pub(super) fn closure(payments: &Payments, of: impl IntoIterator<Item = Txid>) -
         }
     }
     all
-}
-
-/// The outputs that open payments spend, with the payment.
-pub(super) fn holds(
-    payments: &Payments,
-    standings: &HashMap<Txid, Standing>,
-) -> HashMap<OutPoint, Txid> {
-    let open = payments
-        .values()
-        .filter(|payment| standings[&payment.row.txid].is_open());
-    let spends = open.flat_map(|payment| {
-        let inputs = payment.transaction.input.iter();
-        inputs.map(|input| (input.previous_output, payment.row.txid))
-    });
-    spends.collect()
 }
 
 impl Ledger {
