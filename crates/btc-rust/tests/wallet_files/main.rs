@@ -8,6 +8,7 @@ mod damage;
 mod descriptors;
 mod folder;
 mod funds;
+mod gone;
 mod handing;
 mod labels;
 mod locks;

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use bitcoin::absolute::LockTime;
@@ -35,6 +36,8 @@ pub(crate) struct OneBlock {
     pub(crate) handed: Mutex<Vec<Txid>>,
     pub(crate) packages: Mutex<Vec<[Txid; 2]>>,
     pub(crate) mempool: Mutex<HashSet<Txid>>,
+    /// Whether it tells nothing of its mempool, as peers that DNS names.
+    pub(crate) is_blind: AtomicBool,
 }
 
 impl ChainSource for OneBlock {
@@ -63,7 +66,9 @@ impl ChainSource for OneBlock {
         }
         let mempool = self.mempool.lock().expect("no panic").clone();
         let all = follower.unconfirmed();
-        let (kept, gone) = all.into_iter().partition(|txid| mempool.contains(txid));
+        let is_blind = !self.sees_mempool();
+        let is_kept = |txid: &Txid| is_blind || mempool.contains(txid);
+        let (kept, gone) = all.into_iter().partition(is_kept);
         follower.take(Piece::Mempool {
             arrived: Vec::new(),
             gone,
@@ -84,6 +89,10 @@ impl ChainSource for OneBlock {
         }
         self.mempool.lock().expect("no panic").insert(txid);
         Ok(txid)
+    }
+
+    fn sees_mempool(&self) -> bool {
+        !self.is_blind.load(Ordering::SeqCst)
     }
 
     fn is_mempool_loaded(&self) -> BitcoinResult<bool> {
@@ -167,6 +176,25 @@ impl Scene {
             dir,
             network,
             wallet,
+        }
+    }
+
+    /// The wallet closed and opened again, and not followed.
+    pub(crate) fn reopened(self) -> Self {
+        let Self {
+            _parent,
+            dir,
+            network,
+            wallet,
+        } = self;
+        drop(wallet);
+        let source = Arc::clone(&network) as Arc<dyn ChainSource>;
+        let wallet = RustWallet::open(&dir, None, CoinSelection::LargestFirst, source);
+        Self {
+            _parent,
+            dir,
+            network,
+            wallet: Arc::new(wallet.expect("nothing else has it open")),
         }
     }
 
