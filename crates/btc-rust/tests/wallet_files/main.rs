@@ -15,6 +15,7 @@ mod locks;
 mod message;
 mod one_block;
 mod own_payments;
+mod previews;
 mod published;
 mod replaced;
 mod reservations;

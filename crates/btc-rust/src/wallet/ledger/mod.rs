@@ -189,9 +189,10 @@ impl Ledger {
         self.graph.index.last_used_index(keychain)
     }
 
-    /// Whether the script at this index was ever paid.
+    /// Whether the script at this index was ever paid; not of one that is not derived yet.
     pub fn is_used(&self, keychain: Keychain, index: u32) -> bool {
-        self.graph.index.is_used(keychain, index)
+        let derived = self.graph.index.last_revealed_index(keychain);
+        derived.is_some_and(|last| index <= last) && self.graph.index.is_used(keychain, index)
     }
 
     /// Whether the output is one that pays a watched script, spent or not.
