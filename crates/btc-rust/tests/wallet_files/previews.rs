@@ -75,3 +75,52 @@ fn a_change_index_beyond_the_window_that_was_promised_since_is_not_promised_agai
     let shown = preview(&wallet);
     wallet.reserve(&shown, &[]).expect("as it was shown");
 }
+
+#[test]
+fn change_that_a_restored_wallet_would_not_find_is_not_made() {
+    let (scene, wallet) = Simulated::funded(&[500_000, 300_000]);
+    let first = wallet.create_transaction(vec![(payee(), 50_000)], 2);
+    let first = first.expect("enough coins");
+    wallet.broadcast_transaction(&first).expect("taken");
+    let shown = preview(&wallet);
+    // Index 0 is used: a restored wallet looks 1,000 further.
+    promise(&scene, 999, &shown);
+    let last = wallet.current_snapshot().expect("followed");
+    assert_eq!(last.change_index, 1_000);
+    promise(&scene, 1_000, &shown);
+    let said = "a wallet restored from its words would not look further";
+    refused(wallet.current_snapshot(), ErrorKind::InvalidInput, said);
+    let built = wallet.create_transaction(vec![(payee(), 20_000)], 2);
+    refused(built, ErrorKind::InvalidInput, said);
+    // The same whatever else is wrong, as the other side says it.
+    let built = wallet.create_transaction(vec![(payee(), 90_000_000)], 2);
+    let error = built.expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+    let told = [("highest_used", "0"), ("gap_limit", "1000")];
+    let told = told.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert!(
+        told.iter().all(|it| error.context().contains(it)),
+        "{error}"
+    );
+    let request = TransactionRequest {
+        recipients: vec![Recipient {
+            address: payee(),
+            value_sat: 20_000,
+        }],
+        fee_rate: FeeRate::from_sat_per_vb(2),
+        ..TransactionRequest::default()
+    };
+    refused(wallet.preview(&request), ErrorKind::InvalidInput, said);
+    refused(wallet.create_psbt(&request), ErrorKind::InvalidInput, said);
+    // What makes no change there is built: a replacement that keeps its own, and a drain.
+    let rate = FeeRate::from_sat_per_vb(9);
+    wallet
+        .bump_fee(first.txid, rate, &[])
+        .expect("its own change");
+    let drain = TransactionRequest {
+        recipients: Vec::new(),
+        drain_to: Some(payee()),
+        ..request
+    };
+    wallet.preview(&drain).expect("no change");
+}
