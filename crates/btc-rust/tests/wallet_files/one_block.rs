@@ -127,7 +127,7 @@ pub(crate) fn refusal(reason: &str) -> BitcoinError {
 }
 
 pub(crate) struct Scene {
-    _parent: TempDir,
+    parent: TempDir,
     pub(crate) dir: PathBuf,
     pub(crate) network: Arc<OneBlock>,
     pub(crate) wallet: Arc<RustWallet>,
@@ -172,7 +172,7 @@ impl Scene {
         network.block.set(block).expect("once");
         wallet.sync().expect("followed");
         Self {
-            _parent: parent,
+            parent,
             dir,
             network,
             wallet,
@@ -181,21 +181,21 @@ impl Scene {
 
     /// The wallet closed and opened again, and not followed.
     pub(crate) fn reopened(self) -> Self {
-        let Self {
-            _parent,
-            dir,
-            network,
-            wallet,
-        } = self;
-        drop(wallet);
+        let network = Arc::clone(&self.network);
+        let (parent, dir) = self.closed();
         let source = Arc::clone(&network) as Arc<dyn ChainSource>;
         let wallet = RustWallet::open(&dir, None, CoinSelection::LargestFirst, source);
         Self {
-            _parent,
+            parent,
             dir,
             network,
             wallet: Arc::new(wallet.expect("nothing else has it open")),
         }
+    }
+
+    /// The folder alone, with the wallet closed.
+    fn closed(self) -> (TempDir, PathBuf) {
+        (self.parent, self.dir)
     }
 
     pub(crate) fn answers(
