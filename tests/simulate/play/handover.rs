@@ -230,7 +230,9 @@ impl Stage {
             })
             .map(|it| it.txid)
             .collect();
-        for txid in due {
+        for txid in &due {
+            let mut others = due.iter().filter(|it| *it != txid);
+            let txid = *txid;
             let Some(payment) = self.houses[house].payments.get(txid).cloned() else {
                 continue;
             };
@@ -243,8 +245,11 @@ impl Stage {
             };
             let payments = &self.houses[house].payments;
             let is_to_send = payments.is_to_send(&truth, &payment);
+            // What another one that was sent after it has displaced was in its way before.
+            let was_in_the_way = was_sent && others.any(|it| truth.is_waiting(*it));
             if standing == Standing::Missing
                 && is_to_send
+                && !was_in_the_way
                 && self.node.would_take(&payment.transaction).is_ok()
             {
                 return Err(format!("{txid} is missing, and was not sent again").into());

@@ -4,7 +4,7 @@ use bitcoin::absolute::LockTime;
 use bitcoin::transaction::Version;
 use bitcoin::{Amount, Transaction, TxIn, TxOut};
 use btc_iface::{AddressType, BitcoinTransaction, FeeRate, PaymentState, WalletInterface};
-use btc_regtest::sim::coins;
+use btc_regtest::sim::{Fate, Moment, coins};
 use btc_rust::wallet::RustWallet;
 use btc_rust::wallet::reservations::{Reservations, now_ms};
 
@@ -113,4 +113,29 @@ fn a_payment_whose_foreign_input_is_spent_by_what_pays_the_wallet_is_conflicted(
     scene.node.submit(&fallback).expect("valid");
     scene.node.mine(coins::script(3)).expect("a block");
     assert_eq!(state(), (vec![PaymentState::Conflicted], 0));
+}
+
+#[test]
+fn a_confirmed_payment_is_not_said_to_be_rejected_when_the_chain_cannot_be_read() {
+    let (scene, wallet) = Simulated::funded(&[500_000]);
+    let first = pay(&wallet, 50_000);
+    scene.node.mine(coins::script(3)).expect("a block");
+    wallet.sync().expect("followed");
+    // As a node without an index of transactions says when all outputs are spent; then it is gone.
+    let mut is_refused = false;
+    scene
+        .node
+        .set_tap(Some(Box::new(move |call, moment| match &*call.name {
+            _ if moment == Moment::After => Fate::Proceed,
+            "sendrawtransaction" => {
+                is_refused = true;
+                Fate::Refuse(-25, "bad-txns-inputs-missingorspent".to_owned())
+            }
+            "getrawtransaction" => Fate::Refuse(-5, "No such transaction".to_owned()),
+            _ if is_refused => Fate::Drop,
+            _ => Fate::Proceed,
+        })));
+    let again = wallet.broadcast_transaction(&first);
+    scene.node.set_tap(None);
+    assert_eq!(again.expect("it is in the chain"), first.txid);
 }

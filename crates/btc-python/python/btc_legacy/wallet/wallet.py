@@ -188,9 +188,11 @@ class Wallet:
                 # Its row is gone by now: what is read while it is there counts as used. To be made
                 # again from the start would be to send again, so this is one piece.
                 may_be_there = told is not None and _SPENT in error.message
-                with pieces.whole():
-                    is_there = may_be_there and self._can_follow()
-                is_there = is_there and self._follower.is_confirmed(tx)
+                if may_be_there:
+                    # Where the node cannot be asked, what was seen before counts.
+                    with pieces.whole():
+                        self._can_follow()
+                is_there = may_be_there and self._follower.is_confirmed(tx)
             if is_there:
                 self._handover.succeeded(handed)
                 return txid

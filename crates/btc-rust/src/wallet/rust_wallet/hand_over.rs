@@ -122,12 +122,14 @@ impl RustWallet {
         }
     }
 
-    /// Whether the newest chain has the transaction; not where the chain cannot be read.
+    /// Whether the newest chain has the transaction, or had it at the last look where it cannot be
+    /// read now.
     fn is_confirmed(&self, txid: Txid) -> bool {
-        self.followed().is_ok() && {
-            let known = self.ledger().transaction(txid);
-            known.is_some_and(|known| known.block.is_some())
+        if let Err(error) = self.followed() {
+            tracing::debug!(%error, "a refusal is judged by what was seen before");
         }
+        let known = self.ledger().transaction(txid);
+        known.is_some_and(|known| known.block.is_some())
     }
 
     /// The reason why these bytes must not be handed over, if there is one. Writes nothing. Of an
