@@ -172,9 +172,53 @@ impl Payments {
         })
     }
 
-    /// The coins that open payments hold.
+    /// The coins that open payments hold: what they spend, and what falls with what they replace.
     pub(crate) fn held(&self, truth: &Truth) -> BTreeSet<OutPoint> {
-        self.open(truth).flat_map(Payment::inputs).collect()
+        let mut falling: HashSet<Txid> = HashSet::new();
+        for payment in self.open(truth) {
+            let named = self.named(&payment.replaces);
+            falling.extend(named.into_iter().filter(|it| {
+                truth.is_waiting(*it) && !self.named(&BTreeSet::from([*it])).contains(&payment.txid)
+            }));
+        }
+        let mut held: BTreeSet<OutPoint> = self.open(truth).flat_map(Payment::inputs).collect();
+        for (txid, transaction) in &truth.waiting {
+            let mut parents = transaction.input.iter().map(|it| it.previous_output.txid);
+            if falling.contains(txid) || parents.any(|it| falling.contains(&it)) {
+                falling.insert(*txid);
+                let vouts = (0..).take(transaction.output.len());
+                held.extend(vouts.map(|vout| OutPoint { txid: *txid, vout }));
+            }
+        }
+        held
+    }
+
+    /// The open payments that a payment does not name, and that would be lost with what it replaces.
+    pub(crate) fn bystanders(&self, truth: &Truth, payment: &Payment) -> BTreeSet<Txid> {
+        let named = self.named(&payment.replaces);
+        let waiting = named
+            .iter()
+            .filter(|it| **it != payment.txid && truth.height_of(**it).is_none());
+        let below = waiting.flat_map(|it| self.open_descendants(truth, *it));
+        below
+            .filter(|it| *it != payment.txid && !named.contains(it))
+            .collect()
+    }
+
+    /// Whether a payment is sent again: it is missing, and what may replace it is not sent itself.
+    pub(crate) fn is_to_send(&self, truth: &Truth, payment: &Payment) -> bool {
+        let standing = self.standing(truth, payment);
+        let is_sent = |it: &Payment| self.bystanders(truth, it).is_empty();
+        let replaces = |it: &&Payment| {
+            it.txid != payment.txid && self.named(&it.replaces).contains(&payment.txid)
+        };
+        match standing {
+            Standing::Missing => is_sent(payment),
+            Standing::Replaced => {
+                is_sent(payment) && !self.open(truth).filter(replaces).any(is_sent)
+            }
+            _ => false,
+        }
     }
 
     /// The coins that are reserved for what is not handed over, and those that a user has locked.

@@ -132,6 +132,21 @@ impl Stage {
                 Ok(_) => Err(format!("{txid} should be refused: {reason}").into()),
             };
         }
+        if is_open
+            && matches!(standing, Standing::Missing | Standing::Replaced)
+            && !self.houses[house]
+                .payments
+                .bystanders(&truth, &payment)
+                .is_empty()
+        {
+            return match sent {
+                Err(error) if error.kind() == ErrorKind::Unavailable => {
+                    self.note("not sent over what it does not name");
+                    Ok(())
+                }
+                _ => Err(format!("{txid} takes others with it: {sent:?}").into()),
+            };
+        }
         let again = Phase::Open {
             due_ms: self.now_ms + AGAIN_MS,
         };
@@ -215,7 +230,9 @@ impl Stage {
             })
             .map(|it| it.txid)
             .collect();
-        for txid in due {
+        for txid in &due {
+            let mut others = due.iter().filter(|it| *it != txid);
+            let txid = *txid;
             let Some(payment) = self.houses[house].payments.get(txid).cloned() else {
                 continue;
             };
@@ -226,7 +243,15 @@ impl Stage {
                 Phase::Open { due_ms } => self.was_drawn(due_ms, at_ms),
                 _ => false,
             };
-            if standing == Standing::Missing && self.node.would_take(&payment.transaction).is_ok() {
+            let payments = &self.houses[house].payments;
+            let is_to_send = payments.is_to_send(&truth, &payment);
+            // What another one that was sent after it has displaced was in its way before.
+            let was_in_the_way = was_sent && others.any(|it| truth.is_waiting(*it));
+            if standing == Standing::Missing
+                && is_to_send
+                && !was_in_the_way
+                && self.node.would_take(&payment.transaction).is_ok()
+            {
                 return Err(format!("{txid} is missing, and was not sent again").into());
             }
             if !was_sent {

@@ -88,7 +88,16 @@ impl Stage {
         let missing: BTreeSet<Txid> = payments
             .all
             .iter()
-            .filter(|it| payments.standing(&truth, it) == Standing::Missing)
+            .filter(|it| {
+                payments.is_to_send(&truth, it)
+                    || payments.standing(&truth, it) == Standing::Missing
+            })
+            .map(|it| it.txid)
+            .collect();
+        // Told, with the reason.
+        let kept = payments.all.iter();
+        let kept: BTreeSet<Txid> = kept
+            .filter(|it| !payments.bystanders(&truth, it).is_empty())
             .map(|it| it.txid)
             .collect();
         let sent = side.verbs()?.rebroadcast(None)?;
@@ -102,6 +111,12 @@ impl Stage {
             return Err(format!("missing are {missing:?}, sent were {named:?}").into());
         }
         for (txid, error) in &sent {
+            if kept.contains(txid) {
+                if error.is_none() {
+                    return Err(format!("{txid} was sent over what it does not name").into());
+                }
+                continue;
+            }
             let is_there = self.node.is_waiting(*txid) || self.node.height_of(*txid).is_some();
             if let Some(payment) = self.houses[house].payments.get_mut(*txid) {
                 payment.phase = Phase::Open {

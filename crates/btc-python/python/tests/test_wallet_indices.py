@@ -78,6 +78,33 @@ def test_an_address_that_a_restored_wallet_would_not_look_at_is_not_given_out(
     assert caught.value.context == {"highest_used": "4", "gap_limit": "1000"}
 
 
+def test_change_that_a_restored_wallet_would_not_find_is_not_made(
+    node: Node, wallet: LegacyBackend, folder: Path
+) -> None:
+    fund(node, wallet, 50_000, 40_000)
+    pay(wallet, 10_000)
+
+    def promise(index: int) -> None:
+        # As after so many transactions that were built and not handed over.
+        with reservations(folder) as database:
+            database.execute(
+                "INSERT INTO change_index VALUES ('p2wpkh', ?, NULL, NULL, 'x')", (index,)
+            )
+
+    # Index 0 is used: a restored wallet looks 1,000 further.
+    promise(999)
+    assert wallet.snapshot()["change_index"] == 1000
+    promise(1000)
+    # The same whatever else is wrong, as the other side says it.
+    for value_sat in (5000, 90_000_000):
+        with pytest.raises(BitcoinError, match="would not look further") as caught:
+            wallet.create_transaction([(TARGET, value_sat)], 2)
+        assert caught.value.kind is ErrorKind.INVALID_INPUT
+        assert caught.value.context == {"highest_used": "0", "gap_limit": "1000"}
+    with pytest.raises(BitcoinError, match="would not look further"):
+        wallet.snapshot()
+
+
 def test_what_was_given_out_is_remembered_when_the_shared_file_is_lost(
     node: Node, wallet: LegacyBackend, folder: Path
 ) -> None:

@@ -105,7 +105,7 @@ def test_abandoned_payments_count_again_when_they_turn_up() -> None:
     child = transaction(Outpoint(tx.GetTxid(), 1))
     world = World(payment(tx, abandoned_ms=5), payment(child))
     assert world.states() == ["abandoned", "abandoned"]
-    assert holders(world.payments, world.standings()) == {}
+    assert holders(world.payments, world.standings(), {}) == {}
     world.in_mempool.add(tx.GetTxid())
     assert world.states() == ["in_mempool", "missing"]
     world.in_mempool.clear()
@@ -121,7 +121,7 @@ def test_what_descends_from_a_conflicted_payment_is_conflicted() -> None:
     world.confirm(transaction(COIN, value_sat=9), 4)
     assert world.states() == ["conflicted"] * 3
     assert {it.height for it in world.standings().values()} == {4}
-    assert holders(world.payments, world.standings()) == {}
+    assert holders(world.payments, world.standings(), {}) == {}
 
 
 def test_what_was_replaced_holds_its_coins_while_the_replacement_is_open_or_confirmed() -> None:
@@ -131,10 +131,10 @@ def test_what_was_replaced_holds_its_coins_while_the_replacement_is_open_or_conf
     world = World(payment(old), payment(new, replaces=(old,)), payment(newest, replaces=(new,)))
     assert world.states() == ["missing replaced", "missing replaced", "missing"]
     assert missing(world.payments, world.standings()) == [newest.GetTxid()]
-    assert holders(world.payments, world.standings()).keys() == {COIN, OTHER_COIN}
+    assert holders(world.payments, world.standings(), {}).keys() == {COIN, OTHER_COIN}
     world.confirm(newest, 4)
     assert world.states() == ["conflicted replaced", "conflicted replaced", "confirmed"]
-    assert holders(world.payments, world.standings()) == {}
+    assert holders(world.payments, world.standings(), {}) == {}
     # The replacement is lost to what it was to replace.
     world.spent.clear()
     world.confirm(old, 4)

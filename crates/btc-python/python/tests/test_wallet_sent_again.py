@@ -116,3 +116,24 @@ def test_a_payment_that_was_given_up_and_is_refused_stays_given_up(
     make_due(folder)
     wallet.get_balance()
     assert first["txid"] not in mempool(node)
+
+
+def test_a_confirmed_payment_is_not_said_to_be_rejected_when_the_chain_cannot_be_read(
+    node: Node, wallet: LegacyBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fund(node, wallet, 50_000)
+    first = pay(wallet, 10_000)
+    node.mine()
+    wallet.get_balance()
+
+    def refusing(*_: Any) -> None:
+        # As a node without an index of transactions says when all outputs are spent.
+        node.stop()
+        raise BitcoinError(ErrorKind.REJECTED, "bad-txns-inputs-missingorspent")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("btc_legacy.wallet.wallet.send", refusing)
+        try:
+            assert wallet.broadcast_transaction(first) == first["txid"]
+        finally:
+            node.start()

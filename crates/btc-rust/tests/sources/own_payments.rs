@@ -54,7 +54,7 @@ impl Home {
         }
     }
 
-    fn new(node: &Node, chain: &mut Chain<'_>) -> Self {
+    pub(crate) fn new(node: &Node, chain: &mut Chain<'_>) -> Self {
         let home = Self::empty();
         chain.mine(103).expect("blocks");
         let wallet = home.over_p2p(node);

@@ -1,17 +1,19 @@
 //! Peers that the user did not name: those that connect and do not serve are replaced by others.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use btc_iface::{ErrorKind, Network};
+use btc_iface::{ErrorKind, Network, WalletInterface as _};
+use btc_regtest::Chain;
 use btc_rust::wallet::source::ChainSource as _;
 use btc_rust::wallet::source::p2p::{P2pConfig, P2pSource, Seeds};
 
 use crate::liars::paid;
-use crate::scripted::{Scripted, instead};
-use crate::setup::SHORT;
+use crate::own_payments::{Home, bcrt, state};
+use crate::scripted::{Act, Scripted, instead};
+use crate::setup::{SHORT, node};
 use crate::story::Story;
 use crate::wallet::Pocket;
 
@@ -190,4 +192,49 @@ fn the_seeds_are_asked_again_when_their_peers_are_used_up() {
     pocket.follow(&source).expect("two others serve");
     pocket.assert_agrees(&node);
     assert!(asked.load(Ordering::SeqCst) > before);
+}
+
+#[test]
+fn a_payment_that_strangers_refuse_does_not_count_although_it_was_followed_meanwhile() {
+    let node = node();
+    let mut chain = Chain::new(&node, 1).expect("a chain");
+    let home = Home::new(&node, &mut chain);
+    let story = Story::of(&node);
+    // They do not ask for what they are offered, and take their time to say that they do not have it.
+    let slow = || {
+        let manner = instead("notfound", |answer| {
+            vec![Act::Wait(SHORT / 3), Act::Say(answer)]
+        });
+        Scripted::start(story.clone(), manner)
+    };
+    let peers = [slow(), slow()];
+    let wallet = home.over(Arc::new(over(&[&peers[0], &peers[1]])));
+    wallet.sync().expect("both serve");
+    let before = wallet.unspent().expect("books");
+    let built = wallet.create_transaction(vec![(bcrt(), 70_000)], 2);
+    let built = built.expect("enough coins");
+    let is_over = AtomicBool::new(false);
+    let counted = AtomicBool::new(false);
+    let sent = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::SeqCst) {
+                wallet.sync().expect("both serve");
+                counted.fetch_or(state(&wallet, built.txid).is_some(), Ordering::SeqCst);
+            }
+        });
+        let sent = wallet.broadcast_transaction(&built);
+        is_over.store(true, Ordering::SeqCst);
+        sent
+    });
+    assert_eq!(sent.expect_err("none has it").kind(), ErrorKind::Rejected);
+    assert!(
+        counted.into_inner(),
+        "it was looked at while it was offered"
+    );
+    for _ in 0..2 {
+        assert_eq!(state(&wallet, built.txid), None);
+        let after = wallet.unspent().expect("books");
+        assert_eq!(after.len(), before.len());
+        wallet.sync().expect("both serve");
+    }
 }

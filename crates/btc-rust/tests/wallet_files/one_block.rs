@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use bitcoin::absolute::LockTime;
@@ -35,6 +36,8 @@ pub(crate) struct OneBlock {
     pub(crate) handed: Mutex<Vec<Txid>>,
     pub(crate) packages: Mutex<Vec<[Txid; 2]>>,
     pub(crate) mempool: Mutex<HashSet<Txid>>,
+    /// Whether it tells nothing of its mempool, as peers that DNS names.
+    pub(crate) is_blind: AtomicBool,
 }
 
 impl ChainSource for OneBlock {
@@ -63,7 +66,9 @@ impl ChainSource for OneBlock {
         }
         let mempool = self.mempool.lock().expect("no panic").clone();
         let all = follower.unconfirmed();
-        let (kept, gone) = all.into_iter().partition(|txid| mempool.contains(txid));
+        let is_blind = !self.sees_mempool();
+        let is_kept = |txid: &Txid| is_blind || mempool.contains(txid);
+        let (kept, gone) = all.into_iter().partition(is_kept);
         follower.take(Piece::Mempool {
             arrived: Vec::new(),
             gone,
@@ -84,6 +89,10 @@ impl ChainSource for OneBlock {
         }
         self.mempool.lock().expect("no panic").insert(txid);
         Ok(txid)
+    }
+
+    fn sees_mempool(&self) -> bool {
+        !self.is_blind.load(Ordering::SeqCst)
     }
 
     fn is_mempool_loaded(&self) -> BitcoinResult<bool> {
@@ -118,7 +127,7 @@ pub(crate) fn refusal(reason: &str) -> BitcoinError {
 }
 
 pub(crate) struct Scene {
-    _parent: TempDir,
+    parent: TempDir,
     pub(crate) dir: PathBuf,
     pub(crate) network: Arc<OneBlock>,
     pub(crate) wallet: Arc<RustWallet>,
@@ -163,11 +172,30 @@ impl Scene {
         network.block.set(block).expect("once");
         wallet.sync().expect("followed");
         Self {
-            _parent: parent,
+            parent,
             dir,
             network,
             wallet,
         }
+    }
+
+    /// The wallet closed and opened again, and not followed.
+    pub(crate) fn reopened(self) -> Self {
+        let network = Arc::clone(&self.network);
+        let (parent, dir) = self.closed();
+        let source = Arc::clone(&network) as Arc<dyn ChainSource>;
+        let wallet = RustWallet::open(&dir, None, CoinSelection::LargestFirst, source);
+        Self {
+            parent,
+            dir,
+            network,
+            wallet: Arc::new(wallet.expect("nothing else has it open")),
+        }
+    }
+
+    /// The folder alone, with the wallet closed.
+    fn closed(self) -> (TempDir, PathBuf) {
+        (self.parent, self.dir)
     }
 
     pub(crate) fn answers(

@@ -1,7 +1,12 @@
 //! Own payments that are given up, and that replace each other.
 
-use btc_iface::{BitcoinTransaction, FeeRate, WalletInterface};
+use bitcoin::absolute::LockTime;
+use bitcoin::transaction::Version;
+use bitcoin::{Amount, Transaction, TxIn, TxOut};
+use btc_iface::{AddressType, BitcoinTransaction, FeeRate, PaymentState, WalletInterface};
+use btc_regtest::sim::{Fate, Moment, coins};
 use btc_rust::wallet::RustWallet;
+use btc_rust::wallet::reservations::{Reservations, now_ms};
 
 use crate::simulated::{Simulated, payee, whole};
 
@@ -65,4 +70,72 @@ fn two_payments_that_each_replace_the_other_can_be_given_up() {
         listed.len() > 1,
         "a payment that may be mined is listed: {listed:?}"
     );
+}
+
+#[test]
+fn a_payment_whose_foreign_input_is_spent_by_what_pays_the_wallet_is_conflicted() {
+    let (scene, wallet) = Simulated::funded(&[500_000]);
+    wallet.sync().expect("followed");
+    let own = wallet.unspent().expect("books")[0].clone();
+    let foreign = scene.node.open_coins()[0];
+    let spending = |previous_output| TxIn {
+        previous_output,
+        ..TxIn::default()
+    };
+    let jointly = Transaction {
+        version: Version::TWO,
+        lock_time: LockTime::ZERO,
+        input: vec![spending(own.outpoint), spending(foreign.outpoint)],
+        output: vec![coins::output(2, 600_000)],
+    };
+    // As the other side does.
+    let mut shared = Reservations::open(&scene.dir).expect("sound");
+    let booking = shared.begin(now_ms()).expect("free");
+    let added = booking.add_payment(&jointly, now_ms() + 1_234_567);
+    added.expect("written");
+    booking.commit().expect("on disk");
+    let state = || {
+        wallet.sync().expect("followed");
+        let history = wallet.history().expect("books").into_iter();
+        let of_it = history.filter(|it| it.txid == jointly.compute_txid());
+        let states: Vec<PaymentState> = of_it.map(|it| it.state).collect();
+        let held = wallet.unspent().expect("books").into_iter();
+        let held = held.filter(|it| it.reserved_for.is_some());
+        (states, held.count())
+    };
+    assert_eq!(state(), (vec![PaymentState::Missing], 1));
+    let address = wallet.generate_address(AddressType::P2wpkh);
+    let paying = TxOut {
+        value: foreign.value - Amount::from_sat(10_000),
+        script_pubkey: address.expect("an index").script_pubkey,
+    };
+    let fallback = coins::spend(&[foreign], vec![paying], 2);
+    scene.node.submit(&fallback).expect("valid");
+    scene.node.mine(coins::script(3)).expect("a block");
+    assert_eq!(state(), (vec![PaymentState::Conflicted], 0));
+}
+
+#[test]
+fn a_confirmed_payment_is_not_said_to_be_rejected_when_the_chain_cannot_be_read() {
+    let (scene, wallet) = Simulated::funded(&[500_000]);
+    let first = pay(&wallet, 50_000);
+    scene.node.mine(coins::script(3)).expect("a block");
+    wallet.sync().expect("followed");
+    // As a node without an index of transactions says when all outputs are spent; then it is gone.
+    let mut is_refused = false;
+    scene
+        .node
+        .set_tap(Some(Box::new(move |call, moment| match &*call.name {
+            _ if moment == Moment::After => Fate::Proceed,
+            "sendrawtransaction" => {
+                is_refused = true;
+                Fate::Refuse(-25, "bad-txns-inputs-missingorspent".to_owned())
+            }
+            "getrawtransaction" => Fate::Refuse(-5, "No such transaction".to_owned()),
+            _ if is_refused => Fate::Drop,
+            _ => Fate::Proceed,
+        })));
+    let again = wallet.broadcast_transaction(&first);
+    scene.node.set_tap(None);
+    assert_eq!(again.expect("it is in the chain"), first.txid);
 }

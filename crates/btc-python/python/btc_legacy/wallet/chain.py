@@ -9,6 +9,7 @@ from btc_legacy import pieces
 from btc_legacy.errors import BitcoinError, ErrorKind
 from btc_legacy.wallet.build import Outpoint
 from btc_legacy.wallet.node import Block, BlockRef, Node
+from btc_legacy.wallet.payments import spends
 from btc_legacy.wallet.store import BlockEffect, Coin, Store
 from btc_legacy.wallet.window import Window
 
@@ -158,16 +159,19 @@ class Chain:
     def _examine(self, block: Block) -> BlockEffect:
         effect = BlockEffect(block.ref, {}, {})
         for number, tx in enumerate(block.transactions):
+            inputs = spends(tx)
             spent = [
                 outpoint
-                for txin in tx.vin
-                if (outpoint := Outpoint(txin.prevout.hash, txin.prevout.n)) in self._store.coins
-                or outpoint in effect.received
+                for outpoint in inputs
+                if outpoint in self._store.coins or outpoint in effect.received
             ]
             found = self._window.find(tx.vout)
             # The txid is only computed for the few transactions that matter.
             txid = tx.GetTxid() if found or spent else b""
             effect.spent |= dict.fromkeys(spent, txid)
+            if txid and number > 0:
+                # One of these may be an input of an own payment, too.
+                effect.inputs |= dict.fromkeys(set(inputs).difference(spent), txid)
             for vout, place in found.items():
                 outpoint = Outpoint(txid, vout)
                 effect.received[outpoint] = Coin(

@@ -14,6 +14,7 @@ from btc_legacy.wallet.follower import Follower
 from btc_legacy.wallet.payments import (
     OwnPayment,
     PaymentState,
+    bystanders,
     named,
     named_in,
     open_descendants,
@@ -31,11 +32,12 @@ class Refusal(NamedTuple):
 
     message: str
     context: dict[str, str]
+    kind: ErrorKind = ErrorKind.REJECTED
 
     @property
     def error(self) -> BitcoinError:
         """The error that a caller gets."""
-        return BitcoinError(ErrorKind.REJECTED, self.message, **self.context)
+        return BitcoinError(self.kind, self.message, **self.context)
 
 
 def refusal_of(tx: CTransaction, booking: Booking, follower: Follower) -> Refusal | None:
@@ -114,6 +116,25 @@ def trespass_of(payment: OwnPayment, booking: Booking, follower: Follower) -> Re
         lambda reason: (
             reason == payment.row.token or txid in named(payments, booking.replaces(reason))
         ),
+    )
+
+
+def lost_with(payment: OwnPayment, follower: Follower) -> Refusal | None:
+    """Why a missing payment is not sent again now, if it is not.
+
+    It is open: a caller must not take it for refused.
+    """
+    standings, txid = follower.standings(), payment.row.txid
+    lost = bystanders(follower.payments, standings, txid)
+    if not lost or standings[txid].state is not PaymentState.MISSING:
+        return None
+    names = ",".join(sorted(other[::-1].hex() for other in lost))
+    return Refusal(
+        "the payment is not sent now: payments stand on what it replaces, which it does not name "
+        f"and which would be lost ({names}): wait until they are decided, or give it up (btc "
+        "abandon)",
+        {"payment": txid[::-1].hex(), "descendants": names},
+        ErrorKind.UNAVAILABLE,
     )
 
 

@@ -40,7 +40,7 @@ class View(NamedTuple):
     standings: dict[bytes, Standing]
     """Where each of them stands."""
     held: dict[Outpoint, bytes]
-    """What open payments spend, each with the payment."""
+    """What nothing may be built on, each with the open payment that holds it."""
 
 
 class Follower:
@@ -159,6 +159,9 @@ class Follower:
         """Where each own payment stands, as of the last look at chain and mempool."""
         return self._known.standings(self._mempool.pending)
 
+    def _waiting(self) -> dict[bytes, CTransaction]:
+        return {txid: pending.tx for txid, pending in self._mempool.pending.items()}
+
     def view(self, tip: BlockRef) -> View:
         """The view as of the last look at chain and mempool, which were at this tip."""
         standings = self.standings()
@@ -168,5 +171,5 @@ class Follower:
             trusted(self._store.coins, self._mempool.pending),
             dict(self.payments),
             standings,
-            holders(self.payments, standings),
+            holders(self.payments, standings, self._waiting()),
         )

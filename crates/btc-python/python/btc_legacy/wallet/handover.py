@@ -14,7 +14,13 @@ from btc_legacy import sending
 from btc_legacy.errors import BitcoinError, ErrorKind
 from btc_legacy.rpc import RpcClient
 from btc_legacy.wallet.booking import Booking
-from btc_legacy.wallet.conflicts import Refusal, dropped_by, refusal_of, trespass_of
+from btc_legacy.wallet.conflicts import (
+    Refusal,
+    dropped_by,
+    lost_with,
+    refusal_of,
+    trespass_of,
+)
 from btc_legacy.wallet.follower import Follower
 from btc_legacy.wallet.node import Node
 from btc_legacy.wallet.payments import (
@@ -86,6 +92,10 @@ class Handover:
                 refusal = refusal_of(tx, booking, self._follower)
                 if refusal:
                     return refusal
+            elif payment:
+                lost = lost_with(payment, self._follower)
+                if lost:
+                    return lost
             if not is_known and not self._is_own(tx, booking):
                 return Handed(tx, is_own=False)
             next_ms = _next_broadcast_ms(booking.now_ms)
@@ -208,8 +218,11 @@ class Handover:
 
     def _claim(self, payments: Payments, waiting: Iterable[bytes]) -> list[OwnPayment]:
         """Chooses those that are due with what they descend from, for this caller alone."""
-        waiting = list(waiting)
         with self._reservations.booking() as booking:
+            # What was handed over meanwhile may stand on what one of them replaces.
+            self._follower.read_payments(booking)
+            still = missing(self._follower.payments, self._follower.standings())
+            waiting = [txid for txid in waiting if txid in still]
             now = booking.payments()
             due = [
                 txid

@@ -214,14 +214,33 @@ def _reached(of: Iterable[bytes], steps: Callable[[bytes], Iterable[bytes]]) -> 
     return found
 
 
-def holders(payments: Payments, known: Mapping[bytes, Standing]) -> dict[Outpoint, bytes]:
-    """The outputs that open payments spend, each with the payment."""
-    return {
-        outpoint: txid
-        for txid, payment in payments.items()
-        if known[txid].is_open
-        for outpoint in payment.spends
-    }
+def holders(
+    payments: Payments, known: Mapping[bytes, Standing], waiting: Mapping[bytes, CTransaction]
+) -> dict[Outpoint, bytes]:
+    """The outputs that nothing may be built on, each with the open payment that holds it.
+
+    It spends them, or they fall with what it replaces: outputs of that, and of what descends from
+    it. `waiting` are the wallet's transactions in the mempool.
+    """
+    falling: dict[bytes, bytes] = {}
+    held: dict[Outpoint, bytes] = {}
+    for txid, payment in payments.items():
+        if known[txid].is_open:
+            held |= dict.fromkeys(payment.spends, txid)
+            for replaced in named(payments, payment.row.replaces) & waiting.keys():
+                if replaced not in payments or not _is_outdone(payments, known, txid, replaced):
+                    falling[replaced] = txid
+    while more := {
+        txid: falling[parent]
+        for txid, tx in (waiting.items() if falling else ())
+        if txid not in falling
+        for parent in {outpoint.txid for outpoint in spends(tx)} & falling.keys()
+    }:
+        falling |= more
+    for txid, holder in falling.items():
+        for vout in range(len(waiting[txid].vout)):
+            held.setdefault(Outpoint(txid, vout), holder)
+    return held
 
 
 def open_descendants(
@@ -237,10 +256,45 @@ def open_descendants(
 
 
 def missing(payments: Payments, known: Mapping[bytes, Standing]) -> list[bytes]:
-    """The payments that are to be sent again, parents first: no other one replaces them."""
+    """The payments that are to be sent again, parents first.
+
+    No other one replaces them, but for one that is not sent itself; and nothing would be lost with
+    what they replace which they do not name.
+    """
+    lost = {
+        txid: bystanders(payments, known, txid)
+        for txid, payment in payments.items()
+        if payment.row.replaces and known[txid].is_open
+    }
     found = [
         txid
         for txid, standing in known.items()
-        if standing.state is PaymentState.MISSING and standing.replaced_by is None
+        if standing.state is PaymentState.MISSING
+        and not lost.get(txid)
+        and not _is_replaced(payments, standing, txid, lost)
     ]
     return parents_first(payments, found)
+
+
+def _is_replaced(
+    payments: Payments, standing: Standing, txid: bytes, lost: Mapping[bytes, set[bytes]]
+) -> bool:
+    """Whether a payment that may be sent replaces this one."""
+    if standing.replaced_by is None or not lost.get(standing.replaced_by):
+        return standing.replaced_by is not None
+    may_replace = named(payments, [txid])
+    others = (other for other, own in lost.items() if not own and other not in may_replace | {txid})
+    return any(txid in named(payments, payments[other].row.replaces) for other in others)
+
+
+def bystanders(payments: Payments, known: Mapping[bytes, Standing], txid: bytes) -> set[bytes]:
+    """The open payments that a payment does not name, and that would fall with what it replaces.
+
+    They stand on that. It is not sent again while there are any.
+    """
+    may_replace = named(payments, payments[txid].row.replaces)
+    found: set[bytes] = set()
+    for replaced in may_replace - {txid}:
+        if replaced not in known or known[replaced].state is not PaymentState.CONFIRMED:
+            found |= set(open_descendants(payments, known, replaced))
+    return found - may_replace - {txid}

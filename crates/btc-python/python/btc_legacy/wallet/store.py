@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from btc_legacy.wallet.build import Outpoint
@@ -41,6 +41,8 @@ class BlockEffect:
     received: dict[Outpoint, Coin]
     spent: dict[Outpoint, bytes]
     """The coins that it spends, each with the transaction that does."""
+    inputs: dict[Outpoint, bytes] = field(default_factory=dict)
+    """What its transactions of the wallet spend of others, each with the transaction that does."""
 
 
 class Store(StoreFile):
@@ -119,11 +121,13 @@ class Store(StoreFile):
         return self._row("SELECT 1 FROM coins WHERE txid = ? AND vout = ?", *outpoint) is not None
 
     def spent(self, outpoint: Outpoint) -> Decided | None:
-        """The confirmed transaction that spends a coin."""
+        """The confirmed transaction that spends a coin, or what it spends of others beside one."""
         row = self._row(
             "SELECT spent_by, spent_height FROM coins "
             "WHERE txid = ? AND vout = ? AND spent_height IS NOT NULL",
             *outpoint,
+        ) or self._row(
+            "SELECT spent_by, spent_height FROM inputs WHERE txid = ? AND vout = ?", *outpoint
         )
         return None if row is None else Decided(*row)
 
@@ -219,6 +223,10 @@ class Store(StoreFile):
             self._database.executemany(
                 "UPDATE coins SET spent_height = ?, spent_by = ? WHERE txid = ? AND vout = ?",
                 [(height, spender, *outpoint) for outpoint, spender in effect.spent.items()],
+            )
+            self._database.executemany(
+                "INSERT OR REPLACE INTO inputs VALUES (?, ?, ?, ?)",
+                [(*outpoint, height, spender) for outpoint, spender in effect.inputs.items()],
             )
             self._write_used(used)
         self._remember_used(used)
@@ -329,6 +337,7 @@ class Store(StoreFile):
             "UPDATE coins SET spent_height = NULL, spent_by = NULL WHERE spent_height > ?",
             (height,),
         )
+        self._database.execute("DELETE FROM inputs WHERE spent_height > ?", (height,))
         self._database.execute("DELETE FROM blocks WHERE height > ?", (height,))
 
     def _add_coins(self, coins: Iterable[Coin]) -> None:

@@ -41,9 +41,12 @@ _TABLES = """
         script BLOB NOT NULL, PRIMARY KEY (address_type, chain, key_index)) WITHOUT ROWID;
 """
 
-# Came later than the schema, of which it is no part: an older version passes over it.
-_OTHERS = (
-    "CREATE TABLE IF NOT EXISTS others (txid BLOB PRIMARY KEY, marks BLOB NOT NULL) WITHOUT ROWID"
+# Came later than the schema, of which they are no part: an older version passes over them.
+_LATER = (
+    "CREATE TABLE IF NOT EXISTS others (txid BLOB PRIMARY KEY, marks BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS inputs (txid BLOB NOT NULL, vout INTEGER NOT NULL, "
+    "spent_height INTEGER NOT NULL, spent_by BLOB NOT NULL, PRIMARY KEY (txid, vout)) "
+    "WITHOUT ROWID",
 )
 
 # A meta value: whether the first scan is over.
@@ -75,7 +78,8 @@ class StoreFile:
         names = [name for (name,) in tables]
         if not names or FILE.schema_of(self._database) < FILE.schema:
             self._create(wallet_id, names)
-        self._database.execute(_OTHERS)
+        for table in _LATER:
+            self._database.execute(table)
         if self._meta("wallet") != wallet_id:
             raise FILE.damaged("it was made for another wallet.json")
 

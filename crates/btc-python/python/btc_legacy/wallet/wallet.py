@@ -81,20 +81,11 @@ class Wallet:
                 self._follower.read_shared()
             else:
                 self._follower.follow()
-            highest_used = self._follower.first_unused(keychain) - 1
-            gap_limit = max(self._gap_limit, RESTORE_GAP_LIMIT)
             index = self._reservations.take_index(
-                keychain, self._follower.first_free(keychain), highest_used + gap_limit + 1
+                keychain, self._follower.first_free(keychain), self._reach(keychain)
             )
             if index is None:
-                raise BitcoinError(
-                    ErrorKind.INVALID_INPUT,
-                    f"{gap_limit} addresses were given out and none of them was paid: a wallet "
-                    "that is restored from its words would not look further, so give out one of "
-                    "those again (btc address list)",
-                    highest_used=highest_used,
-                    gap_limit=gap_limit,
-                )
+                raise self._out_of_reach(keychain, "give out one of those again (btc address list)")
             self._follower.note_promised(keychain, index + 1)
         return self._address(Place(keychain, index))
 
@@ -197,9 +188,11 @@ class Wallet:
                 # Its row is gone by now: what is read while it is there counts as used. To be made
                 # again from the start would be to send again, so this is one piece.
                 may_be_there = told is not None and _SPENT in error.message
-                with pieces.whole():
-                    is_there = may_be_there and self._can_follow()
-                is_there = is_there and self._follower.is_confirmed(tx)
+                if may_be_there:
+                    # Where the node cannot be asked, what was seen before counts.
+                    with pieces.whole():
+                        self._can_follow()
+                is_there = may_be_there and self._follower.is_confirmed(tx)
             if is_there:
                 self._handover.succeeded(handed)
                 return txid
@@ -261,8 +254,29 @@ class Wallet:
         }
 
     def _next_change(self, booking: Booking) -> Place:
+        """Where change goes, whether or not there will be any."""
         first_free = self._follower.first_free(self._change_chain)
-        return Place(self._change_chain, next_change(booking, self._change_chain, first_free))
+        index = next_change(booking, self._change_chain, first_free)
+        if index >= self._reach(self._change_chain):
+            raise self._out_of_reach(
+                self._change_chain,
+                "hand over what was built, or wait until its reservations end (10 minutes)",
+            )
+        return Place(self._change_chain, index)
+
+    def _reach(self, keychain: Keychain) -> int:
+        """The first index that a wallet which is restored from the words would not look at."""
+        return self._follower.first_unused(keychain) + max(self._gap_limit, RESTORE_GAP_LIMIT)
+
+    def _out_of_reach(self, keychain: Keychain, advice: str) -> BitcoinError:
+        gap_limit = max(self._gap_limit, RESTORE_GAP_LIMIT)
+        return BitcoinError(
+            ErrorKind.INVALID_INPUT,
+            f"{gap_limit} addresses were given out and none of them was paid: a wallet restored "
+            f"from its words would not look further, so {advice}",
+            highest_used=self._follower.first_unused(keychain) - 1,
+            gap_limit=gap_limit,
+        )
 
     def _change(self, place: Place) -> Change:
         return Change(place, self._keyring.script(place))

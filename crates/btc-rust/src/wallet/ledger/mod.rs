@@ -1,7 +1,9 @@
 //! The wallet's books: its chain, its transactions, its coins.
 
+mod assumed;
 mod chain;
 mod follow;
+mod holds;
 mod payments;
 mod undo;
 mod view;
@@ -56,6 +58,8 @@ pub struct Ledger {
     /// One more than the highest index of each chain of keys that was given out.
     promised: BTreeMap<Keychain, u32>,
     payments: Payments,
+    /// The payments that count although no mempool was seen.
+    assumed: BTreeSet<Txid>,
     position: Position,
     /// The highest block that was taken since the last point where a scan can continue.
     read_up_to: u32,
@@ -82,7 +86,8 @@ impl Ledger {
         gap_limit: u32,
     ) -> BitcoinResult<Self> {
         let identity = Identity::new(keyring, birthday, gap_limit);
-        let (store, content, position) = Store::open(path, &identity)?;
+        let (mut store, content, position) = Store::open(path, &identity)?;
+        let assumed = assumed::load(&mut store)?;
         let genesis = BlockRef {
             height: 0,
             hash: genesis_block(keyring.network()).block_hash(),
@@ -120,6 +125,7 @@ impl Ledger {
             gap_limit,
             promised: content.promised,
             payments: Payments::default(),
+            assumed,
             position: position.unwrap_or_default(),
             read_up_to: 0,
             staged,
@@ -183,9 +189,10 @@ impl Ledger {
         self.graph.index.last_used_index(keychain)
     }
 
-    /// Whether the script at this index was ever paid.
+    /// Whether the script at this index was ever paid; not of one that is not derived yet.
     pub fn is_used(&self, keychain: Keychain, index: u32) -> bool {
-        self.graph.index.is_used(keychain, index)
+        let derived = self.graph.index.last_revealed_index(keychain);
+        derived.is_some_and(|last| index <= last) && self.graph.index.is_used(keychain, index)
     }
 
     /// Whether the output is one that pays a watched script, spent or not.

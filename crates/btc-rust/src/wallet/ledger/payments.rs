@@ -120,7 +120,7 @@ pub(super) fn standings(payments: &Payments, facts: &Facts<'_>) -> HashMap<Txid,
 
 /// Whether of two payments that may replace each other the other one counts: the one that the
 /// mempool has, else the one that was handed over first later. One of them has to be sent.
-fn is_outdone(
+pub(super) fn is_outdone(
     payments: &Payments,
     standings: &HashMap<Txid, Standing>,
     payment: &OwnPayment,
@@ -198,24 +198,9 @@ pub(super) fn closure(payments: &Payments, of: impl IntoIterator<Item = Txid>) -
     all
 }
 
-/// The outputs that open payments spend, with the payment.
-pub(super) fn holds(
-    payments: &Payments,
-    standings: &HashMap<Txid, Standing>,
-) -> HashMap<OutPoint, Txid> {
-    let open = payments
-        .values()
-        .filter(|payment| standings[&payment.row.txid].is_open());
-    let spends = open.flat_map(|payment| {
-        let inputs = payment.transaction.input.iter();
-        inputs.map(|input| (input.previous_output, payment.row.txid))
-    });
-    spends.collect()
-}
-
 impl Ledger {
     /// Takes over which payments there are now, and which change is theirs: it may be beyond the
-    /// window. `fetch` reads the transaction of one that is not known here yet; none where the other
+    /// window. What is not there any more and in no block does not count any more. `fetch` reads the transaction of one that is not known here yet; none where the other
     /// side has deleted it since the rows were read.
     ///
     /// # Errors
@@ -226,6 +211,7 @@ impl Ledger {
         reach: &ChangeReach,
         mut fetch: impl FnMut(Txid) -> BitcoinResult<Option<Transaction>>,
     ) -> BitcoinResult<()> {
+        self.forget_deleted(&rows)?;
         let is_same = rows.len() == self.payments.len()
             && rows
                 .iter()
@@ -315,31 +301,6 @@ impl Ledger {
             undone_to: None,
             ..self.position
         });
-        self.save()
-    }
-
-    /// Counts the open payments that a source without a mempool cannot tell anything about.
-    ///
-    /// # Errors
-    /// `Internal`: it cannot be written.
-    pub fn assume_in_mempool(&mut self, now_secs: u64) -> BitcoinResult<()> {
-        let view = self.view();
-        let mut assumed = Vec::new();
-        for (txid, payment) in &self.payments {
-            let Some(standing) = view.standing(*txid) else {
-                continue;
-            };
-            let replaced_by = standing.replaced_by.and_then(|it| self.payments.get(&it));
-            let is_replaced = replaced_by.is_some_and(|it| it.row.is_accepted);
-            // Without word from a node, it has not displaced what it was to replace.
-            let is_unclear = !payment.row.is_accepted && !payment.row.replaces.is_empty();
-            if standing.state == PaymentState::Missing && !is_replaced && !is_unclear {
-                assumed.push(*txid);
-            }
-        }
-        for txid in assumed {
-            self.mark_seen(txid, now_secs);
-        }
         self.save()
     }
 }

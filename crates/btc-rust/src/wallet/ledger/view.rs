@@ -11,7 +11,7 @@ use btc_iface::{
 
 use super::chain::Blocks;
 use super::payments::{self, Facts, Payments, Standing};
-use super::{Graph, Keychain};
+use super::{Graph, Keychain, holds};
 
 /// Confirmations from which on a coinbase output may be spent.
 const MATURITY: u32 = 100;
@@ -58,7 +58,7 @@ pub struct View {
     pub balance: WalletBalance,
     /// The wallet's own unconfirmed transactions that its coins may come from, ascending by txid.
     pub pending: Vec<PendingTransaction>,
-    /// The outputs that open payments spend, with the payment.
+    /// The outputs that nothing may be built on, with the open payment that holds them.
     pub held: HashMap<OutPoint, Txid>,
     /// Every transaction that counts, with its block and the block's time in seconds.
     counted: HashMap<Txid, Option<(BlockRef, u64)>>,
@@ -143,7 +143,7 @@ impl View {
             spent_by: &spent_by,
         };
         let standings = payments::standings(payments, &facts);
-        let held = payments::holds(payments, &standings);
+        let held = holds::holds(payments, &standings, &unconfirmed);
         #[cfg(feature = "planted")]
         let (held, standings) = (freeing(held, &standings), forgetting(standings));
         let pending = pending(graph, &unconfirmed, &trusted);

@@ -194,6 +194,7 @@ impl RustWallet {
         };
         let draft = build::bump(self.keyring(), &original, &funds, terms)
             .map_err(|error| error.with_context("payment", txid))?;
+        self.check_change(ledger, &draft)?;
         let mut psbt = self.to_psbt(ledger, &draft)?;
         self.sign_own(ledger, &mut psbt)?;
         let mut replaces = vec![txid];
@@ -236,6 +237,7 @@ impl RustWallet {
         };
         let draft = build::accelerate(self.keyring(), &parent, &funds, fee_rate, allow_high_fee)
             .map_err(|error| error.with_context("payment", txid))?;
+        self.check_change(ledger, &draft)?;
         let mut psbt = self.to_psbt(ledger, &draft)?;
         self.sign_own(ledger, &mut psbt)?;
         Ok((draft, psbt))

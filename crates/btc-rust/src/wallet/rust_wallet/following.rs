@@ -116,13 +116,7 @@ impl RustWallet {
         let reach = booking.change_reach()?;
         ledger.set_payments(rows, &reach, |txid| booking.payment_transaction(txid))?;
         let view = self.published().view;
-        let mut since: Vec<(OutPoint, Txid)> = Vec::new();
-        for (txid, payment) in ledger.payments() {
-            if payment.is_handed_over_since(&view) {
-                let inputs = payment.transaction.input.iter();
-                since.extend(inputs.map(|input| (input.previous_output, *txid)));
-            }
-        }
+        let since = ledger.held_since(&view);
         if since.is_empty() {
             return Ok(view);
         }

@@ -9,6 +9,7 @@ use btc_iface::{
 
 use super::RustWallet;
 use super::conflicts::{check, dropped_by, is_promised, spends_own, trespass};
+use super::sent_again::{bystanders, would_lose};
 use crate::convert;
 use crate::wallet::reservations;
 use crate::wallet::source::Follower;
@@ -121,12 +122,14 @@ impl RustWallet {
         }
     }
 
-    /// Whether the newest chain has the transaction; not where the chain cannot be read.
+    /// Whether the newest chain has the transaction, or had it at the last look where it cannot be
+    /// read now.
     fn is_confirmed(&self, txid: Txid) -> bool {
-        self.followed().is_ok() && {
-            let known = self.ledger().transaction(txid);
-            known.is_some_and(|known| known.block.is_some())
+        if let Err(error) = self.followed() {
+            tracing::debug!(%error, "a refusal is judged by what was seen before");
         }
+        let known = self.ledger().transaction(txid);
+        known.is_some_and(|known| known.block.is_some())
     }
 
     /// The reason why these bytes must not be handed over, if there is one. Writes nothing. Of an
@@ -193,6 +196,15 @@ impl RustWallet {
             });
             if is_lost && let Err(refusal) = check(&ledger, &view, &booking, transaction)? {
                 return Ok(Err(refusal));
+            }
+            let others = bystanders(&ledger, &view, txid);
+            let standing = view.standing(txid);
+            if !is_lost
+                && !others.is_empty()
+                && standing.is_none_or(|it| it.state == PaymentState::Missing)
+            {
+                // It is open: the caller must not take it for refused.
+                return Ok(Err(would_lose(ErrorKind::Unavailable, txid, &others)));
             }
             let handed = Handed::Again {
                 abandoned_ms: known.and_then(|payment| payment.row.abandoned_ms),

@@ -43,13 +43,15 @@ impl RustWallet {
             max_rate: self.max_fee_rate,
         };
         let selection = self.selection;
-        build::draft_request(
+        let draft = build::draft_request(
             self.keyring(),
             &funds,
             request,
             selection,
             &mut thread_rng(),
-        )
+        )?;
+        self.check_change(ledger, &draft)?;
+        Ok(draft)
     }
 
     pub(super) fn change_place(

@@ -11,6 +11,7 @@ mod locks;
 mod operations;
 mod payments;
 mod promise;
+mod sent_again;
 mod twin;
 
 use std::path::Path;

@@ -178,6 +178,8 @@ impl RustWallet {
         let next = booking.next_index((change_type, Chain::Change))?;
         let promised = booking.reserved_change(change_type)?;
         let change_index = Self::change_index(ledger, change_type, next, promised);
+        // Whether or not there will be change: both sides say the same whatever else is wrong.
+        self.check_reach(ledger, (change_type, Chain::Change), change_index)?;
         Ok(self.snapshot_without(view, &booking.reserved()?, change_index))
     }
 
@@ -194,6 +196,15 @@ impl RustWallet {
         Self::fresh_index(ledger, (change_type, Chain::Change), next).max(after_promised)
     }
 
+    /// Refuses a draft with change that a wallet restored from its words would not look at.
+    pub(super) fn check_change(&self, ledger: &Ledger, draft: &Draft) -> BitcoinResult<()> {
+        let place = |change: build::Change| ((change.address_type, Chain::Change), change.index);
+        match draft.change.map(place) {
+            Some((keychain, index)) => self.check_reach(ledger, keychain, index),
+            None => Ok(()),
+        }
+    }
+
     /// Refuses to give out an address that a wallet restored from its words would not look at.
     fn check_reach(&self, ledger: &Ledger, keychain: Keychain, index: u32) -> BitcoinResult<()> {
         let gap_limit = self.folder.file().gap_limit.max(RESTORE_GAP_LIMIT);
@@ -204,9 +215,15 @@ impl RustWallet {
         if index < end {
             return Ok(());
         }
+        let advice = match keychain.1 {
+            Chain::Receive => "give out one of those again (btc address list)",
+            Chain::Change => {
+                "hand over what was built, or wait until its reservations end (10 minutes)"
+            }
+        };
         let message = format!(
             "{gap_limit} addresses were given out and none of them was paid: a wallet restored \
-             from its words would not look further; give out one of those again (btc address list)"
+             from its words would not look further; {advice}"
         );
         Err(fault::invalid(message)
             .with_context("highest_used", highest_used.map_or(-1, i64::from))

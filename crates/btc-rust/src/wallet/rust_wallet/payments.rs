@@ -9,6 +9,7 @@ use btc_iface::{BitcoinError, BitcoinResult, ErrorKind, PaymentState};
 use super::RustWallet;
 use super::hand_over::{is_due, next_broadcast_ms};
 use super::interface::not_found;
+use super::sent_again::{bystanders, held_back};
 use crate::wallet::fault;
 use crate::wallet::ledger::{Ledger, SETTLED_DEPTH, View};
 use crate::wallet::reservations;
@@ -56,19 +57,6 @@ impl RustWallet {
         Ok(())
     }
 
-    /// The payments that nodes may have forgotten, parents first: the missing ones, and all open
-    /// ones where no mempool is seen. One that is replaced is not among them.
-    fn to_send(&self, ledger: &Ledger, view: &View) -> Vec<Txid> {
-        let sees_mempool = self.source.sees_mempool();
-        in_order(ledger, |txid| {
-            view.standing(*txid).is_some_and(|it| {
-                let is_forgotten = it.state == PaymentState::Missing;
-                let is_open = is_forgotten || (!sees_mempool && it.is_open());
-                is_open && it.replaced_by.is_none()
-            })
-        })
-    }
-
     /// Closes payments that are deep in the chain, and opens those again whose blocks were undone.
     fn settle(&self) -> BitcoinResult<()> {
         let mut ledger = self.settled_ledger();
@@ -105,21 +93,28 @@ impl RustWallet {
         &self,
         txid: Option<Txid>,
     ) -> BitcoinResult<Vec<(Txid, Option<BitcoinError>)>> {
-        let chosen = {
+        let (chosen, left) = {
             let mut ledger = self.settled_ledger();
             self.read_shared(&mut ledger)?;
+            let view = ledger.view();
+            let all = self.to_send(&ledger, &view);
+            let mut left = held_back(&ledger, &view);
             match txid {
-                None => self.to_send(&ledger, &ledger.view()),
+                None => (all, left),
                 Some(txid) => {
-                    let all = self.to_send(&ledger, &ledger.view());
+                    if let Some(at) = left.iter().position(|(it, _)| *it == txid) {
+                        return Err(left.swap_remove(at).1);
+                    }
                     if !all.contains(&txid) {
                         check_missing(&ledger, txid, "sent again")?;
                     }
-                    with_parents(&ledger, &all, |it| *it == txid)
+                    (with_parents(&ledger, &all, |it| *it == txid), Vec::new())
                 }
             }
         };
-        self.send_each(&chosen)
+        let mut outcomes = self.send_each(&chosen)?;
+        outcomes.extend(left.into_iter().map(|(txid, why)| (txid, Some(why))));
+        Ok(outcomes)
     }
 
     /// `WalletInterface::abandon`.
@@ -242,10 +237,14 @@ impl RustWallet {
 
     /// Takes on to send a payment, so that no other does; none if it is no longer to be sent.
     fn claim(&self, txid: Txid) -> BitcoinResult<Option<Arc<Transaction>>> {
-        let settled_below = self.ledger().settled_below();
+        let mut ledger = self.ledger();
         let mut reservations = self.reservations();
         let booking = reservations.begin(reservations::now_ms())?;
-        if !booking.is_to_send(txid, settled_below)? {
+        let view = self.current_view(&mut ledger, &booking)?;
+        // What was handed over meanwhile may stand on what it replaces.
+        if !booking.is_to_send(txid, ledger.settled_below())?
+            || !bystanders(&ledger, &view, txid).is_empty()
+        {
             return Ok(None);
         }
         let Some(transaction) = booking.payment_transaction(txid)? else {
@@ -374,7 +373,7 @@ fn deep(ledger: &Ledger, view: &View) -> Vec<(Txid, u32)> {
 }
 
 /// Those of the payments that are wanted, parents first.
-fn in_order(ledger: &Ledger, is_wanted: impl Fn(&Txid) -> bool) -> Vec<Txid> {
+pub(super) fn in_order(ledger: &Ledger, is_wanted: impl Fn(&Txid) -> bool) -> Vec<Txid> {
     let payments = ledger.payments();
     let mut waiting: Vec<Txid> = payments.keys().copied().filter(is_wanted).collect();
     let mut ordered: Vec<Txid> = Vec::with_capacity(waiting.len());

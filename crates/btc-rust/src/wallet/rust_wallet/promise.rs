@@ -5,6 +5,8 @@ use btc_iface::{BitcoinResult, Chain};
 
 use super::{RESERVATION_MS, RustWallet};
 use crate::wallet::fault;
+use crate::wallet::keys::Keychain;
+use crate::wallet::ledger::Ledger;
 use crate::wallet::reservations::{self, End};
 
 impl RustWallet {
@@ -67,14 +69,19 @@ impl RustWallet {
         let reach = booking.change_reach()?;
         let outputs = transaction.output.iter();
         let scripts: Vec<_> = outputs.map(|it| it.script_pubkey.clone()).collect();
-        for ((address_type, chain), index) in ledger.places_of(&scripts, &reach) {
+        for (keychain, index) in ledger.places_of(&scripts, &reach) {
+            let (address_type, chain) = keychain;
             if chain != Chain::Change {
                 continue;
             }
-            let is_promised = booking
-                .reserved_change(address_type)?
-                .is_some_and(|reserved| reserved >= index);
-            if is_promised && !ledger.is_used((address_type, chain), index) {
+            let is_taken = if ledger.is_used(keychain, index) {
+                // A replacement may keep the change of what it replaces.
+                !named.iter().any(|it| pays(&ledger, *it, keychain, index))
+            } else {
+                let promised = booking.reserved_change(address_type)?;
+                promised.is_some_and(|promised| promised >= index)
+            };
+            if is_taken {
                 let message = "the change address was promised to another transaction since; \
                                build this one again";
                 return Err(fault::invalid(message));
@@ -148,4 +155,13 @@ impl RustWallet {
         booking.disallow_replacement(reservations::token(transaction), replaced)?;
         booking.commit()
     }
+}
+
+/// Whether a transaction pays this address of the wallet.
+fn pays(ledger: &Ledger, txid: Txid, keychain: Keychain, index: u32) -> bool {
+    let known = ledger.transaction(txid);
+    known.is_some_and(|known| {
+        let mut outputs = known.transaction.output.iter();
+        outputs.any(|output| ledger.index_of(&output.script_pubkey) == Some((keychain, index)))
+    })
 }
