@@ -12,6 +12,7 @@ mod handing;
 mod labels;
 mod locks;
 mod message;
+mod not_sent;
 mod one_block;
 mod own_payments;
 mod published;

@@ -133,22 +133,25 @@ class Handover:
     def failed(self, handed: Handed, error: BitcoinError) -> BitcoinError | None:
         """What the caller is told; None: another caller's handing over was a success.
 
-        A payment that was written down just now and is refused is forgotten: its coins are free.
-        One that was given up before is given up still. With any other end, a node may have it.
+        A payment that was written down just now and that no node has is forgotten: its coins are
+        free. One that was given up before is given up still. One that stays listed may be sent
+        again by itself, so the caller must not take it for refused.
         """
-        if not handed.is_own or error.kind is not ErrorKind.REJECTED:
+        if not handed.is_own:
             return error
-        try:
-            with self._reservations.booking() as booking:
-                if handed.is_new:
-                    if booking.delete_payment(handed.tx, handed.next_ms):
+        if sending.is_final(error):
+            try:
+                with self._reservations.booking() as booking:
+                    if handed.is_new:
+                        if booking.delete_payment(handed.tx, handed.next_ms):
+                            return error
+                        if booking.is_accepted(handed.tx.GetTxid()):
+                            return None
+                    elif self._is_given_up_again(handed, booking):
                         return error
-                    if booking.is_accepted(handed.tx.GetTxid()):
-                        return None
-                elif self._is_given_up_again(handed, booking):
-                    return error
-        except _FAILURES as failure:
-            return _still_listed(handed.tx, error, f"that could not be written down ({failure})")
+            except _FAILURES as failure:
+                why = f"that could not be written down ({failure})"
+                return _still_listed(handed.tx, error, why)
         if handed.is_new:
             return _still_listed(handed.tx, error, "another caller has handed it over meanwhile")
         standing = self._follower.standings().get(handed.tx.GetTxid())
@@ -284,11 +287,15 @@ class Handover:
         )
 
 
-def _still_listed(tx: CTransaction, refusal: BitcoinError, why: str) -> BitcoinError:
+def _still_listed(tx: CTransaction, cause: BitcoinError, why: str) -> BitcoinError:
+    if sending.is_final(cause):
+        said = f"the node did not take the payment now ({cause.message}), and {why}: it is still"
+    else:
+        said = f"whether the payment was sent is not known ({cause.message}): it is"
     return BitcoinError(
         ErrorKind.UNAVAILABLE,
-        f"the node refused the payment now ({refusal.message}), and {why}: it is still listed, and "
-        "may be sent again; see btc history before you pay anew",
+        f"{said} listed, and may be sent again by itself; see btc history, and cancel it (btc "
+        "cancel) or give it up (btc abandon) before you pay anew",
         payment=_name(tx),
     )
 

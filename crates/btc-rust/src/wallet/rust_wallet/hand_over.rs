@@ -45,11 +45,16 @@ enum Decided {
     AsSaid,
     /// It was refused, and a node has taken it from another caller meanwhile.
     TakenMeanwhile,
-    /// It was refused, and another caller has handed it over meanwhile.
-    StillListed,
-    /// It was refused, and is open from a handing over before.
-    StillOpen,
+    /// It may be sent again by itself, for this reason.
+    StillListed(&'static str),
 }
+
+/// Why a payment is listed that another caller has handed over since it was written down.
+const BY_ANOTHER: &str = "another caller has handed it over meanwhile";
+/// Why one is listed that was there before.
+const BEFORE: &str = "it was handed over before";
+/// Why one is listed that a node may have.
+const UNCLEAR: &str = "a node may have it all the same";
 
 impl RustWallet {
     /// Hands a transaction to the network through the wallet's source; what is known already is
@@ -58,7 +63,8 @@ impl RustWallet {
     /// # Errors
     /// As `BitcoinInterface::broadcast_transaction`. `Rejected` also when it spends coins of
     /// another open payment that it does not replace, or coins that are reserved for another
-    /// transaction: the context names it, and nothing was sent.
+    /// transaction: the context names it, and nothing was sent. `Unavailable` with its txid as
+    /// `payment`, whatever the cause: it is listed as a payment, and may be sent again by itself.
     ///
     /// # Effects
     /// Money moves when it is mined. A payment is on disk before it is sent
@@ -95,9 +101,11 @@ impl RustWallet {
             Err(error) => error,
         };
         let decided = self.decide(&transaction, handed, Some(&error));
+        let is_again = matches!(handed, Handed::Again { .. });
         // A node without an index of transactions does not know one whose outputs are spent. Only
         // now: what the books read while the row is there counts as used.
-        if is_refusal(&error) && self.is_confirmed(transaction.compute_txid()) {
+        let may_be_there = is_refusal(&error) || (is_again && is_final(&error));
+        if may_be_there && self.is_confirmed(transaction.compute_txid()) {
             self.note_sent(&transaction, handed);
             return Ok(known);
         }
@@ -105,12 +113,10 @@ impl RustWallet {
         Err(match decided {
             // What a node knows is success.
             Ok(Decided::TakenMeanwhile) => return Ok(known),
-            Ok(Decided::StillListed) => still_listed("another caller has handed it over meanwhile"),
-            Ok(Decided::StillOpen) => still_listed("it was handed over before"),
-            Err(cause) if is_refusal(&error) => {
-                still_listed("that could not be written down").with_source(cause)
-            }
-            Ok(Decided::AsSaid) | Err(_) => error,
+            Ok(Decided::AsSaid) => error,
+            Ok(Decided::StillListed(why)) => still_listed(why),
+            Err(_) if handed == Handed::Foreign => error,
+            Err(cause) => still_listed("that could not be written down").with_source(cause),
         })
     }
 
@@ -121,12 +127,14 @@ impl RustWallet {
         }
     }
 
-    /// Whether the newest chain has the transaction; not where the chain cannot be read.
+    /// Whether the chain has the transaction: the newest, or the last one that was seen where that
+    /// cannot be read.
     fn is_confirmed(&self, txid: Txid) -> bool {
-        self.followed().is_ok() && {
-            let known = self.ledger().transaction(txid);
-            known.is_some_and(|known| known.block.is_some())
+        if let Err(error) = self.followed() {
+            tracing::debug!(%error, "the books are those of the last look");
         }
+        let known = self.ledger().transaction(txid);
+        known.is_some_and(|known| known.block.is_some())
     }
 
     /// The reason why these bytes must not be handed over, if there is one. Writes nothing. Of an
@@ -260,41 +268,40 @@ impl RustWallet {
                         next_broadcast_ms,
                     },
                     Some(error),
-                ) if is_refusal(error) => {
-                    let is_deleted = booking.delete_payment(txid, token, next_broadcast_ms)?;
-                    decided = if is_deleted {
-                        Decided::AsSaid
-                    } else {
-                        Decided::StillListed
-                    };
+                ) if is_final(error) => {
+                    if !booking.delete_payment(txid, token, next_broadcast_ms)? {
+                        decided = Decided::StillListed(BY_ANOTHER);
+                    }
                 }
+                (Handed::New { .. }, Some(_)) => decided = Decided::StillListed(UNCLEAR),
                 (
                     Handed::Again {
                         abandoned_ms,
                         next_broadcast_ms,
                     },
                     Some(error),
-                ) if is_refusal(error) => {
+                ) => {
                     let is_given_up = match abandoned_ms {
-                        Some(at_ms) => booking.give_up_again(txid, at_ms, next_broadcast_ms)?,
-                        None => false,
+                        Some(at_ms) if is_final(error) => {
+                            booking.give_up_again(txid, at_ms, next_broadcast_ms)?
+                        }
+                        _ => false,
                     };
                     // One that is decided by the chain is not sent again.
                     let standing = ledger.view().standing(txid);
                     let is_open = ledger.payments().contains_key(&txid)
                         && standing.is_none_or(|it| it.is_open() || it.is_given_up);
                     if !is_given_up && is_open {
-                        decided = Decided::StillOpen;
+                        decided = Decided::StillListed(BEFORE);
                     }
                 }
-                // What became of it is not known.
-                _ => {}
+                (Handed::Foreign, Some(_)) => {}
             }
             let payments = booking.payments(ledger.settled_below())?;
             let reach = booking.change_reach()?;
             booking.commit()?;
             let is_taken = payments.get(&txid).is_some_and(|row| row.is_accepted);
-            if decided == Decided::StillListed && is_taken {
+            if decided == Decided::StillListed(BY_ANOTHER) && is_taken {
                 decided = Decided::TakenMeanwhile;
             }
             ledger.set_payments(payments, &reach, |txid| {
@@ -314,12 +321,30 @@ fn is_refusal(error: &BitcoinError) -> bool {
     error.kind() == ErrorKind::Rejected
 }
 
-/// That the node refused a payment, which may be sent again all the same.
-fn still_listed(transaction: &Transaction, refusal: &BitcoinError, why: &str) -> BitcoinError {
+/// Whether no node has it by this handing over: refused, or certainly not handed to one
+/// ([`ChainSource::broadcast`](crate::wallet::source::ChainSource::broadcast)).
+fn is_final(error: &BitcoinError) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Rejected
+            | ErrorKind::Auth
+            | ErrorKind::Configuration
+            | ErrorKind::InvalidInput
+            | ErrorKind::Unsupported
+    )
+}
+
+/// That a payment may be sent again by itself, however this handing over ended.
+fn still_listed(transaction: &Transaction, cause: &BitcoinError, why: &str) -> BitcoinError {
+    let said = cause.message();
+    let message = if is_final(cause) {
+        format!("the node did not take the payment now ({said}), and {why}: it is still listed,")
+    } else {
+        format!("whether the payment was sent is not known ({said}): it is listed,")
+    };
     let message = format!(
-        "the node refused the payment now ({}), and {why}: it is still listed, and may be sent \
-         again; see btc history before you pay anew",
-        refusal.message()
+        "{message} and may be sent again by itself; see btc history, and cancel it (btc cancel) or \
+         give it up (btc abandon) before you pay anew"
     );
     let operation = Operation::BroadcastTransaction;
     BitcoinError::new(ErrorKind::Unavailable, operation, message)
