@@ -126,6 +126,8 @@ impl Stage {
         let is_open = matches!(payment.phase, Phase::Open { .. });
         let is_lost = payments.is_built_on_abandoned(&truth, &payment);
         let standing = payments.standing(&truth, &payment);
+        // It is given up only with what it was built on, and may come back.
+        let may_come_back = is_open && is_lost;
         let refusal = if is_open && !is_lost {
             None
         } else {
@@ -149,7 +151,12 @@ impl Stage {
         if let Some(reason) = refusal {
             return match sent {
                 Err(error)
-                    if error.kind() == ErrorKind::Rejected && error.message().contains(reason) =>
+                    if error.message().contains(reason)
+                        && (if may_come_back {
+                            is_still_listed(&error)
+                        } else {
+                            error.kind() == ErrorKind::Rejected
+                        }) =>
                 {
                     self.note("refused before the node was asked");
                     Ok(())
@@ -175,10 +182,7 @@ impl Stage {
                     return Err(format!("the node would take {txid}: {error}").into());
                 }
                 // Who is told that it is refused pays anew: it must not be sent again then.
-                let may_come = matches!(
-                    standing,
-                    Standing::InMempool | Standing::Missing | Standing::Replaced
-                );
+                let may_come = is_open && !self.houses[house].is_settled(txid)?;
                 if is_still_listed(error) != may_come {
                     return Err(format!("{txid} is {standing:?}, and {error} was said").into());
                 }

@@ -31,11 +31,13 @@ class Refusal(NamedTuple):
 
     message: str
     context: dict[str, str]
+    kind: ErrorKind = ErrorKind.REJECTED
+    """Not `REJECTED` where the transaction may be sent by itself all the same."""
 
     @property
     def error(self) -> BitcoinError:
         """The error that a caller gets."""
-        return BitcoinError(ErrorKind.REJECTED, self.message, **self.context)
+        return BitcoinError(self.kind, self.message, **self.context)
 
 
 def refusal_of(tx: CTransaction, booking: Booking, follower: Follower) -> Refusal | None:

@@ -9,6 +9,7 @@ use btc_iface::{
 
 use super::RustWallet;
 use super::conflicts::{check, dropped_by, is_promised, spends_own, trespass};
+use super::listed::{BY_ANOTHER, UNCLEAR, WITH_PARENT, is_final, still_listed, why_listed};
 use crate::convert;
 use crate::wallet::reservations;
 use crate::wallet::source::Follower;
@@ -48,13 +49,6 @@ enum Decided {
     /// It may be sent again by itself, for this reason.
     StillListed(&'static str),
 }
-
-/// Why a payment is listed that another caller has handed over since it was written down.
-const BY_ANOTHER: &str = "another caller has handed it over meanwhile";
-/// Why one is listed that was there before.
-const BEFORE: &str = "it was handed over before";
-/// Why one is listed that a node may have.
-const UNCLEAR: &str = "a node may have it all the same";
 
 impl RustWallet {
     /// Hands a transaction to the network through the wallet's source; what is known already is
@@ -200,7 +194,12 @@ impl RustWallet {
                 payment.row.abandoned_ms.is_some() || is_lost
             });
             if is_lost && let Err(refusal) = check(&ledger, &view, &booking, transaction)? {
-                return Ok(Err(refusal));
+                let is_given_up = known.is_some_and(|it| it.row.abandoned_ms.is_some());
+                return Ok(Err(if is_given_up {
+                    refusal
+                } else {
+                    still_listed(transaction, &refusal, WITH_PARENT)
+                }));
             }
             let handed = Handed::Again {
                 abandoned_ms: known.and_then(|payment| payment.row.abandoned_ms),
@@ -287,12 +286,8 @@ impl RustWallet {
                         }
                         _ => false,
                     };
-                    // One that is decided by the chain is not sent again.
-                    let standing = ledger.view().standing(txid);
-                    let is_open = ledger.payments().contains_key(&txid)
-                        && standing.is_none_or(|it| it.is_open() || it.is_given_up);
-                    if !is_given_up && is_open {
-                        decided = Decided::StillListed(BEFORE);
+                    if !is_given_up && let Some(why) = why_listed(&ledger, txid) {
+                        decided = Decided::StillListed(why);
                     }
                 }
                 (Handed::Foreign, Some(_)) => {}
@@ -319,36 +314,6 @@ impl RustWallet {
 /// Whether a node has said no, in whatever words.
 fn is_refusal(error: &BitcoinError) -> bool {
     error.kind() == ErrorKind::Rejected
-}
-
-/// Whether no node has it by this handing over: refused, or certainly not handed to one
-/// ([`ChainSource::broadcast`](crate::wallet::source::ChainSource::broadcast)).
-fn is_final(error: &BitcoinError) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Rejected
-            | ErrorKind::Auth
-            | ErrorKind::Configuration
-            | ErrorKind::InvalidInput
-            | ErrorKind::Unsupported
-    )
-}
-
-/// That a payment may be sent again by itself, however this handing over ended.
-fn still_listed(transaction: &Transaction, cause: &BitcoinError, why: &str) -> BitcoinError {
-    let said = cause.message();
-    let message = if is_final(cause) {
-        format!("the node did not take the payment now ({said}), and {why}: it is still listed,")
-    } else {
-        format!("whether the payment was sent is not known ({said}): it is listed,")
-    };
-    let message = format!(
-        "{message} and may be sent again by itself; see btc history, and cancel it (btc cancel) or \
-         give it up (btc abandon) before you pay anew"
-    );
-    let operation = Operation::BroadcastTransaction;
-    BitcoinError::new(ErrorKind::Unavailable, operation, message)
-        .with_context("payment", transaction.compute_txid())
 }
 
 /// When a payment is sent again that is handed over now.
