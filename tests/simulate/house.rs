@@ -148,6 +148,16 @@ impl House {
         Ok(found)
     }
 
+    /// Whether a payment is settled by the shared file.
+    pub(crate) fn is_settled(&self, txid: Txid) -> Result<bool, Failure> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM payments WHERE txid = ?1
+                       AND settled_height IS NOT NULL)";
+        let found = self
+            .connect()?
+            .query_row(sql, [txid.to_string()], |row| row.get(0))?;
+        Ok(found)
+    }
+
     /// The coins that are reserved in the shared file, with the reason.
     pub(crate) fn reserved_rows(&self) -> Result<Vec<(OutPoint, String)>, Failure> {
         let connection = self.connect()?;

@@ -98,7 +98,9 @@ pub trait BitcoinInterface: Send + Sync {
     ///
     /// # Errors
     /// `InvalidInput`: `txid` or `wtxid` do not belong to the fields, or the node cannot decode
-    /// the bytes. `Rejected`: the node refuses it; the message holds the node's reason.
+    /// the bytes. `Rejected`: the node refuses it; the message holds the node's reason. `Unavailable`
+    /// with its txid as `payment` in the context: the wallet has it written down as its payment and
+    /// may send it again by itself; paying anew could pay twice, handing it over again is safe.
     ///
     /// # Effects
     /// Money moves when it is mined.

@@ -237,7 +237,7 @@ impl Core {
                 Ok(true) => Ok(()),
                 Ok(false) => Err(error.with_context("txid", txid)),
                 // Whether it is known decides between success and refusal, so neither is said.
-                Err(lookup) => Err(lookup
+                Err(lookup) => Err(unclear(lookup)
                     .with_context("txid", txid)
                     .with_context("refused before", error.message())),
             },
@@ -273,6 +273,22 @@ impl Core {
         self.rpc
             .call(method, params)
             .map_err(|cause| error::from_rpc(operation, cause))
+    }
+}
+
+/// The error of a look-up after a transaction was sent. A kind that would say that nothing was sent
+/// (`Auth` where the node allows the one call and not the other) becomes `Unavailable`.
+fn unclear(lookup: BitcoinError) -> BitcoinError {
+    match lookup.kind() {
+        ErrorKind::Unavailable
+        | ErrorKind::Timeout
+        | ErrorKind::InvalidResponse
+        | ErrorKind::Internal => lookup,
+        _ => {
+            let message = lookup.message().to_owned();
+            BitcoinError::new(ErrorKind::Unavailable, lookup.operation(), message)
+                .with_source(lookup)
+        }
     }
 }
 

@@ -17,6 +17,8 @@ use crate::step::Step;
 pub(crate) enum Way {
     Clear,
     Disturbed,
+    /// The node answers HTTP 403 to what is sent.
+    Forbidden,
 }
 
 impl Stage {
@@ -28,12 +30,16 @@ impl Stage {
         }
     }
 
-    /// A payment is handed over, and the answer does not come: before the node has it, or after.
+    /// A payment is handed over, and the answer does not come: before the node has it, or after. Or
+    /// the node forbids the call.
     pub(super) fn lose_answer(&mut self, step: &Step) -> Result<(), Failure> {
         let (house, language, side) = self.side(step)?;
         let Some(txid) = self.build(step, Way::Clear)? else {
             return Ok(());
         };
+        if step.once_in(4, 4) {
+            return self.hand_over_forbidden(house, language, &side, txid);
+        }
         let lost = if step.once_in(0, 2) {
             Moment::After
         } else {
@@ -42,6 +48,24 @@ impl Stage {
         self.lose_answers(lost);
         self.say(format!("the answer will be lost, {lost:?} its effect"));
         let sent = self.hand_over(house, language, &side, txid, Way::Disturbed);
+        self.node.set_tap(None);
+        sent
+    }
+
+    /// A payment is handed over while the node does not allow the call.
+    fn hand_over_forbidden(
+        &mut self,
+        house: usize,
+        language: Language,
+        side: &Side,
+        txid: Txid,
+    ) -> Result<(), Failure> {
+        self.node.set_tap(Some(Box::new(|call, moment| {
+            let is_it = call.name == "sendrawtransaction" && moment == Moment::Before;
+            if is_it { Fate::Forbid } else { Fate::Proceed }
+        })));
+        self.say("the node will forbid it".to_owned());
+        let sent = self.hand_over(house, language, side, txid, Way::Forbidden);
         self.node.set_tap(None);
         sent
     }
@@ -79,6 +103,9 @@ impl Stage {
             .map(|it| it.txid)
             .collect();
         match step.one_of(2, &handed) {
+            Some(txid) if step.once_in(4, 4) => {
+                self.hand_over_forbidden(house, language, &side, *txid)
+            }
             Some(txid) => self.hand_over(house, language, &side, *txid, Way::Clear),
             None => self.idle("no payment was handed over"),
         }
@@ -99,6 +126,8 @@ impl Stage {
         let is_open = matches!(payment.phase, Phase::Open { .. });
         let is_lost = payments.is_built_on_abandoned(&truth, &payment);
         let standing = payments.standing(&truth, &payment);
+        // It is given up only with what it was built on, and may come back.
+        let may_come_back = is_open && is_lost;
         let refusal = if is_open && !is_lost {
             None
         } else {
@@ -122,7 +151,12 @@ impl Stage {
         if let Some(reason) = refusal {
             return match sent {
                 Err(error)
-                    if error.kind() == ErrorKind::Rejected && error.message().contains(reason) =>
+                    if error.message().contains(reason)
+                        && (if may_come_back {
+                            is_still_listed(&error)
+                        } else {
+                            error.kind() == ErrorKind::Rejected
+                        }) =>
                 {
                     self.note("refused before the node was asked");
                     Ok(())
@@ -153,16 +187,17 @@ impl Stage {
         let phase = match &sent {
             Ok(_) if is_there => again,
             Ok(_) => return Err(format!("{txid} is said to be sent, and is not there").into()),
-            Err(error) if error.kind() == ErrorKind::Rejected || is_still_listed(error) => {
-                if node_says.is_ok() || knows {
+            Err(error) if is_not_taken(error, way) => {
+                if way == Way::Forbidden {
+                    self.note("forbidden by the node");
+                } else {
+                    self.note("refused by the node");
+                }
+                if knows || (node_says.is_ok() && way != Way::Forbidden) {
                     return Err(format!("the node would take {txid}: {error}").into());
                 }
-                self.note("refused by the node");
                 // Who is told that it is refused pays anew: it must not be sent again then.
-                let may_come = matches!(
-                    standing,
-                    Standing::InMempool | Standing::Missing | Standing::Replaced
-                );
+                let may_come = is_open && !self.houses[house].is_settled(txid)?;
                 if is_still_listed(error) != may_come {
                     return Err(format!("{txid} is {standing:?}, and {error} was said").into());
                 }
@@ -266,6 +301,16 @@ impl Stage {
         }
         Ok(())
     }
+}
+
+/// Whether it says that the node did not take the payment.
+fn is_not_taken(error: &BitcoinError, way: Way) -> bool {
+    let kind = if way == Way::Forbidden {
+        ErrorKind::Auth
+    } else {
+        ErrorKind::Rejected
+    };
+    error.kind() == kind || is_still_listed(error)
 }
 
 /// Whether it says that a payment which the node has refused is open still.

@@ -172,6 +172,23 @@ impl Stage {
             (Standing::Missing, Err(error)) => {
                 Err(format!("{} cannot be given up: {error}", payment.txid).into())
             }
+            // It was given up with what it was built on alone, and is so itself now.
+            (_, Ok(gone))
+                if gone.first() == Some(&payment.txid)
+                    && matches!(payment.phase, Phase::Open { .. })
+                    && self.houses[house]
+                        .payments
+                        .is_built_on_abandoned(&truth, &payment) =>
+            {
+                for txid in gone {
+                    if let Some(payment) = self.houses[house].payments.get_mut(txid)
+                        && let Phase::Open { due_ms } = payment.phase
+                    {
+                        payment.phase = Phase::Abandoned { due_ms };
+                    }
+                }
+                Ok(())
+            }
             (_, Ok(_)) => Err(format!("{} is {standing:?} and was given up", payment.txid).into()),
             (_, Err(error)) => refused(&error),
         }

@@ -11,6 +11,16 @@ from btc_legacy.rpc import RpcClient, RpcError
 
 _VERIFY_ERROR, _VERIFY_REJECTED, _ALREADY_IN_CHAIN = -25, -26, -27
 
+# A handing over that ends with one of these has given the transaction to no node: it is refused, or
+# nothing of it was sent, or the node has looked at nothing but the call.
+_FINAL = (
+    ErrorKind.REJECTED,
+    ErrorKind.AUTH,
+    ErrorKind.CONFIGURATION,
+    ErrorKind.INVALID_INPUT,
+    ErrorKind.UNSUPPORTED,
+)
+
 # What Bitcoin Core says of a transaction that pays too little by itself.
 _TOO_CHEAP = ("min relay fee not met", "mempool min fee not met")
 
@@ -41,6 +51,11 @@ def send_package(rpc: RpcClient, parent: bytes, child: bytes) -> None:
         raise BitcoinError(ErrorKind.REJECTED, f"the node rejected the package: {said:.200}")
 
 
+def is_final(error: BitcoinError) -> bool:
+    """Whether no node has a transaction by the handing over that ended so."""
+    return error.kind in _FINAL
+
+
 def is_too_cheap(error: BitcoinError) -> bool:
     """Whether the node refused a transaction for its fee, so that a child may pay for it."""
     return error.kind is ErrorKind.REJECTED and any(said in error.message for said in _TOO_CHEAP)
@@ -53,8 +68,9 @@ def knows(rpc: RpcClient, txid: str, rejection: str) -> bool:
     except BitcoinError as error:
         if error.kind is ErrorKind.NOT_FOUND:
             return False
+        # It was sent: a look-up that is forbidden must not read as if it was not.
         raise BitcoinError(
-            error.kind,
+            ErrorKind.UNAVAILABLE if is_final(error) else error.kind,
             f"{rejection}; whether it already has the transaction is unknown: {error.message}",
         ) from error
     # The index keeps transactions of abandoned blocks; those have a block and no confirmation.

@@ -9,11 +9,22 @@ import pytest
 
 from btc_legacy import pieces, sending
 from btc_legacy.backend import LegacyBackend
+from btc_legacy.encode import encode_transaction
 from btc_legacy.errors import BitcoinError, ErrorKind
 from btc_legacy.wallet import chain
 from btc_legacy.wallet.payments import PaymentState
 from tests.following import TARGET
-from tests.paying import forget_mempool, fund, make_due, mempool, pay, states
+from tests.paying import (
+    CONFLICT,
+    NO_MEMPOOL,
+    forget_mempool,
+    fund,
+    make_due,
+    mempool,
+    pay,
+    plan,
+    states,
+)
 from tests.regtest import Node, needs_bitcoind
 from tests.wallet_folder import reservations
 
@@ -137,3 +148,71 @@ def test_a_confirmed_payment_is_not_said_to_be_rejected_when_the_chain_cannot_be
             assert wallet.broadcast_transaction(first) == first["txid"]
         finally:
             node.start()
+
+
+def give_up(folder: Path, txid: str) -> None:
+    """Gives a payment up alone, as one that was built on it was not handed over yet."""
+    with reservations(folder) as database:
+        database.execute("UPDATE payments SET abandoned_ms = 5 WHERE txid = ?", (txid,))
+
+
+def test_a_payment_that_is_given_up_with_its_parent_alone_is_not_said_to_be_rejected(
+    node: Node, wallet: LegacyBackend, folder: Path
+) -> None:
+    fund(node, wallet, 50_000)
+    parent = pay(wallet, 10_000)
+    child = wallet.create_transaction([(TARGET, 5_000)], 2)
+    forget_mempool(node)
+    node.stop()
+    with pytest.raises(BitcoinError, match="is not known"):
+        wallet.broadcast_transaction(child)
+    node.start(NO_MEMPOOL)
+    give_up(folder, parent["txid"])
+    assert states(wallet)[child["txid"]] is PaymentState.ABANDONED
+    with pytest.raises(BitcoinError, match="what it descends from was given up") as caught:
+        wallet.broadcast_transaction(child)
+    assert caught.value.kind is ErrorKind.UNAVAILABLE
+    assert caught.value.context == {"payment": child["txid"]}
+
+
+def test_a_payment_that_spends_coins_of_another_may_come_back_with_its_parent(
+    node: Node, wallet: LegacyBackend, folder: Path
+) -> None:
+    fund(node, wallet, 50_000, 40_000)
+    parent = pay(wallet, 10_000)
+    # Of the change of the parent, and of the second coin.
+    child = wallet.create_transaction([(TARGET, 70_000)], 2)
+    forget_mempool(node)
+    node.stop()
+    with pytest.raises(BitcoinError, match="is not known"):
+        wallet.broadcast_transaction(child)
+    node.start(NO_MEMPOOL)
+    give_up(folder, parent["txid"])
+    assert states(wallet)[child["txid"]] is PaymentState.ABANDONED
+    pay(wallet, 60_000)
+    match = f"{CONFLICT}.*what it descends from was given up"
+    with pytest.raises(BitcoinError, match=match) as caught:
+        wallet.broadcast_transaction(child)
+    assert caught.value.kind is ErrorKind.UNAVAILABLE
+    assert caught.value.context == {"payment": child["txid"]}
+
+
+def test_a_payment_whose_rival_can_be_undone_is_not_said_to_be_rejected(
+    node: Node, wallet: LegacyBackend, folder: Path
+) -> None:
+    fund(node, wallet, 50_000)
+    first = pay(wallet, 10_000)
+    rival = plan(wallet, first, 20_000, 9)
+    forget_mempool(node)
+    node.rpc.write("sendrawtransaction", encode_transaction(rival).hex())
+    node.mine()
+    assert states(wallet)[first["txid"]] is PaymentState.CONFLICTED
+    with pytest.raises(BitcoinError, match="can be undone") as caught:
+        wallet.broadcast_transaction(first)
+    assert caught.value.kind is ErrorKind.UNAVAILABLE
+    assert caught.value.context == {"payment": first["txid"]}
+    node.mine(143)
+    wallet.get_balance()
+    with pytest.raises(BitcoinError) as caught:
+        wallet.broadcast_transaction(first)
+    assert caught.value.kind is ErrorKind.REJECTED

@@ -226,6 +226,7 @@ impl Shared {
                 let text = format!("{message} ({code})");
                 return Some(Reply::text(503, text));
             }
+            Fate::Forbid => return Some(Reply::empty(403)),
         }
         let reply = rest::answer(&mut self.world(), path);
         match self.tap(&call, Moment::After) {
@@ -245,6 +246,7 @@ impl Shared {
             Fate::Refuse(code, message) => {
                 return Some(envelope(asked, Err(RpcError::new(code, message))));
             }
+            Fate::Forbid => return Some((403, String::new())),
         }
         let answer = {
             let mut world = self.world();

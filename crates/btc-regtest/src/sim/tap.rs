@@ -27,6 +27,9 @@ pub enum Fate {
     Drop,
     /// This error is answered, and nothing is done. Before the effect only.
     Refuse(i32, String),
+    /// HTTP 403 is answered, as Core does by `rpcwhitelist`, and nothing is done. Before the effect
+    /// only.
+    Forbid,
 }
 
 /// Is asked about each call, twice. It may use the node.

@@ -96,6 +96,17 @@ fn a_refusal_that_cannot_be_looked_into_is_no_refusal() {
 }
 
 #[test]
+fn a_refusal_that_may_not_be_looked_into_does_not_read_as_if_nothing_was_sent() {
+    let forbidden = || Reply::Http(403, Vec::new());
+    let (result, _) = send(|| Reply::Error(-26, "txn-already-known"), forbidden);
+    let error = result.expect_err("unclear");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(error.to_string().contains("txn-already-known"), "{error}");
+    let (result, _) = send(forbidden, unknown);
+    assert_eq!(result.expect_err("not sent").kind(), ErrorKind::Auth);
+}
+
+#[test]
 fn bytes_that_the_node_cannot_decode_are_invalid_input() {
     let (result, _) = send(|| Reply::Error(-22, "TX decode failed"), unknown);
     assert_eq!(result.expect_err("refused").kind(), ErrorKind::InvalidInput);

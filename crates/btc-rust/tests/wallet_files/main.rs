@@ -13,6 +13,7 @@ mod handing;
 mod labels;
 mod locks;
 mod message;
+mod not_sent;
 mod one_block;
 mod own_payments;
 mod previews;

@@ -3,7 +3,10 @@
 use bitcoin::absolute::LockTime;
 use bitcoin::transaction::Version;
 use bitcoin::{Amount, Transaction, TxIn, TxOut};
-use btc_iface::{AddressType, BitcoinTransaction, FeeRate, PaymentState, WalletInterface};
+use btc_iface::{
+    AddressType, BitcoinError, BitcoinTransaction, ErrorKind, FeeRate, PaymentState,
+    WalletInterface,
+};
 use btc_regtest::sim::{Fate, Moment, coins};
 use btc_rust::wallet::RustWallet;
 use btc_rust::wallet::reservations::{Reservations, now_ms};
@@ -138,4 +141,86 @@ fn a_confirmed_payment_is_not_said_to_be_rejected_when_the_chain_cannot_be_read(
     let again = wallet.broadcast_transaction(&first);
     scene.node.set_tap(None);
     assert_eq!(again.expect("it is in the chain"), first.txid);
+}
+
+/// From now on the node gets nothing that is sent.
+fn lose_what_is_sent(scene: &Simulated) {
+    scene.node.set_tap(Some(Box::new(|call, moment| {
+        let is_it = call.name == "sendrawtransaction" && moment == Moment::Before;
+        if is_it { Fate::Drop } else { Fate::Proceed }
+    })));
+}
+
+#[track_caller]
+fn listed(error: &BitcoinError, payment: &BitcoinTransaction, why: &str) {
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(error.message().contains(why), "{error}");
+    let named = ("payment".to_owned(), payment.txid.to_string());
+    assert!(error.context().contains(&named), "{error}");
+}
+
+fn state(wallet: &RustWallet, payment: &BitcoinTransaction) -> Option<PaymentState> {
+    let all = wallet.history().expect("books").into_iter();
+    let mut found = all.filter(|it| it.txid == payment.txid);
+    found.next().map(|it| it.state)
+}
+
+#[test]
+fn a_payment_that_is_given_up_with_its_parent_alone_is_not_said_to_be_rejected() {
+    let (scene, wallet) = Simulated::funded(&[500_000]);
+    let parent = pay(&wallet, 50_000);
+    let child = wallet.create_transaction(vec![(payee(), 20_000)], 2);
+    let child = child.expect("of the change");
+    forget_mempool(&scene, &wallet);
+    wallet.abandon(parent.txid).expect("missing");
+    lose_what_is_sent(&scene);
+    let lost = wallet.broadcast_transaction(&child);
+    listed(&lost.expect_err("no answer"), &child, "is not known");
+    scene.node.set_tap(None);
+    wallet.sync().expect("followed");
+    assert_eq!(state(&wallet, &child), Some(PaymentState::Abandoned));
+    let refused = wallet.broadcast_transaction(&child);
+    let refused = refused.expect_err("its coin is not there");
+    listed(&refused, &child, "what it descends from was given up");
+    // Another payment takes the coin of the parent, which the child would need.
+    let other = wallet.create_transaction(vec![(payee(), 30_000)], 2);
+    other.expect("the coin is free");
+    // As the message says: given up itself, it does not come back with its parent.
+    assert_eq!(wallet.abandon(child.txid).expect("listed"), [child.txid]);
+    scene.node.submit(&whole(&parent)).expect("taken");
+    scene.node.mine(coins::script(3)).expect("a block");
+    wallet.sync().expect("followed");
+    assert_eq!(state(&wallet, &child), Some(PaymentState::Abandoned));
+    let again = wallet.broadcast_transaction(&child);
+    again.expect("its coin is there again, and it is handed over by the user");
+}
+
+#[test]
+fn a_payment_whose_rival_can_be_undone_is_not_said_to_be_rejected() {
+    let (scene, wallet) = Simulated::funded(&[500_000]);
+    let first = pay(&wallet, 50_000);
+    forget_mempool(&scene, &wallet);
+    wallet.abandon(first.txid).expect("missing");
+    let rival = wallet.create_transaction(vec![(payee(), 60_000)], 5);
+    let rival = whole(&rival.expect("the coin is free"));
+    wallet.release(&rival).expect("reserved");
+    wallet.broadcast_transaction(&first).expect("taken");
+    scene.node.restart(false).expect("it starts again");
+    scene.node.submit(&rival).expect("taken");
+    scene.node.mine(coins::script(3)).expect("a block");
+    wallet.sync().expect("followed");
+    assert_eq!(state(&wallet, &first), Some(PaymentState::Conflicted));
+    let error = wallet.broadcast_transaction(&first);
+    listed(
+        &error.expect_err("its coin is spent"),
+        &first,
+        "can be undone",
+    );
+    for _ in 0..143 {
+        scene.node.mine(coins::script(3)).expect("a block");
+    }
+    wallet.sync().expect("followed");
+    let error = wallet.broadcast_transaction(&first);
+    let error = error.expect_err("its coin is spent");
+    assert_eq!(error.kind(), ErrorKind::Rejected, "{error}");
 }

@@ -30,7 +30,8 @@ pub(super) fn remark(text: impl Display) {
 }
 
 /// The error of a broadcast, with the txid in it. Where the network's answer is not known, the
-/// message says that the transaction may have been sent.
+/// message says that the transaction may have been sent; of one that the wallet has written down,
+/// that it may be sent by itself, and what to do.
 pub(in crate::verbs) fn of_broadcast(error: BitcoinError, txid: Txid) -> BitcoinError {
     let is_refused = matches!(
         error.kind(),
@@ -48,8 +49,16 @@ pub(in crate::verbs) fn of_broadcast(error: BitcoinError, txid: Txid) -> Bitcoin
     if is_refused {
         return error;
     }
-    let message = "whether the transaction was sent is not known; look for its txid (`btc tx`, \
-                   `btc history`) before you pay again";
+    let txid = txid.to_string();
+    let is_listed = |(name, value): &(String, String)| name == "payment" && *value == txid;
+    let message = if error.context().iter().any(is_listed) {
+        "the transaction is a payment of the wallet now, may have been sent, and may be sent again \
+         by itself; look for it (`btc history`), and send it at once (`btc rebroadcast`), cancel it \
+         (`btc cancel`) or give it up (`btc abandon`) before you pay again"
+    } else {
+        "whether the transaction was sent is not known; look for its txid (`btc tx`, `btc \
+         history`) before you pay again"
+    };
     let said = BitcoinError::new(error.kind(), error.operation(), message);
     let context = error.context().to_vec().into_iter();
     let said = context.fold(said, |said, (name, value)| said.with_context(name, value));
@@ -93,6 +102,24 @@ mod tests {
         }
         let refused = broadcast(ErrorKind::Rejected);
         assert_eq!(refused.message(), "no answer");
+    }
+
+    #[test]
+    fn of_a_payment_that_is_listed_it_says_that_it_may_be_sent_by_itself_and_what_to_do() {
+        let txid = Txid::all_zeros();
+        let error = BitcoinError::new(
+            ErrorKind::Unavailable,
+            Operation::BroadcastTransaction,
+            "no answer",
+        );
+        let listed = of_broadcast(error.clone().with_context("payment", txid), txid);
+        let another = of_broadcast(error.with_context("payment", "ab"), txid);
+        for said in ["may be sent again by itself", "btc abandon", "btc history"] {
+            assert!(listed.message().contains(said), "{listed}");
+        }
+        assert!(!another.message().contains("by itself"), "{another}");
+        let causes: Vec<_> = listed.causes().map(ToString::to_string).collect();
+        assert!(causes[0].contains("no answer"), "{causes:?}");
     }
 
     #[test]

@@ -33,6 +33,7 @@ class Refusal(NamedTuple):
     message: str
     context: dict[str, str]
     kind: ErrorKind = ErrorKind.REJECTED
+    """Not `REJECTED` where the transaction may be sent by itself all the same."""
 
     @property
     def error(self) -> BitcoinError:

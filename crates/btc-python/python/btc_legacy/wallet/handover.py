@@ -45,6 +45,11 @@ _LONGEST_MS = 60 * 60 * 1000
 # How many are sent again in one call, whose caller waits.
 _MAX_SENT = 100
 
+# Why a payment may be sent again by itself that is given up with what it descends from, or that the
+# chain has decided against.
+_WITH_PARENT = "what it descends from was given up, and may come back"
+_CAN_BE_UNDONE = "what the chain has in its place can be undone, until it has 144 confirmations"
+
 # What keeps this from being written down: SQLite's failures are named, those of the lock are not.
 _FAILURES = (BitcoinError, OSError)
 
@@ -90,6 +95,9 @@ class Handover:
             )
             if not is_known or is_lost:
                 refusal = refusal_of(tx, booking, self._follower)
+                if refusal and payment and payment.row.abandoned_ms is None:
+                    listed = _still_listed(tx, refusal.error, _WITH_PARENT)
+                    return Refusal(listed.message, listed.context, listed.kind)
                 if refusal:
                     return refusal
             elif payment:
@@ -143,29 +151,41 @@ class Handover:
     def failed(self, handed: Handed, error: BitcoinError) -> BitcoinError | None:
         """What the caller is told; None: another caller's handing over was a success.
 
-        A payment that was written down just now and is refused is forgotten: its coins are free.
-        One that was given up before is given up still. With any other end, a node may have it.
+        A payment that was written down just now and that no node has is forgotten: its coins are
+        free. One that was given up before is given up still. One that stays listed may be sent
+        again by itself, so the caller must not take it for refused.
         """
-        if not handed.is_own or error.kind is not ErrorKind.REJECTED:
+        if not handed.is_own:
             return error
-        try:
-            with self._reservations.booking() as booking:
-                if handed.is_new:
-                    if booking.delete_payment(handed.tx, handed.next_ms):
+        if sending.is_final(error):
+            try:
+                with self._reservations.booking() as booking:
+                    if handed.is_new:
+                        if booking.delete_payment(handed.tx, handed.next_ms):
+                            return error
+                        if booking.is_accepted(handed.tx.GetTxid()):
+                            return None
+                    elif self._is_given_up_again(handed, booking):
                         return error
-                    if booking.is_accepted(handed.tx.GetTxid()):
-                        return None
-                elif self._is_given_up_again(handed, booking):
-                    return error
-        except _FAILURES as failure:
-            return _still_listed(handed.tx, error, f"that could not be written down ({failure})")
+            except _FAILURES as failure:
+                why = f"that could not be written down ({failure})"
+                return _still_listed(handed.tx, error, why)
         if handed.is_new:
             return _still_listed(handed.tx, error, "another caller has handed it over meanwhile")
-        standing = self._follower.standings().get(handed.tx.GetTxid())
-        # One that is decided by the chain is not sent again.
-        if standing is None or not (standing.is_open or handed.abandoned_ms is not None):
-            return error
-        return _still_listed(handed.tx, error, "it was handed over before")
+        reason = self._why_listed(handed)
+        return _still_listed(handed.tx, error, reason) if reason else error
+
+    def _why_listed(self, handed: Handed) -> str | None:
+        """Why a payment that was there before may be sent by itself; None if it is settled."""
+        txid = handed.tx.GetTxid()
+        if txid not in self._follower.payments:
+            return None
+        standing = self._follower.standings()[txid]
+        if standing.state is PaymentState.CONFLICTED:
+            return _CAN_BE_UNDONE
+        if standing.state is PaymentState.ABANDONED and handed.abandoned_ms is None:
+            return _WITH_PARENT
+        return "it was handed over before"
 
     def _is_given_up_again(self, handed: Handed, booking: Booking) -> bool:
         return handed.abandoned_ms is not None and booking.give_up_again(
@@ -297,11 +317,15 @@ class Handover:
         )
 
 
-def _still_listed(tx: CTransaction, refusal: BitcoinError, why: str) -> BitcoinError:
+def _still_listed(tx: CTransaction, cause: BitcoinError, why: str) -> BitcoinError:
+    if sending.is_final(cause):
+        said = f"the payment was not taken now ({cause.message}), and {why}: it is still"
+    else:
+        said = f"whether the payment was sent is not known ({cause.message}): it is"
     return BitcoinError(
         ErrorKind.UNAVAILABLE,
-        f"the node refused the payment now ({refusal.message}), and {why}: it is still listed, and "
-        "may be sent again; see btc history before you pay anew",
+        f"{said} listed, and may be sent again by itself; see btc history, and cancel it (btc "
+        "cancel) or give it up (btc abandon) before you pay anew",
         payment=_name(tx),
     )
 

@@ -21,7 +21,7 @@ from btc_legacy.protocol import (
     WalletState,
 )
 from btc_legacy.rpc import RpcClient
-from btc_legacy.sending import send
+from btc_legacy.sending import is_final, send
 from btc_legacy.wallet.addresses import address_of
 from btc_legacy.wallet.booking import Booking
 from btc_legacy.wallet.build import Change, Draft, Outpoint, Spendable, check_payments, draft
@@ -187,7 +187,10 @@ class Wallet:
                 # A node without an index of transactions does not know one whose outputs are spent.
                 # Its row is gone by now: what is read while it is there counts as used. To be made
                 # again from the start would be to send again, so this is one piece.
-                may_be_there = told is not None and _SPENT in error.message
+                is_again = handed.is_own and not handed.is_new
+                may_be_there = told is not None and (
+                    _SPENT in error.message or (is_again and is_final(error))
+                )
                 if may_be_there:
                     # Where the node cannot be asked, what was seen before counts.
                     with pieces.whole():

@@ -9,6 +9,7 @@ use btc_iface::{
 
 use super::RustWallet;
 use super::conflicts::{check, dropped_by, is_promised, spends_own, trespass};
+use super::listed::{BY_ANOTHER, UNCLEAR, WITH_PARENT, is_final, still_listed, why_listed};
 use super::sent_again::{bystanders, would_lose};
 use crate::convert;
 use crate::wallet::reservations;
@@ -46,10 +47,8 @@ enum Decided {
     AsSaid,
     /// It was refused, and a node has taken it from another caller meanwhile.
     TakenMeanwhile,
-    /// It was refused, and another caller has handed it over meanwhile.
-    StillListed,
-    /// It was refused, and is open from a handing over before.
-    StillOpen,
+    /// It may be sent again by itself, for this reason.
+    StillListed(&'static str),
 }
 
 impl RustWallet {
@@ -59,7 +58,8 @@ impl RustWallet {
     /// # Errors
     /// As `BitcoinInterface::broadcast_transaction`. `Rejected` also when it spends coins of
     /// another open payment that it does not replace, or coins that are reserved for another
-    /// transaction: the context names it, and nothing was sent.
+    /// transaction: the context names it, and nothing was sent. `Unavailable` with its txid as
+    /// `payment`, whatever the cause: it is listed as a payment, and may be sent again by itself.
     ///
     /// # Effects
     /// Money moves when it is mined. A payment is on disk before it is sent
@@ -96,9 +96,11 @@ impl RustWallet {
             Err(error) => error,
         };
         let decided = self.decide(&transaction, handed, Some(&error));
+        let is_again = matches!(handed, Handed::Again { .. });
         // A node without an index of transactions does not know one whose outputs are spent. Only
         // now: what the books read while the row is there counts as used.
-        if is_refusal(&error) && self.is_confirmed(transaction.compute_txid()) {
+        let may_be_there = is_refusal(&error) || (is_again && is_final(&error));
+        if may_be_there && self.is_confirmed(transaction.compute_txid()) {
             self.note_sent(&transaction, handed);
             return Ok(known);
         }
@@ -106,12 +108,10 @@ impl RustWallet {
         Err(match decided {
             // What a node knows is success.
             Ok(Decided::TakenMeanwhile) => return Ok(known),
-            Ok(Decided::StillListed) => still_listed("another caller has handed it over meanwhile"),
-            Ok(Decided::StillOpen) => still_listed("it was handed over before"),
-            Err(cause) if is_refusal(&error) => {
-                still_listed("that could not be written down").with_source(cause)
-            }
-            Ok(Decided::AsSaid) | Err(_) => error,
+            Ok(Decided::AsSaid) => error,
+            Ok(Decided::StillListed(why)) => still_listed(why),
+            Err(_) if handed == Handed::Foreign => error,
+            Err(cause) => still_listed("that could not be written down").with_source(cause),
         })
     }
 
@@ -195,7 +195,12 @@ impl RustWallet {
                 payment.row.abandoned_ms.is_some() || is_lost
             });
             if is_lost && let Err(refusal) = check(&ledger, &view, &booking, transaction)? {
-                return Ok(Err(refusal));
+                let is_given_up = known.is_some_and(|it| it.row.abandoned_ms.is_some());
+                return Ok(Err(if is_given_up {
+                    refusal
+                } else {
+                    still_listed(transaction, &refusal, WITH_PARENT)
+                }));
             }
             let others = bystanders(&ledger, &view, txid);
             let standing = view.standing(txid);
@@ -272,41 +277,36 @@ impl RustWallet {
                         next_broadcast_ms,
                     },
                     Some(error),
-                ) if is_refusal(error) => {
-                    let is_deleted = booking.delete_payment(txid, token, next_broadcast_ms)?;
-                    decided = if is_deleted {
-                        Decided::AsSaid
-                    } else {
-                        Decided::StillListed
-                    };
+                ) if is_final(error) => {
+                    if !booking.delete_payment(txid, token, next_broadcast_ms)? {
+                        decided = Decided::StillListed(BY_ANOTHER);
+                    }
                 }
+                (Handed::New { .. }, Some(_)) => decided = Decided::StillListed(UNCLEAR),
                 (
                     Handed::Again {
                         abandoned_ms,
                         next_broadcast_ms,
                     },
                     Some(error),
-                ) if is_refusal(error) => {
+                ) => {
                     let is_given_up = match abandoned_ms {
-                        Some(at_ms) => booking.give_up_again(txid, at_ms, next_broadcast_ms)?,
-                        None => false,
+                        Some(at_ms) if is_final(error) => {
+                            booking.give_up_again(txid, at_ms, next_broadcast_ms)?
+                        }
+                        _ => false,
                     };
-                    // One that is decided by the chain is not sent again.
-                    let standing = ledger.view().standing(txid);
-                    let is_open = ledger.payments().contains_key(&txid)
-                        && standing.is_none_or(|it| it.is_open() || it.is_given_up);
-                    if !is_given_up && is_open {
-                        decided = Decided::StillOpen;
+                    if !is_given_up && let Some(why) = why_listed(&ledger, txid) {
+                        decided = Decided::StillListed(why);
                     }
                 }
-                // What became of it is not known.
-                _ => {}
+                (Handed::Foreign, Some(_)) => {}
             }
             let payments = booking.payments(ledger.settled_below())?;
             let reach = booking.change_reach()?;
             booking.commit()?;
             let is_taken = payments.get(&txid).is_some_and(|row| row.is_accepted);
-            if decided == Decided::StillListed && is_taken {
+            if decided == Decided::StillListed(BY_ANOTHER) && is_taken {
                 decided = Decided::TakenMeanwhile;
             }
             ledger.set_payments(payments, &reach, |txid| {
@@ -324,18 +324,6 @@ impl RustWallet {
 /// Whether a node has said no, in whatever words.
 fn is_refusal(error: &BitcoinError) -> bool {
     error.kind() == ErrorKind::Rejected
-}
-
-/// That the node refused a payment, which may be sent again all the same.
-fn still_listed(transaction: &Transaction, refusal: &BitcoinError, why: &str) -> BitcoinError {
-    let message = format!(
-        "the node refused the payment now ({}), and {why}: it is still listed, and may be sent \
-         again; see btc history before you pay anew",
-        refusal.message()
-    );
-    let operation = Operation::BroadcastTransaction;
-    BitcoinError::new(ErrorKind::Unavailable, operation, message)
-        .with_context("payment", transaction.compute_txid())
 }
 
 /// When a payment is sent again that is handed over now.

@@ -1,4 +1,4 @@
-//! Own payments that are stuck: sending them again, giving them up, settling them.
+//! Own payments that are stuck: sending them again, settling them.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -115,52 +115,6 @@ impl RustWallet {
         let mut outcomes = self.send_each(&chosen)?;
         outcomes.extend(left.into_iter().map(|(txid, why)| (txid, Some(why))));
         Ok(outcomes)
-    }
-
-    /// `WalletInterface::abandon`.
-    pub(super) fn give_up(&self, txid: Txid) -> BitcoinResult<Vec<Txid>> {
-        if !self.source.sees_mempool() {
-            let message = "this chain source sees no mempool, so whether a node still has the \
-                           payment is not known; cancel it (btc cancel), or give it up over \
-                           another source (WALLET_SOURCE=core, electrum or esplora)";
-            return Err(fault::invalid(message).with_context("payment", txid));
-        }
-        // From before the mempool is looked at: a handing over that begins later changes a row.
-        let before = {
-            let ledger = self.ledger();
-            self.reservations().payments(ledger.settled_below())?
-        };
-        self.follow()?;
-        let mut ledger = self.settled_ledger();
-        check_missing(&ledger, txid, "abandoned")?;
-        if !self.source.is_mempool_loaded()? {
-            let message = "the node has not loaded its mempool yet; ask again in a moment";
-            return Err(fault::error(ErrorKind::Unavailable, message));
-        }
-        let mut reservations = self.reservations();
-        let booking = reservations.begin(reservations::now_ms())?;
-        self.current_view(&mut ledger, &booking)?;
-        let family = given_up_with(&ledger, txid);
-        let row = |txid: &Txid| ledger.payments().get(txid).map(|payment| &payment.row);
-        if let Some(changed) = family.iter().find(|txid| row(txid) != before.get(*txid)) {
-            let message = "a payment was handed over since the mempool was looked at; see btc \
-                           history, and ask again";
-            return Err(
-                fault::error(ErrorKind::Unavailable, message).with_context("payment", changed)
-            );
-        }
-        for txid in &family {
-            booking.set_abandoned(*txid, Some(booking.now_ms()))?;
-        }
-        let payments = booking.payments(ledger.settled_below())?;
-        let reach = booking.change_reach()?;
-        booking.commit()?;
-        ledger.set_payments(payments, &reach, |txid| {
-            reservations.payment_transaction(txid)
-        })?;
-        drop(reservations);
-        self.publish_settled(&ledger);
-        Ok(family)
     }
 
     /// `WalletInterface::rescan`.
@@ -311,7 +265,7 @@ fn with_parents(ledger: &Ledger, to_send: &[Txid], is_wanted: impl Fn(&Txid) -> 
 }
 
 /// That a payment is missing and not replaced; `what` is what cannot be done with others.
-fn check_missing(ledger: &Ledger, txid: Txid, what: &str) -> BitcoinResult<()> {
+pub(super) fn check_missing(ledger: &Ledger, txid: Txid, what: &str) -> BitcoinResult<()> {
     let view = ledger.view();
     let Some(standing) = view.standing(txid) else {
         let is_confirmed = ledger
@@ -338,28 +292,6 @@ fn check_missing(ledger: &Ledger, txid: Txid, what: &str) -> BitcoinResult<()> {
         (state, _) => format!("the payment is {}, and cannot be {what}", state.as_str()),
     };
     Err(fault::invalid(message).with_context("payment", txid))
-}
-
-/// A payment with all that is given up with it: what it replaced, which would come back and be sent
-/// again by itself, and what descends from any of these.
-fn given_up_with(ledger: &Ledger, txid: Txid) -> Vec<Txid> {
-    let mut family: Vec<Txid> = vec![txid];
-    let replaced = ledger.named([txid]).into_iter();
-    family.extend(replaced.filter(|it| *it != txid && is_missing(ledger, *it)));
-    for given_up in family.clone() {
-        for descendant in ledger.open_descendants(given_up) {
-            if !family.contains(&descendant) {
-                family.push(descendant);
-            }
-        }
-    }
-    family
-}
-
-fn is_missing(ledger: &Ledger, txid: Txid) -> bool {
-    let view = ledger.view();
-    let standing = view.standing(txid);
-    standing.is_some_and(|it| it.state == PaymentState::Missing)
 }
 
 /// The payments that are decided deep enough to be settled, each with the height of its block.

@@ -169,7 +169,9 @@ pub trait ChainSource: Send + Sync {
     ///
     /// # Errors
     /// `Rejected`: a node's verdict, with its reason where it gives one. What is known already is
-    /// success. `Timeout`: the outcome is unknown.
+    /// success. `Auth`, `Configuration`, `InvalidInput`, `Unsupported`: no node has it by this call,
+    /// since none of it was sent, or the node has looked at nothing but the call. Of every other
+    /// kind the outcome is unknown.
     fn broadcast(&self, transaction: &Transaction) -> BitcoinResult<Txid>;
 
     /// Whether the mempool that the source sees is whole: a node that has just started reads it
