@@ -335,3 +335,56 @@ fn a_payment_that_is_built_upon_meanwhile_is_not_given_up() {
     let given_up = scene.wallet.abandon(sent[0]).expect("missing");
     assert_eq!(given_up, [sent[0], sent[1], child.compute_txid()]);
 }
+
+#[test]
+fn a_payment_that_is_replaced_meanwhile_is_not_given_up() {
+    let scene = Scene::of(&[100_000]);
+    let sent = chain(&scene);
+    for replaced in sent {
+        let mut shared = Reservations::open(&scene.dir).expect("sound");
+        let booking = shared.begin(now_ms()).expect("free");
+        let old = booking.payment_transaction(replaced).expect("readable");
+        drop(booking);
+        let raised = Transaction {
+            version: Version::TWO,
+            lock_time: LockTime::ZERO,
+            input: old.expect("listed").input,
+            output: vec![TxOut {
+                value: Amount::from_sat(5_000),
+                script_pubkey: bitcoin::ScriptBuf::new(),
+            }],
+        };
+        let txid = raised.compute_txid();
+        let dir = scene.dir.clone();
+        scene.meanwhile(move || {
+            let mut shared = Reservations::open(&dir).expect("sound");
+            let booking = shared.begin(now_ms()).expect("free");
+            // The first is named with what descends from it.
+            let named = if replaced == sent[0] {
+                &sent[..]
+            } else {
+                &sent[1..]
+            };
+            let named = booking.allow_replacement(token(&raised), named);
+            named.expect("written");
+            let added = booking.add_payment(&raised, now_ms() + 1_234_567);
+            added.expect("written");
+            booking.commit().expect("on disk");
+        });
+        let error = scene.wallet.abandon(replaced);
+        let error = error.expect_err("another pays the same");
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        let named = ("payment".to_owned(), txid.to_string());
+        assert!(error.context().contains(&named), "{error}");
+        assert!(scene.rows().values().all(|row| row.abandoned_ms.is_none()));
+        let error = scene.wallet.abandon(replaced);
+        let error = error.expect_err("replaced, as the books say");
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+        // It is refused after all.
+        let row = scene.rows()[&txid].clone();
+        let booking = shared.begin(now_ms()).expect("free");
+        let deleted = booking.delete_payment(txid, row.token, row.next_broadcast_ms);
+        assert!(deleted.expect("written"));
+        booking.commit().expect("on disk");
+    }
+}

@@ -224,3 +224,55 @@ fn a_payment_whose_rival_can_be_undone_is_not_said_to_be_rejected() {
     let error = error.expect_err("its coin is spent");
     assert_eq!(error.kind(), ErrorKind::Rejected, "{error}");
 }
+
+#[test]
+fn a_listed_payment_is_not_said_to_replace_one_that_could_be_mined_beside_it() {
+    let (scene, wallet) = Simulated::funded(&[500_000, 300_000]);
+    let first = pay(&wallet, 450_000);
+    let second = pay(&wallet, 250_000);
+    forget_mempool(&scene, &wallet);
+    let error = wallet.allow_replacement(&whole(&second), &[first.txid]);
+    let error = error.expect_err("they share no coin");
+    assert_eq!(error.kind(), ErrorKind::Rejected, "{error}");
+    assert!(
+        error
+            .message()
+            .starts_with("replaces-no-coin-of-the-payment")
+    );
+    wallet.broadcast_transaction(&second).expect("taken");
+    wallet.sync().expect("followed");
+    assert_eq!(state(&wallet, &first), Some(PaymentState::Missing));
+    let coins = wallet.unspent().expect("books");
+    assert!(
+        coins
+            .iter()
+            .all(|it| it.value_sat != 500_000 || it.reserved_for.is_some())
+    );
+    // One that takes its coin may be said to replace it, listed or not.
+    let same = wallet.allow_replacement(&whole(&second), &[second.txid]);
+    same.expect("of no effect");
+}
+
+#[test]
+fn what_is_released_of_a_replacement_that_was_handed_over_is_not_what_it_replaces() {
+    let (scene, wallet) = Simulated::funded(&[500_000]);
+    let first = pay(&wallet, 50_000);
+    wallet.sync().expect("followed");
+    let rate = FeeRate::from_sat_per_vb(9);
+    let mut raised = wallet.bump_fee(first.txid, rate, &[]).expect("raised");
+    let unsigned = raised.unsigned_tx.clone();
+    wallet.finalize_psbt(&mut raised).expect("final");
+    let second = wallet.extract_psbt(&raised, true).expect("whole");
+    wallet.broadcast_transaction(&second).expect("taken");
+    assert!(wallet.is_handed_over(&unsigned).expect("readable"));
+    assert_eq!(wallet.release(&unsigned).expect("nothing is reserved"), 0);
+    let taken_back = wallet.disallow_replacement(&unsigned, &[first.txid]);
+    taken_back.expect("of no effect");
+    forget_mempool(&scene, &wallet);
+    assert_eq!(state(&wallet, &first), None, "it is replaced");
+    let mut given_up = wallet.abandon(second.txid).expect("missing");
+    given_up.sort();
+    let mut both = [first.txid, second.txid];
+    both.sort();
+    assert_eq!(given_up, both);
+}

@@ -125,7 +125,15 @@ fn promise(
 /// Frees the coins. A copy that is signed elsewhere can still be sent, and the reader hears of it.
 fn cancel(output: Output, psbt: &Psbt) -> Done {
     let transaction = &psbt.unsigned_tx;
-    let released = open(&configuration()?)?.release(transaction)?;
+    let wallet = open(&configuration()?)?;
+    let released = wallet.release(transaction)?;
+    if wallet.is_handed_over(transaction)? {
+        remark(
+            output,
+            "it was handed over, and stays a payment of the wallet; cancel it (btc cancel), or \
+             give it up (btc abandon)",
+        );
+    }
     if released > 0 {
         remark(
             output,

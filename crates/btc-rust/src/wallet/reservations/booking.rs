@@ -204,11 +204,16 @@ impl<'a> Booking<'a> {
         Ok(count > 0)
     }
 
-    /// Releases what is reserved for the transaction with this token, and what it may replace;
-    /// returns how many coins. Locks stay.
+    /// Releases what is reserved for the transaction with this token, and what it may replace if it
+    /// was not handed over: what it replaced would be sent again. Returns how many coins. Locks
+    /// stay.
     pub fn release_for(&self, token: Txid) -> BitcoinResult<usize> {
         let token = token.to_string();
-        self.write("DELETE FROM replaces WHERE token = ?1", [&token])?;
+        self.write(
+            "DELETE FROM replaces WHERE token = ?1
+                 AND NOT EXISTS (SELECT 1 FROM payments WHERE token = ?1)",
+            [&token],
+        )?;
         self.clear(&token)
     }
 

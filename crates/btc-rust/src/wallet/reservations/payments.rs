@@ -62,11 +62,12 @@ impl Booking<'_> {
         Ok(())
     }
 
-    /// Takes that back.
+    /// Takes that back, unless the transaction was handed over.
     pub fn disallow_replacement(&self, token: Txid, replaced: &[Txid]) -> BitcoinResult<()> {
         for txid in replaced {
             self.write(
-                "DELETE FROM replaces WHERE token = ?1 AND txid = ?2",
+                "DELETE FROM replaces WHERE token = ?1 AND txid = ?2
+                     AND NOT EXISTS (SELECT 1 FROM payments WHERE token = ?1)",
                 (token.to_string(), txid.to_string()),
             )?;
         }
@@ -114,6 +115,15 @@ impl Booking<'_> {
         self.session
             .connection
             .query_row(sql, [txid.to_string()], |row| row.get(0))
+            .map_err(|cause| failed(self.path, cause))
+    }
+
+    /// Whether the transaction with this token was ever handed over, settled or not.
+    pub fn is_handed_over(&self, token: Txid) -> BitcoinResult<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM payments WHERE token = ?1)";
+        self.session
+            .connection
+            .query_row(sql, [token.to_string()], |row| row.get(0))
             .map_err(|cause| failed(self.path, cause))
     }
 

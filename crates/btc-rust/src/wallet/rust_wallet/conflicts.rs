@@ -87,7 +87,7 @@ fn rivals(ledger: &Ledger, view: &View, transaction: &Transaction) -> Vec<Txid> 
 
 /// A payment that the transaction is said to replace, and that could be mined beside it: it neither
 /// spends one of its coins, nor descends from what does, nor was replaced by what descends.
-fn spared(
+pub(super) fn spared(
     ledger: &Ledger,
     view: &View,
     transaction: &Transaction,
@@ -173,7 +173,7 @@ fn conflict(payment: Txid, why: &str) -> BitcoinError {
     refused(&message).with_context("payment", payment)
 }
 
-fn spares(payment: Txid) -> BitcoinError {
+pub(super) fn spares(payment: Txid) -> BitcoinError {
     let message = format!(
         "replaces-no-coin-of-the-payment: the transaction is said to replace payment {payment} and \
          spends none of its coins, so that both could be mined; build one that spends them (btc \

@@ -1,5 +1,7 @@
 //! Own payments that a user gives up.
 
+use std::collections::BTreeMap;
+
 use bitcoin::Txid;
 use btc_iface::{BitcoinResult, ErrorKind, PaymentState};
 
@@ -7,7 +9,7 @@ use super::RustWallet;
 use super::payments::check_missing;
 use crate::wallet::fault;
 use crate::wallet::ledger::Ledger;
-use crate::wallet::reservations;
+use crate::wallet::reservations::{self, PaymentRow};
 
 impl RustWallet {
     /// `WalletInterface::abandon`.
@@ -37,7 +39,11 @@ impl RustWallet {
         self.current_view(&mut ledger, &booking)?;
         let family = given_up_with(&ledger, txid);
         let row = |txid: &Txid| ledger.payments().get(txid).map(|payment| &payment.row);
-        if let Some(changed) = family.iter().find(|txid| row(txid) != before.get(*txid)) {
+        let changed = family.iter().find(|txid| row(txid) != before.get(*txid));
+        if let Some(changed) = changed
+            .copied()
+            .or_else(|| replaced_since(&ledger, &before, &family))
+        {
             let message = "a payment was handed over since the mempool was looked at; see btc \
                            history, and ask again";
             return Err(
@@ -87,4 +93,24 @@ fn is_missing(ledger: &Ledger, txid: Txid) -> bool {
     let view = ledger.view();
     let standing = view.standing(txid);
     standing.is_some_and(|it| it.state == PaymentState::Missing)
+}
+
+/// A payment that is not given up and was said to replace one of these since these rows were read:
+/// it may pay the same.
+fn replaced_since(
+    ledger: &Ledger,
+    before: &BTreeMap<Txid, PaymentRow>,
+    family: &[Txid],
+) -> Option<Txid> {
+    let mut others = ledger.payments().iter().filter(|(txid, payment)| {
+        payment.row.abandoned_ms.is_none()
+            && !family.contains(txid)
+            && before.get(*txid) != Some(&payment.row)
+    });
+    others
+        .find(|(_, payment)| {
+            let named = ledger.named(payment.row.replaces.iter().copied());
+            family.iter().any(|it| named.contains(it))
+        })
+        .map(|(txid, _)| *txid)
 }

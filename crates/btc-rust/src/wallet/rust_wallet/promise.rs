@@ -3,6 +3,7 @@
 use bitcoin::{OutPoint, Psbt, Transaction, Txid};
 use btc_iface::{BitcoinResult, Chain};
 
+use super::conflicts::{spared, spares};
 use super::{RESERVATION_MS, RustWallet};
 use crate::wallet::fault;
 use crate::wallet::keys::Keychain;
@@ -92,7 +93,7 @@ impl RustWallet {
     }
 
     /// Releases what is reserved for a transaction, signed or not, that is not sent; returns how
-    /// many coins. Locks stay.
+    /// many coins. Locks stay, and so does what a transaction replaces that was handed over.
     ///
     /// # Errors
     /// Those of the reservations.
@@ -104,7 +105,8 @@ impl RustWallet {
     /// Says that this transaction, signed or not, may replace these payments.
     ///
     /// # Errors
-    /// `InvalidInput`: one of them is not known. Those of the reservations.
+    /// `InvalidInput`: one of them is not known. `Rejected`: the transaction was handed over
+    /// before, and one of them could be mined beside it. Those of the reservations.
     ///
     /// # Effects
     /// On disk before this returns.
@@ -113,18 +115,40 @@ impl RustWallet {
         transaction: &Transaction,
         replaced: &[Txid],
     ) -> BitcoinResult<()> {
+        let mut allowed = self.try_allow_replacement(transaction, replaced)?;
+        // A refusal is of the newest chain, as that of a handing over.
+        if allowed.is_err() && self.followed().is_ok() {
+            allowed = self.try_allow_replacement(transaction, replaced)?;
+        }
+        allowed
+    }
+
+    fn try_allow_replacement(
+        &self,
+        transaction: &Transaction,
+        replaced: &[Txid],
+    ) -> BitcoinResult<BitcoinResult<()>> {
         let mut ledger = self.ledger();
-        self.read_shared(&mut ledger)?;
+        let mut reservations = self.reservations();
+        let booking = reservations.begin(reservations::now_ms())?;
+        let view = self.current_view(&mut ledger, &booking)?;
         for txid in replaced {
             if !ledger.payments().contains_key(txid) && ledger.transaction(*txid).is_none() {
                 let message = "no payment of the wallet to replace; `btc history` lists them";
                 return Err(fault::invalid(message).with_context("payment", txid));
             }
         }
-        let mut reservations = self.reservations();
-        let booking = reservations.begin(reservations::now_ms())?;
-        booking.allow_replacement(reservations::token(transaction), replaced)?;
-        booking.commit()
+        let token = reservations::token(transaction);
+        // A new one is held to this when it is handed over.
+        if booking.is_handed_over(token)? {
+            let named = ledger.named(replaced.iter().copied());
+            if let Some(left) = spared(&ledger, &view, transaction, &named) {
+                return Ok(Err(spares(left)));
+            }
+        }
+        booking.allow_replacement(token, replaced)?;
+        booking.commit()?;
+        Ok(Ok(()))
     }
 
     /// Whether a transaction was handed over as a payment of the wallet, settled or not.
@@ -138,7 +162,19 @@ impl RustWallet {
             .has_payment(txid)
     }
 
-    /// Takes back that this transaction may replace these payments.
+    /// Whether a transaction, signed or not, was handed over as a payment of the wallet, settled or
+    /// not.
+    ///
+    /// # Errors
+    /// Those of the reservations.
+    pub fn is_handed_over(&self, transaction: &Transaction) -> BitcoinResult<bool> {
+        let mut reservations = self.reservations();
+        reservations
+            .begin(reservations::now_ms())?
+            .is_handed_over(reservations::token(transaction))
+    }
+
+    /// Takes back that this transaction may replace these payments, unless it was handed over.
     ///
     /// # Errors
     /// Those of the reservations.
