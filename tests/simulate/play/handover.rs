@@ -1,7 +1,7 @@
 //! Payments that are handed over, once or again, with and without an answer.
 
 use btc::bitcoin::Txid;
-use btc::{BitcoinError, ErrorKind};
+use btc::{BitcoinError, BitcoinResult, ErrorKind};
 use btc_regtest::sim::{Fate, Moment};
 use btc_tests::to_plain;
 
@@ -64,7 +64,7 @@ impl Stage {
             let is_it = call.name == "sendrawtransaction" && moment == Moment::Before;
             if is_it { Fate::Forbid } else { Fate::Proceed }
         })));
-        self.say("the node will forbid it".to_owned());
+        self.say("the node will forbid it");
         let sent = self.hand_over(house, language, side, txid, Way::Forbidden);
         self.node.set_tap(None);
         sent
@@ -111,6 +111,33 @@ impl Stage {
         }
     }
 
+    /// What breaks a rule is refused before the node is asked.
+    fn must_be_refused(
+        &mut self,
+        txid: Txid,
+        sent: BitcoinResult<String>,
+        reason: &str,
+        may_come_back: bool,
+        way: Way,
+    ) -> Result<(), Failure> {
+        let is_right = |error: &BitcoinError| {
+            if may_come_back {
+                is_still_listed(error)
+            } else {
+                error.kind() == ErrorKind::Rejected
+            }
+        };
+        match sent {
+            Err(error) if error.message().contains(reason) && is_right(&error) => {
+                self.note("refused before the node was asked");
+                Ok(())
+            }
+            Err(error) if way == Way::Disturbed && error.kind().is_transport() => Ok(()),
+            Err(error) => Err(format!("should be refused ({reason}): {error}").into()),
+            Ok(_) => Err(format!("{txid} should be refused: {reason}").into()),
+        }
+    }
+
     /// Hands a payment over, and checks what becomes of it.
     pub(crate) fn hand_over(
         &mut self,
@@ -149,22 +176,7 @@ impl Stage {
         ));
         let is_there = self.node.is_waiting(txid) || self.node.height_of(txid).is_some();
         if let Some(reason) = refusal {
-            return match sent {
-                Err(error)
-                    if error.message().contains(reason)
-                        && (if may_come_back {
-                            is_still_listed(&error)
-                        } else {
-                            error.kind() == ErrorKind::Rejected
-                        }) =>
-                {
-                    self.note("refused before the node was asked");
-                    Ok(())
-                }
-                Err(error) if way == Way::Disturbed && error.kind().is_transport() => Ok(()),
-                Err(error) => Err(format!("should be refused ({reason}): {error}").into()),
-                Ok(_) => Err(format!("{txid} should be refused: {reason}").into()),
-            };
+            return self.must_be_refused(txid, sent, reason, may_come_back, way);
         }
         if is_open
             && matches!(standing, Standing::Missing | Standing::Replaced)

@@ -73,7 +73,11 @@ class Node:
         return Config(**(settings | changes))
 
     def start(self, *arguments: str) -> None:
-        """Starts bitcoind, with more arguments if need be, and waits until it answers."""
+        """Starts bitcoind, with more arguments if need be, and waits until it is ready.
+
+        That is: it answers and has read its mempool, unless it is kept from that by blocks to load.
+        """
+        reads_mempool = not any(argument.startswith("-loadblock") for argument in arguments)
         assert BITCOIND_EXE
         self._process = subprocess.Popen(
             [
@@ -90,7 +94,7 @@ class Node:
         deadline = time.monotonic() + START_SECS
         while True:
             try:
-                self.rpc.read("getblockcount")
+                is_ready = self.rpc.read("getmempoolinfo")["loaded"] or not reads_mempool
             except BitcoinError as error:
                 transient = (ErrorKind.UNAVAILABLE, ErrorKind.AUTH)
                 if error.kind not in transient or time.monotonic() > deadline:
@@ -98,7 +102,10 @@ class Node:
                 assert self._process.poll() is None, "bitcoind ended while starting"
                 time.sleep(0.05)
             else:
-                return
+                if is_ready:
+                    return
+                assert time.monotonic() < deadline, "bitcoind does not read its mempool"
+                time.sleep(0.02)
 
     def stop(self) -> None:
         """Stops bitcoind and waits for its end."""
