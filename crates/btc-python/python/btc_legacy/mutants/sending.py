@@ -5,9 +5,8 @@ from __future__ import annotations
 from btc_legacy import encode, sending
 from btc_legacy.backend import LegacyBackend
 from btc_legacy.errors import BitcoinError, ErrorKind
-from btc_legacy.mutants.copies import WithWallet, copied, variant
+from btc_legacy.mutants.copies import copied
 from btc_legacy.protocol import BroadcastCheck, Output, Transaction
-from btc_legacy.wallet import Wallet
 
 
 class AnswersWtxid(LegacyBackend):
@@ -47,10 +46,14 @@ class SendsStripped(LegacyBackend):
     )
 
 
-class ResendRefused(WithWallet):
+class ResendRefused(LegacyBackend):
     """Calls it a refusal that the transaction is in the chain already."""
 
-    wallet_class = variant(Wallet, send=copied(sending.send, _ALREADY_IN_CHAIN=None))
+    def broadcast_transaction(self, transaction: Transaction) -> str:
+        txid = super().broadcast_transaction(transaction)
+        if sending.is_confirmed(self._rpc.read("getrawtransaction", txid, 1)):
+            raise BitcoinError(ErrorKind.REJECTED, "transaction already in block chain")
+        return txid
 
 
 class ReasonLost(LegacyBackend):
