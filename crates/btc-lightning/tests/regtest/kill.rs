@@ -157,7 +157,7 @@ fn ensure_channel(world: &World, a: &mut Ln, b: &Ln) {
 }
 
 #[test]
-#[ignore = "passed alone in 66 s; beside the other tests it did not end within 140 s"]
+#[ignore = "takes a minute for ten kills; 8 of 10 runs passed before openings were asked for again"]
 fn a_node_killed_while_it_pays_debits_each_payment_once_and_loses_none() {
     let kills = std::env::var("LIGHTNING_KILLS")
         .ok()
