@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bitcoin::{BlockHash, Txid};
 use bitcoincore_rpc::{Client, RpcApi};
 use btc_iface::types::network;
-use btc_iface::{BitcoinError, BitcoinResult, ErrorKind, NodeConfig, Operation};
+use btc_iface::{BitcoinError, BitcoinResult, BlockRef, ErrorKind, NodeConfig, Operation};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
@@ -51,6 +51,12 @@ enum Sent {
 #[derive(Deserialize)]
 struct ChainInfo {
     chain: String,
+}
+
+#[derive(Deserialize)]
+struct Tip {
+    blocks: u32,
+    bestblockhash: BlockHash,
 }
 
 #[derive(Deserialize)]
@@ -108,6 +114,15 @@ impl Core {
             );
         }
         Ok(core)
+    }
+
+    /// The tip of the active chain.
+    pub(crate) fn tip(&self) -> BitcoinResult<BlockRef> {
+        let info: Tip = self.call(Operation::Sync, "getblockchaininfo", &[])?;
+        Ok(BlockRef {
+            height: info.blocks,
+            hash: info.bestblockhash,
+        })
     }
 
     pub(crate) fn block_count(&self) -> BitcoinResult<u32> {

@@ -24,12 +24,6 @@ const FILTER_INDEX: &str = "basic block filter index";
 const HEADER_BYTES: usize = 80;
 
 #[derive(Deserialize)]
-struct ChainInfo {
-    blocks: u32,
-    bestblockhash: BlockHash,
-}
-
-#[derive(Deserialize)]
 struct HeaderInfo {
     /// -1 off the active chain.
     confirmations: i64,
@@ -137,15 +131,6 @@ enum Rest {
 }
 
 impl Core {
-    /// The tip of the active chain.
-    pub(crate) fn tip(&self) -> BitcoinResult<BlockRef> {
-        let info: ChainInfo = self.call(Operation::Sync, "getblockchaininfo", &[])?;
-        Ok(BlockRef {
-            height: info.blocks,
-            hash: info.bestblockhash,
-        })
-    }
-
     pub(crate) fn hash_at(&self, height: u32) -> BitcoinResult<BlockHash> {
         self.call(Operation::Sync, "getblockhash", &[json!(height)])
     }
