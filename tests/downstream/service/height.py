@@ -1,4 +1,4 @@
-"""A class of somebody else's, which knows one height and takes a while to close."""
+"""An application's own class: it knows one height and takes 0.3 s to close."""
 
 import time
 

@@ -169,7 +169,7 @@ impl Funding for WalletFunding {
     }
 
     fn spend_back(&self, coin: &FundingCoin, fee: Amount) -> BitcoinResult<Transaction> {
-        // Built here: a coin that the mempool spends is none that the wallet would choose.
+        // Built here: the wallet does not choose a coin that the mempool spends.
         let unsigned = back(coin, self.new_script()?, fee)?;
         let psbt = Psbt::from_unsigned_tx(unsigned);
         let mut psbt = psbt.map_err(|cause| internal(cause.to_string()))?;

@@ -85,7 +85,7 @@ def test_change_that_a_restored_wallet_would_not_find_is_not_made(
     pay(wallet, 10_000)
 
     def promise(index: int) -> None:
-        # As after so many transactions that were built and not handed over.
+        # As after that number of transactions that were built and not handed over.
         with reservations(folder) as database:
             database.execute(
                 "INSERT INTO change_index VALUES ('p2wpkh', ?, NULL, NULL, 'x')", (index,)

@@ -59,7 +59,7 @@ fn with_other_bits(header: &Header) -> Header {
     header
 }
 
-/// With its work, above a block that nobody has.
+/// With its work, above a block that is in no chain.
 fn elsewhere(header: &Header) -> Header {
     let mut header = *header;
     header.prev_blockhash = BlockHash::from_byte_array([3; 32]);

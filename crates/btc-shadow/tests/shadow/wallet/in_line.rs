@@ -101,7 +101,7 @@ fn a_refusal_by_books_that_changed_since_is_no_difference() {
             [(Verdict::Mismatch, 1)]
         );
     }
-    // The primary's own books say something else, or the reason is none of books.
+    // The primary's own books say something else, or the reason does not come from books.
     for (secondary, primary_now) in [
         (BOOKS, refusing("dust")),
         (BOOKS, always(Acceptable, None)),
